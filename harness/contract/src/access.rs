@@ -1,0 +1,106 @@
+//! Access flags of a registration.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Access flags as `ibv_reg_mr()` takes them. Any bit may be set, also
+/// undefined ones: what the kernel says to them is part of what is tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Access(pub u32);
+
+impl Access {
+    /// The adapter may write on behalf of local work requests.
+    pub const LOCAL_WRITE: Access = Access(1);
+    /// Peers may write.
+    pub const REMOTE_WRITE: Access = Access(1 << 1);
+    /// Peers may read.
+    pub const REMOTE_READ: Access = Access(1 << 2);
+    /// Peers may do atomics.
+    pub const REMOTE_ATOMIC: Access = Access(1 << 3);
+    /// Memory windows may be bound.
+    pub const MW_BIND: Access = Access(1 << 4);
+    /// Addresses count from zero.
+    pub const ZERO_BASED: Access = Access(1 << 5);
+    /// Pages are not pinned but faulted in on demand.
+    pub const ON_DEMAND: Access = Access(1 << 6);
+    /// Backed by huge pages.
+    pub const HUGETLB: Access = Access(1 << 7);
+    /// Peers may flush to global visibility.
+    pub const FLUSH_GLOBAL: Access = Access(1 << 8);
+    /// Peers may flush to persistence.
+    pub const FLUSH_PERSISTENT: Access = Access(1 << 9);
+    /// PCIe relaxed ordering is fine (an optional flag).
+    pub const RELAXED_ORDERING: Access = Access(1 << 20);
+
+    const NAMES: [(Access, &'static str); 11] = [
+        (Access::LOCAL_WRITE, "local_write"),
+        (Access::REMOTE_WRITE, "remote_write"),
+        (Access::REMOTE_READ, "remote_read"),
+        (Access::REMOTE_ATOMIC, "remote_atomic"),
+        (Access::MW_BIND, "mw_bind"),
+        (Access::ZERO_BASED, "zero_based"),
+        (Access::ON_DEMAND, "on_demand"),
+        (Access::HUGETLB, "hugetlb"),
+        (Access::FLUSH_GLOBAL, "flush_global"),
+        (Access::FLUSH_PERSISTENT, "flush_persistent"),
+        (Access::RELAXED_ORDERING, "relaxed_ordering"),
+    ];
+
+    /// Whether every flag of `flags` is set.
+    pub fn has(self, flags: Access) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// Whether some flag of `flags` is set.
+    pub fn has_any(self, flags: Access) -> bool {
+        self.0 & flags.0 != 0
+    }
+
+    /// These flags and `flags`.
+    #[must_use]
+    pub const fn with(self, flags: Access) -> Access {
+        Access(self.0 | flags.0)
+    }
+
+    /// These flags without `flags`.
+    #[must_use]
+    pub const fn without(self, flags: Access) -> Access {
+        Access(self.0 & !flags.0)
+    }
+
+    /// Reads flags as [`Display`](fmt::Display) writes them: names or `bitN`
+    /// joined by `|`, or `none`.
+    pub fn from_text(text: &str) -> Option<Access> {
+        if text == "none" {
+            return Some(Access(0));
+        }
+        text.split('|').try_fold(Access(0), |flags, word| Some(flags.with(Self::flag(word)?)))
+    }
+
+    fn flag(word: &str) -> Option<Access> {
+        if let Some(bit) = word.strip_prefix("bit") {
+            let bit: u32 = bit.parse().ok()?;
+            return (bit < 32).then(|| Access(1 << bit));
+        }
+        Self::NAMES.iter().find(|(_, name)| *name == word).map(|(flag, _)| *flag)
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("none");
+        }
+        let mut separator = "";
+        for bit in (0..32).filter(|bit| self.0 & (1 << bit) != 0) {
+            f.write_str(separator)?;
+            separator = "|";
+            match Self::NAMES.iter().find(|(flag, _)| flag.0 == 1 << bit) {
+                Some((_, name)) => f.write_str(name)?,
+                None => write!(f, "bit{bit}")?,
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,132 @@
+//! The arena: the fixed range of addresses in which every sequence works.
+
+use serde::{Deserialize, Serialize};
+
+/// Size of a page, in bytes.
+pub const PAGE_BYTES: u32 = 4096;
+
+/// Pages of the arena.
+pub const ARENA_PAGES: u8 = 64;
+
+/// Virtual address of the arena's page 0, in every process and every reproducer.
+///
+/// Far from where Linux puts a static position-independent program, its heap,
+/// its stack and its mmap area, on x86-64 and on User Mode Linux.
+pub const ARENA_BASE: u64 = 0x10_0000_0000;
+
+/// Memory files that exist at the start of each sequence (`memfd0`, `memfd1`).
+pub const FILE_COUNT: u8 = 2;
+
+/// Size of each memory file, in pages. Mappings may reach beyond it.
+pub const FILE_PAGES: u8 = 16;
+
+/// Pages that `p0` has registered for itself before the first op: the buffer
+/// RDMA reads land in and RDMA writes come from. They count in VmPin, and so
+/// against RLIMIT_MEMLOCK.
+pub const BOUNCE_PAGES: u64 = ARENA_PAGES as u64;
+
+/// A byte of the arena, counted from its start. May lie beyond its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Position(pub u32);
+
+impl Position {
+    /// The first byte of `page`.
+    pub fn page(page: u8) -> Position {
+        Position(u32::from(page) * PAGE_BYTES)
+    }
+
+    /// Virtual address of this byte.
+    pub fn address(self) -> u64 {
+        ARENA_BASE + u64::from(self.0)
+    }
+
+    /// The page this byte is on. Not below [`ARENA_PAGES`] when the byte lies beyond the arena.
+    pub fn page_index(self) -> u32 {
+        self.0 / PAGE_BYTES
+    }
+
+    /// Offset inside its page, in bytes.
+    pub fn page_offset(self) -> u32 {
+        self.0 % PAGE_BYTES
+    }
+}
+
+/// Whole pages of the arena, `first..end`. Never empty, never beyond the arena.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct PageRange {
+    first: u8,
+    end: u8,
+}
+
+impl PageRange {
+    /// The pages `first..end`, or nothing if there are none or they leave the arena.
+    pub fn new(first: u8, end: u8) -> Option<PageRange> {
+        (first < end && end <= ARENA_PAGES).then_some(PageRange { first, end })
+    }
+
+    /// First page.
+    pub fn first(self) -> u8 {
+        self.first
+    }
+
+    /// One past the last page.
+    pub fn end(self) -> u8 {
+        self.end
+    }
+
+    /// How many pages.
+    pub fn page_count(self) -> u8 {
+        self.end - self.first
+    }
+
+    /// Each page in turn.
+    pub fn pages(self) -> std::ops::Range<u8> {
+        self.first..self.end
+    }
+
+    /// Virtual address of the first byte.
+    pub fn address(self) -> u64 {
+        Position::page(self.first).address()
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(self) -> u64 {
+        u64::from(self.page_count()) * u64::from(PAGE_BYTES)
+    }
+}
+
+/// Any bytes `start..end` of the arena or past its end. May be empty.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct ByteRange {
+    start: Position,
+    end: Position,
+}
+
+impl ByteRange {
+    /// The bytes from `start` up to `end`, or nothing if `end` lies before `start`.
+    pub fn new(start: Position, end: Position) -> Option<ByteRange> {
+        (start <= end).then_some(ByteRange { start, end })
+    }
+
+    /// First byte.
+    pub fn start(self) -> Position {
+        self.start
+    }
+
+    /// One past the last byte.
+    pub fn end(self) -> Position {
+        self.end
+    }
+
+    /// Length in bytes.
+    pub fn len_bytes(self) -> u32 {
+        self.end.0 - self.start.0
+    }
+
+    /// How many pages these bytes lie on. An empty range in mid-page lies on
+    /// one, as `ib_umem_num_pages()` (include/rdma/ib_umem.h, 6.1 and 6.12) counts.
+    pub fn page_span(self) -> u32 {
+        let page = PAGE_BYTES;
+        self.end.0.div_ceil(page) - self.start.0 / page
+    }
+}

@@ -1,0 +1,6 @@
+//! Pinfold's pure half: the reference model, the oracles, the minimizer, and
+//! what is made of their answers. Nothing here reads a clock, a file or the
+//! environment, and nothing here knows how a kernel is run.
+
+pub mod model;
+pub mod profile;
