@@ -1,0 +1,1 @@
+//! Properties of Pinfold as bolero tests.

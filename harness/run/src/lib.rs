@@ -1,0 +1,1 @@
+//! Replays a sequence on the model and on a target, and gives the verdict.

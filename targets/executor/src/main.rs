@@ -1,0 +1,3 @@
+//! The program inside the system under test.
+
+fn main() {}
