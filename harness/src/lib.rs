@@ -2,5 +2,12 @@
 //! what is made of their answers. Nothing here reads a clock, a file or the
 //! environment, and nothing here knows how a kernel is run.
 
+pub mod explain;
+pub mod generate;
+pub mod known;
+pub mod minimize;
 pub mod model;
+pub mod oracle;
 pub mod profile;
+pub mod signature;
+pub mod tally;
