@@ -1,0 +1,205 @@
+//! The initramfs: a cpio archive with the executor as `/init` and little else, the same bytes for the same executor.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use flate2::{Compression, GzBuilder};
+
+use crate::cache::{Cache, CacheError};
+use crate::kernel::{hex, hex_digest};
+
+use sha2::{Digest, Sha256};
+
+/// Why there is no initramfs.
+#[derive(Debug, thiserror::Error)]
+pub enum InitramfsError {
+    /// The executor cannot be read.
+    #[error("cannot read the executor {executor}: build it, or name another")]
+    Executor {
+        /// The path given.
+        executor: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The executor needs a dynamic linker, which the guest does not have.
+    #[error(
+        "{executor} is not a static program: build it with RUSTFLAGS=-Ctarget-feature=+crt-static"
+    )]
+    NotStatic {
+        /// The path given.
+        executor: PathBuf,
+    },
+    /// The archive would be larger than the format allows.
+    #[error("{executor} is larger than 4 GiB: strip it")]
+    TooLarge {
+        /// The path given.
+        executor: PathBuf,
+    },
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+}
+
+/// One thing in the archive.
+enum Entry<'a> {
+    Folder(&'static str),
+    Program(&'static str, &'a [u8]),
+    /// A character device: name, major and minor number.
+    Device(&'static str, u32, u32),
+}
+
+/// Gives the initramfs that runs `executor` as `/init`, made once for each content of it.
+///
+/// # Errors
+///
+/// If the executor cannot be read or is not static, or the cache cannot be written.
+pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError> {
+    let program = fs::read(executor)
+        .map_err(|source| InitramfsError::Executor { executor: executor.to_owned(), source })?;
+    if needs_linker(&program) {
+        return Err(InitramfsError::NotStatic { executor: executor.to_owned() });
+    }
+    let key = hex_digest(&["initramfs 1", &hex(&Sha256::digest(&program))]);
+    let place = cache.root().join("initramfs").join(format!("{}.cpio.gz", &key[..16]));
+    if !place.is_file() {
+        let bytes = build(&program)
+            .ok_or_else(|| InitramfsError::TooLarge { executor: executor.to_owned() })?;
+        cache.publish_file(&place, &bytes)?;
+    }
+    Ok(place)
+}
+
+/// Whether the ELF program asks for a dynamic linker (has a PT_INTERP segment).
+fn needs_linker(program: &[u8]) -> bool {
+    let field = |at: usize, size: usize| -> Option<u64> {
+        let bytes = program.get(at..at.checked_add(size)?)?;
+        Some(bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte)))
+    };
+    const PT_INTERP: u64 = 3;
+    let header = || Some((usize::try_from(field(32, 8)?).ok()?, field(54, 2)?, field(56, 2)?));
+    if !program.starts_with(b"\x7fELF\x02\x01") {
+        return false;
+    }
+    let Some((start, size, count)) = header() else { return false };
+    (0..count).any(|index| {
+        let at = usize::try_from(index * size).ok().and_then(|offset| start.checked_add(offset));
+        at.and_then(|at| field(at, 4)) == Some(PT_INTERP)
+    })
+}
+
+/// The compressed archive; `None` if `program` does not fit.
+fn build(program: &[u8]) -> Option<Vec<u8>> {
+    let entries = [
+        Entry::Folder("dev"),
+        Entry::Device("dev/console", 5, 1),
+        Entry::Device("dev/null", 1, 3),
+        Entry::Folder("mnt"),
+        Entry::Folder("proc"),
+        Entry::Folder("sys"),
+        Entry::Folder("tmp"),
+        Entry::Program("init", program),
+    ];
+    // Time 0 and no file name in the header: the same bytes each time. Fast: a guest reads it once.
+    let mut archive = GzBuilder::new().mtime(0).write(Vec::new(), Compression::fast());
+    for (index, entry) in (1_u32..).zip(&entries) {
+        archive.write_all(&encode(index, entry)?).ok()?;
+    }
+    archive.write_all(&record("TRAILER!!!", 0, 0, (0, 0), &[])?).ok()?;
+    archive.finish().ok()
+}
+
+fn encode(inode: u32, entry: &Entry<'_>) -> Option<Vec<u8>> {
+    match entry {
+        Entry::Folder(name) => record(name, inode, 0o040_755, (0, 0), &[]),
+        Entry::Program(name, content) => record(name, inode, 0o100_755, (0, 0), content),
+        Entry::Device(name, major, minor) => record(name, inode, 0o020_600, (*major, *minor), &[]),
+    }
+}
+
+/// One record in the "new ASCII" format (Documentation/driver-api/early-userspace/buffer-format.rst): a header of
+/// hexadecimal fields, name and content, each padded to four bytes. Owned by root, of time 0.
+fn record(
+    name: &str,
+    inode: u32,
+    mode: u32,
+    device: (u32, u32),
+    content: &[u8],
+) -> Option<Vec<u8>> {
+    let size = u32::try_from(content.len()).ok()?;
+    let name_size = u32::try_from(name.len() + 1).ok()?;
+    let (owner, group, link_count, time, check) = (0, 0, 1, 0, 0);
+    let fields = [
+        inode, mode, owner, group, link_count, time, size, 0, 0, device.0, device.1, name_size,
+        check,
+    ];
+    let mut bytes = b"070701".to_vec();
+    for field in fields {
+        bytes.extend(format!("{field:08X}").bytes());
+    }
+    bytes.extend(name.bytes());
+    bytes.push(0);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    bytes.extend(content);
+    bytes.resize(bytes.len().next_multiple_of(4), 0);
+    Some(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Read;
+
+    fn unpacked(program: &[u8]) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        flate2::read::GzDecoder::new(&build(program).unwrap()[..]).read_to_end(&mut bytes).unwrap();
+        bytes
+    }
+
+    #[test]
+    fn the_same_program_gives_the_same_bytes() {
+        assert_eq!(build(b"program"), build(b"program"));
+        assert_ne!(build(b"program"), build(b"another"));
+    }
+
+    #[test]
+    fn every_record_begins_at_a_multiple_of_four_and_the_trailer_ends_it() {
+        let bytes = unpacked(b"12345");
+        let text = String::from_utf8_lossy(&bytes).into_owned();
+        let starts: Vec<usize> = text.match_indices("070701").map(|(at, _)| at).collect();
+        assert_eq!(starts.len(), 9);
+        assert!(starts.iter().all(|at| at % 4 == 0), "{starts:?}");
+        assert!(text.trim_end_matches('\0').ends_with("TRAILER!!!"));
+    }
+
+    #[test]
+    fn the_console_is_character_device_5_1() {
+        let text = String::from_utf8_lossy(&unpacked(b"")).into_owned();
+        let name = text.find("dev/console").unwrap();
+        let header = &text[name - 110..name];
+        assert_eq!(&header[14..22], "00002180", "a character device, mode 600");
+        assert_eq!(&header[78..94], "0000000500000001");
+        assert_eq!(&header[46..54], "00000000", "of time 0");
+    }
+
+    #[test]
+    fn a_dynamic_program_is_refused_with_the_flag_that_helps() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let error = provide(&cache, Path::new("/bin/sh")).unwrap_err().to_string();
+        assert!(error.contains("/bin/sh") && error.contains("crt-static"), "{error}");
+    }
+
+    #[test]
+    fn an_initramfs_is_made_once_for_a_content() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let executor = root.path().join("executor");
+        fs::write(&executor, "one").unwrap();
+        let first = provide(&cache, &executor).unwrap();
+        assert_eq!(provide(&cache, &executor).unwrap(), first);
+        fs::write(&executor, "two").unwrap();
+        assert_ne!(provide(&cache, &executor).unwrap(), first);
+    }
+}

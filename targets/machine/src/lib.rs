@@ -1,0 +1,24 @@
+//! Brings a system under test up: kernel source, kernel build, initramfs, boot, console, and a sure death.
+//!
+//! Nothing here knows what is said over the wire: a [`Machine`] boots a kernel with an initramfs, hands out a byte
+//! stream to the guest and the text of its console, and is gone, with all its host processes, when it is dropped.
+//!
+//! For now the machine is User Mode Linux, a kernel that is an ordinary program.
+
+pub mod cache;
+pub mod config;
+pub mod initramfs;
+mod keeper;
+pub mod kernel;
+pub mod progress;
+pub mod run;
+pub mod source;
+pub mod tools;
+pub mod uml;
+
+pub use cache::{Cache, CacheError};
+pub use config::{Variant, VariantError};
+pub use kernel::{Kernel, KernelError, KernelRequest};
+pub use progress::{Activity, Progress};
+pub use source::{KernelSource, Series, SourceError};
+pub use uml::{Machine, MachineError, MachineOptions};

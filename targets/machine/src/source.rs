@@ -1,0 +1,414 @@
+//! Kernel source: Debian's packages, unpacked once into the cache, or any tree the user names.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::str::FromStr;
+use std::time::{Instant, SystemTime};
+
+use crate::cache::{Cache, CacheError};
+use crate::progress::{Activity, Progress, Watcher};
+use crate::run::{self, RunError};
+use crate::tools::{self, MissingTools};
+
+/// A kernel series that Debian packages the source of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Series {
+    /// Linux 6.1, of Debian 12.
+    V6_1,
+    /// Linux 6.12, of Debian 13 and of Debian 12's backports.
+    V6_12,
+}
+
+/// A series we have no source package for.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no source package for kernel series {name:?}: choose 6.12 or 6.1, or name a tree with --kernel-src"
+)]
+pub struct SeriesError {
+    /// What was asked for.
+    pub name: String,
+}
+
+impl Series {
+    /// Every series there is, the default first.
+    pub const ALL: [Series; 2] = [Series::V6_12, Series::V6_1];
+
+    /// Its name, as in `uml:6.12`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Series::V6_1 => "6.1",
+            Series::V6_12 => "6.12",
+        }
+    }
+
+    /// The name of its Debian package.
+    pub fn package_name(self) -> String {
+        format!("linux-source-{}", self.name())
+    }
+}
+
+impl fmt::Display for Series {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Series {
+    type Err = SeriesError;
+
+    fn from_str(text: &str) -> Result<Series, SeriesError> {
+        let found = Series::ALL.into_iter().find(|series| series.name() == text);
+        found.ok_or_else(|| SeriesError { name: text.to_owned() })
+    }
+}
+
+/// Where a kernel is built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum KernelSource {
+    /// Debian's package of a series.
+    Debian(Series),
+    /// A tree of the user's, which is never written to.
+    Tree(PathBuf),
+}
+
+/// Whether a source that is in the cache already is good enough.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// Use what is in the cache; ask the package archive only if there is nothing.
+    Cached,
+    /// Ask the package archive for its newest version.
+    Newest,
+}
+
+/// A kernel tree ready to be built from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SourceTree {
+    /// The folder that holds the kernel's top Makefile.
+    pub path: PathBuf,
+    /// What the Makefile says, as `6.12.117`.
+    pub version: String,
+    /// The Debian package version, for a tree that comes from one.
+    pub package_version: Option<String>,
+}
+
+/// Why there is no kernel source.
+#[derive(Debug, thiserror::Error)]
+pub enum SourceError {
+    /// Programs of the host are missing.
+    #[error(transparent)]
+    Tools(#[from] MissingTools),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The package archive did not give the package.
+    #[error(
+        "cannot download {package}: run `apt-get update` as root (6.12 on Debian 12 needs bookworm-backports or \
+         bookworm-security), or name a kernel tree with --kernel-src DIR"
+    )]
+    Download {
+        /// The package asked for.
+        package: String,
+        /// What the download said.
+        #[source]
+        source: RunError,
+    },
+    /// The package could not be unpacked.
+    #[error("cannot unpack {package}: check the free space of the cache folder")]
+    Unpack {
+        /// The package file.
+        package: PathBuf,
+        /// What unpacking said.
+        #[source]
+        source: RunError,
+    },
+    /// The package does not hold what such packages hold.
+    #[error(
+        "package {package} holds no {wanted}: name a kernel tree with --kernel-src DIR instead"
+    )]
+    Package {
+        /// The package.
+        package: String,
+        /// What was looked for in it.
+        wanted: String,
+    },
+    /// A folder that is not a kernel tree.
+    #[error(
+        "{path} is not a Linux source tree ({why}): name the folder that holds the kernel's top Makefile"
+    )]
+    NotATree {
+        /// The folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A tree that was configured or built in.
+    #[error(
+        "source tree {path} is not clean, and a kernel can only be built beside a clean one: save your .config, then \
+         run `make -C {path} ARCH=um mrproper` (and `ARCH=x86_64 mrproper`)"
+    )]
+    NotClean {
+        /// The tree.
+        path: PathBuf,
+    },
+}
+
+/// Finds or fetches the tree that `source` names.
+///
+/// A Debian source is downloaded and unpacked once; after that no package archive is asked, unless `freshness` wants it.
+///
+/// # Errors
+///
+/// If a package cannot be had or unpacked, or the user's tree is not a clean kernel tree.
+pub fn provide(
+    cache: &Cache,
+    source: &KernelSource,
+    freshness: Freshness,
+    watch: &mut Watcher<'_>,
+) -> Result<SourceTree, SourceError> {
+    match source {
+        KernelSource::Tree(path) => inspect(path),
+        KernelSource::Debian(series) => {
+            let _lock = cache.lock(&series.package_name(), || {
+                watch(&step(Activity::WaitingForLock, *series, Instant::now()));
+            })?;
+            match unpacked(cache, *series) {
+                Some(tree) if freshness == Freshness::Cached => Ok(tree),
+                _ => fetch(cache, *series, watch),
+            }
+        }
+    }
+}
+
+/// The newest tree of `series` in the cache, if there is one.
+pub fn unpacked(cache: &Cache, series: Series) -> Option<SourceTree> {
+    let prefix = format!("{}_", series.package_name());
+    let folders = fs::read_dir(cache.root().join("source")).ok()?.filter_map(Result::ok);
+    let mut found: Vec<(SystemTime, SourceTree)> = Vec::new();
+    for folder in folders {
+        let name = folder.file_name().to_string_lossy().into_owned();
+        let Some(package_version) = name.strip_prefix(&prefix) else { continue };
+        let (Ok(data), Ok(tree)) = (folder.metadata(), inspect(&folder.path().join("tree"))) else {
+            continue;
+        };
+        let Ok(modified) = data.modified() else { continue };
+        found.push((
+            modified,
+            SourceTree { package_version: Some(package_version.to_owned()), ..tree },
+        ));
+    }
+    found.into_iter().max_by_key(|(modified, _)| *modified).map(|(_, tree)| tree)
+}
+
+/// Reads what tree `path` is, and that it can be built from without being written to.
+///
+/// # Errors
+///
+/// [`SourceError::NotATree`] and [`SourceError::NotClean`].
+pub fn inspect(path: &Path) -> Result<SourceTree, SourceError> {
+    let not_a_tree = |why: String| SourceError::NotATree { path: path.to_owned(), why };
+    let path_absolute = path.canonicalize().map_err(|error| not_a_tree(error.to_string()))?;
+    let makefile = fs::read_to_string(path_absolute.join("Makefile"))
+        .map_err(|error| not_a_tree(format!("no readable Makefile, {error}")))?;
+    if !path_absolute.join("Kbuild").is_file() {
+        return Err(not_a_tree("no file Kbuild".to_owned()));
+    }
+    let version =
+        version(&makefile).ok_or_else(|| not_a_tree("no VERSION in its Makefile".to_owned()))?;
+    // The conditions of `outputmakefile` in the kernel's top Makefile, Linux 6.1 to 6.12.
+    let is_configured = [".config", "include/config", "arch/um/include/generated"]
+        .iter()
+        .any(|trace| path_absolute.join(trace).exists());
+    if is_configured {
+        return Err(SourceError::NotClean { path: path_absolute });
+    }
+    Ok(SourceTree { path: path_absolute, version, package_version: None })
+}
+
+fn version(makefile: &str) -> Option<String> {
+    let field = |name: &str| {
+        let mut assignments = makefile.lines().take(20).filter_map(|line| line.split_once('='));
+        assignments.find(|(key, _)| key.trim() == name).map(|(_, value)| value.trim().to_owned())
+    };
+    let number = |name: &str| field(name).filter(|value| value.parse::<u32>().is_ok());
+    let extra = field("EXTRAVERSION").unwrap_or_default();
+    Some(format!("{}.{}.{}{extra}", number("VERSION")?, number("PATCHLEVEL")?, number("SUBLEVEL")?))
+}
+
+fn fetch(
+    cache: &Cache,
+    series: Series,
+    watch: &mut Watcher<'_>,
+) -> Result<SourceTree, SourceError> {
+    tools::require(tools::SOURCE, &[])?;
+    let scratch = cache.scratch()?;
+    let log = cache.folder("log")?.join(format!("{}.log", series.package_name()));
+    let package = download(series, scratch.path(), &log, watch)?;
+    let (package_version, tree) = unpack(series, &package, scratch.path(), &log, watch)?;
+
+    let made = scratch.path().join("made");
+    let place =
+        cache.folder("source")?.join(format!("{}_{package_version}", series.package_name()));
+    fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
+    fs::rename(&tree, made.join("tree")).map_err(CacheError::io("rename", &tree))?;
+    cache.publish_folder(&made, &place)?;
+    let tree = inspect(&place.join("tree"))?;
+    Ok(SourceTree { package_version: Some(package_version), ..tree })
+}
+
+fn step(activity: Activity, series: Series, since: Instant) -> Progress {
+    Progress {
+        activity,
+        subject: series.package_name(),
+        elapsed: since.elapsed(),
+        object_count: 0,
+        object_estimate: None,
+    }
+}
+
+/// Downloads the package of `series` into `folder`; brings the package lists up to date and tries again where that is
+/// allowed.
+fn download(
+    series: Series,
+    folder: &Path,
+    log: &Path,
+    watch: &mut Watcher<'_>,
+) -> Result<PathBuf, SourceError> {
+    let since = Instant::now();
+    let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
+    let mut get = Command::new("apt-get");
+    get.args(["--quiet", "download", &series.package_name()])
+        .current_dir(folder)
+        .env("LC_ALL", "C");
+    let mut result = run::logged(&mut get, log, &mut report);
+    if result.is_err()
+        && let Some(mut update) = update_command()
+        && run::logged(&mut update, log, &mut report).is_ok()
+    {
+        result = run::logged(&mut get, log, &mut report);
+    }
+    result.map_err(|source| SourceError::Download { package: series.package_name(), source })?;
+    let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
+    let mut files =
+        fs::read_dir(folder).map_err(CacheError::io("read", folder))?.filter_map(Result::ok);
+    files.find_map(|file| Some(file.path()).filter(is_package)).ok_or_else(|| {
+        SourceError::Package { package: series.package_name(), wanted: "package file".to_owned() }
+    })
+}
+
+/// How this user can bring the package lists up to date without being asked for a password, if at all.
+fn update_command() -> Option<Command> {
+    let mut command = if rustix::process::geteuid().is_root() {
+        Command::new("apt-get")
+    } else {
+        tools::find("sudo")?;
+        let mut sudo = Command::new("sudo");
+        sudo.args(["--non-interactive", "apt-get"]);
+        sudo
+    };
+    command.args(["--quiet", "update"]).env("LC_ALL", "C");
+    Some(command)
+}
+
+/// Unpacks `package` below `folder`; gives its version and the kernel tree.
+fn unpack(
+    series: Series,
+    package: &Path,
+    folder: &Path,
+    log: &Path,
+    watch: &mut Watcher<'_>,
+) -> Result<(String, PathBuf), SourceError> {
+    let since = Instant::now();
+    let mut report = |_: &str| watch(&step(Activity::Unpacking, series, since));
+    let failed = |source| SourceError::Unpack { package: package.to_owned(), source };
+    let mut version = String::new();
+    let mut ask = Command::new("dpkg-deb");
+    ask.args(["--field"]).arg(package).arg("Version");
+    run::logged(&mut ask, log, &mut |news| version.push_str(news)).map_err(failed)?;
+
+    let files = folder.join("files");
+    let mut extract = Command::new("dpkg-deb");
+    extract.arg("--extract").arg(package).arg(&files);
+    run::logged(&mut extract, log, &mut report).map_err(failed)?;
+
+    let tarball = files.join(format!("usr/src/{}.tar.xz", series.package_name()));
+    if !tarball.is_file() {
+        return Err(SourceError::Package {
+            package: series.package_name(),
+            wanted: tarball.display().to_string(),
+        });
+    }
+    let tree = folder.join("tree");
+    fs::create_dir(&tree).map_err(CacheError::io("create", &tree))?;
+    let mut untar = Command::new("tar");
+    untar.args(["--extract", "--xz", "--no-same-owner", "--strip-components=1", "--file"]);
+    untar.arg(&tarball).arg("--directory").arg(&tree);
+    run::logged(&mut untar, log, &mut report).map_err(failed)?;
+    Ok((version.trim().to_owned(), tree))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAKEFILE: &str =
+        "# SPDX\nVERSION = 6\nPATCHLEVEL = 12\nSUBLEVEL = 117\nEXTRAVERSION = -rc1\nNAME = x\n";
+
+    fn tree() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("Makefile"), MAKEFILE).unwrap();
+        fs::write(folder.path().join("Kbuild"), "").unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_tree_tells_its_version() {
+        let folder = tree();
+        let found = inspect(folder.path()).unwrap();
+        assert_eq!(found.version, "6.12.117-rc1");
+        assert_eq!(found.package_version, None);
+    }
+
+    #[test]
+    fn a_folder_that_is_no_kernel_tree_is_refused_with_the_reason() {
+        let folder = tempfile::tempdir().unwrap();
+        let check = |word: &str| {
+            let error = inspect(folder.path()).unwrap_err().to_string();
+            assert!(error.contains(word) && error.contains("top Makefile"), "{error}");
+        };
+        check("no readable Makefile");
+        fs::write(folder.path().join("Makefile"), "all:\n").unwrap();
+        check("no file Kbuild");
+        fs::write(folder.path().join("Kbuild"), "").unwrap();
+        check("no VERSION");
+    }
+
+    #[test]
+    fn a_tree_that_was_built_in_is_refused_before_make_complains() {
+        let folder = tree();
+        fs::create_dir_all(folder.path().join("include/config")).unwrap();
+        let error = inspect(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("not clean") && error.contains("mrproper"), "{error}");
+    }
+
+    #[test]
+    fn an_unpacked_source_is_used_without_asking_anyone() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        assert_eq!(unpacked(&cache, Series::V6_12), None);
+        let place = root.path().join("source/linux-source-6.12_6.12.117-1");
+        fs::create_dir_all(&place).unwrap();
+        fs::rename(tree().keep(), place.join("tree")).unwrap();
+        let source = KernelSource::Debian(Series::V6_12);
+        let found = provide(&cache, &source, Freshness::Cached, &mut |_| {}).unwrap();
+        assert_eq!(found.package_version.as_deref(), Some("6.12.117-1"));
+        assert_eq!(unpacked(&cache, Series::V6_1), None, "6.12 is not taken for 6.1");
+    }
+
+    #[test]
+    fn an_unknown_series_is_told_which_there_are() {
+        let error = "5.10".parse::<Series>().unwrap_err().to_string();
+        assert!(Series::ALL.iter().all(|series| error.contains(series.name())), "{error}");
+    }
+}
