@@ -1,0 +1,93 @@
+//! Loads and stores of the CPU.
+
+use pinfold_contract::{ARENA_PAGES, Outcome, PAGE_BYTES, Position, Proc, Runs, Signal};
+
+use super::fault::Touch;
+use super::state::State;
+
+impl State<'_> {
+    /// Stores `tag` into `len_bytes` bytes from `at` on, up to the first page that does not permit it.
+    pub(super) fn write(&mut self, proc: Proc, at: Position, len_bytes: u32, tag: u8) -> Outcome {
+        for piece in pieces(at, len_bytes) {
+            let permitted = piece.page.filter(|page| self.may_write(proc, *page));
+            let Some(page) = permitted else { return piece.fault(Signal::Segv) };
+            if self.touch(proc, page, Touch::Write).is_err() {
+                return piece.fault(Signal::Bus);
+            }
+            if let Some(pte) = self.pte(proc, page) {
+                let frame = &mut self.frames[pte.frame];
+                frame.content = frame.content.filled(piece.from, piece.to, tag);
+            }
+        }
+        Outcome::Done
+    }
+
+    /// Loads `len_bytes` bytes from `at` on.
+    pub(super) fn read(&mut self, proc: Proc, at: Position, len_bytes: u32) -> Outcome {
+        let mut value = Runs::default();
+        for piece in pieces(at, len_bytes) {
+            let permitted = piece.page.filter(|page| self.may_read(proc, *page));
+            let Some(page) = permitted else { return piece.fault(Signal::Segv) };
+            if self.touch(proc, page, Touch::Read).is_err() {
+                return piece.fault(Signal::Bus);
+            }
+            if let Some(pte) = self.pte(proc, page) {
+                value.append(&self.frames[pte.frame].content.slice(piece.from, piece.to));
+            }
+        }
+        Outcome::Value(value)
+    }
+
+    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c, 6.1 and 6.12.
+    fn may_write(&self, proc: Proc, page: u8) -> bool {
+        self.process(proc).vmas.at(page).is_some_and(|vma| vma.prot.write())
+    }
+
+    /// Whether a load works. User Mode Linux asks a read *fault* for VM_READ or
+    /// VM_EXEC, so memory that may only be written can be read just where no
+    /// fault comes: where the page is present and not old.
+    ///
+    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c; `update_pte_range()`, arch/um/kernel/tlb.c, 6.1 and 6.12.
+    pub(super) fn may_read(&self, proc: Proc, page: u8) -> bool {
+        let young = self.pte(proc, page).is_some_and(|pte| pte.young);
+        self.process(proc).vmas.at(page).is_some_and(|vma| {
+            let prot = vma.prot;
+            prot.read() || prot.exec() || (prot.write() && young)
+        })
+    }
+}
+
+/// The part of an access that lies on one page.
+#[derive(Clone, Copy, Debug)]
+struct Piece {
+    /// The page, or nothing beyond the arena.
+    page: Option<u8>,
+    /// First byte on the page.
+    from: u32,
+    /// One past the last byte on the page.
+    to: u32,
+    /// Bytes of the access before this piece.
+    done_bytes: u32,
+}
+
+impl Piece {
+    fn fault(&self, signal: Signal) -> Outcome {
+        Outcome::Fault { signal, done_bytes: self.done_bytes }
+    }
+}
+
+fn pieces(at: Position, len_bytes: u32) -> impl Iterator<Item = Piece> {
+    let end = at.0.saturating_add(len_bytes);
+    let mut next = at.0;
+    std::iter::from_fn(move || {
+        (next < end).then(|| {
+            let start = Position(next);
+            let from = start.page_offset();
+            let to = PAGE_BYTES.min(from + (end - next));
+            let page = u8::try_from(start.page_index()).ok().filter(|page| *page < ARENA_PAGES);
+            let done_bytes = next - at.0;
+            next += to - from;
+            Piece { page, from, to, done_bytes }
+        })
+    })
+}

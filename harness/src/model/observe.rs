@@ -1,0 +1,65 @@
+//! What can be seen of the state from user space.
+
+use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PageView, Proc, ProcView};
+
+use super::frame::Use;
+use super::state::State;
+
+impl State<'_> {
+    /// The state as a checkpoint shows it. Looking changes nothing.
+    pub(super) fn checkpoint(&self) -> Checkpoint {
+        let live = self.mrs.iter().filter(|(_, state)| state.live);
+        let mrs = live.map(|(mr, state)| MrView {
+            mr: *mr,
+            bytes: Ok(self.adapter_bytes(state, 0, state.range.len_bytes())),
+        });
+        Checkpoint {
+            procs: Proc::all()
+                .filter(|proc| self.is_live(*proc))
+                .map(|proc| self.proc_view(proc))
+                .collect(),
+            mrs: mrs.collect(),
+            pins: self.pins(),
+        }
+    }
+
+    /// Every pin of every registration: an overlap counts as often as it is registered.
+    pub(super) fn pins(&self) -> i64 {
+        let held: i64 =
+            self.mrs.values().map(|mr| i64::try_from(mr.frames.len()).unwrap_or(i64::MAX)).sum();
+        held + self.leaked_pins
+    }
+
+    /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in
+    /// RssAnon, a page of shmem in RssShmem, the zero page nowhere.
+    ///
+    /// Source: `mm_counter()`, include/linux/mm.h, 6.1 and 6.12.
+    fn proc_view(&self, proc: Proc) -> ProcView {
+        let pages: Vec<PageView> =
+            (0..ARENA_PAGES).filter_map(|page| self.page_view(proc, page)).collect();
+        let count = |wanted: fn(&PageView) -> bool| {
+            i64::try_from(pages.iter().filter(|page| wanted(page)).count()).unwrap_or(i64::MAX)
+        };
+        ProcView {
+            proc,
+            rss_anon: count(|page| {
+                !page.file_or_shared && page.frame != super::frame::FrameId::ZERO.name()
+            }),
+            rss_shmem: count(|page| page.file_or_shared),
+            vm_pin: self.process(proc).pinned_vm,
+            pages,
+        }
+    }
+
+    fn page_view(&self, proc: Proc, page: u8) -> Option<PageView> {
+        let pte = self.pte(proc, page)?;
+        let frame = &self.frames[pte.frame];
+        Some(PageView {
+            page,
+            frame: pte.frame.name(),
+            file_or_shared: frame.usage == Use::Cache,
+            exclusively_mapped: frame.usage != Use::Zero && frame.map_count == 1,
+            bytes: self.may_read(proc, page).then(|| frame.content.clone()),
+        })
+    }
+}
