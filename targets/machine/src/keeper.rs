@@ -20,7 +20,7 @@ use std::os::unix::process::CommandExt;
 use std::process::Command;
 
 use rustix::event::{PollFd, PollFlags, poll};
-use rustix::io::Errno;
+use rustix::io::{Errno, FdFlags, fcntl_setfd};
 use rustix::process::{
     Pid, PidfdFlags, Resource, Rlimit, Signal, WaitOptions, WaitStatus, getpid, getppid,
     kill_process_group, pidfd_open, set_child_subreaper, set_parent_process_death_signal, setpgid,
@@ -33,6 +33,8 @@ use rustix::thread::{CpuSet, sched_setaffinity};
 pub(crate) struct Orders {
     /// The end of the lifeline that becomes readable when we are gone.
     pub(crate) lifeline: OwnedFd,
+    /// Further descriptors that the program is given, under the numbers they have now. It gets the lifeline, too.
+    pub(crate) inherited: Vec<OwnedFd>,
     /// The host CPU that all processes of the machine run on.
     pub(crate) cpu: Option<usize>,
     /// Files, then folders, that the machine may leave behind: removed, in this order, when it is gone.
@@ -67,6 +69,9 @@ fn divide(orders: &Orders) -> io::Result<()> {
             set_parent_process_death_signal(Some(Signal::KILL))?;
             if getppid() != Some(keeper) {
                 leave(1);
+            }
+            for descriptor in orders.inherited.iter().chain([&orders.lifeline]) {
+                fcntl_setfd(descriptor, FdFlags::empty())?;
             }
             Ok(())
         }

@@ -7,6 +7,8 @@
 
 pub mod cache;
 pub mod config;
+pub mod doctor;
+pub mod executor;
 pub mod initramfs;
 mod keeper;
 pub mod kernel;
@@ -15,10 +17,15 @@ pub mod run;
 pub mod source;
 pub mod tools;
 pub mod uml;
+pub mod wire;
 
 pub use cache::{Cache, CacheError};
 pub use config::{Variant, VariantError};
+pub use doctor::Finding;
+pub use executor::ExecutorError;
+pub use initramfs::InitramfsError;
 pub use kernel::{Kernel, KernelError, KernelRequest};
 pub use progress::{Activity, Progress};
 pub use source::{KernelSource, Series, SourceError};
 pub use uml::{Machine, MachineError, MachineOptions};
+pub use wire::Wire;

@@ -4,7 +4,7 @@ use std::ffi::CString;
 use std::fmt;
 use std::fs;
 use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
@@ -17,10 +17,16 @@ use rustix::fs::{StatVfsMountFlags, statvfs};
 
 use crate::keeper::{self, Orders};
 use crate::tools;
+use crate::wire::Wire;
 
 /// How many bytes of console output the host keeps when nobody drains it. The kernel does not wait for room: past this
 /// its output is lost, and the guest runs on.
 pub const CONSOLE_CAPACITY_BYTES: usize = 1 << 20;
+
+/// The variables that tell `/init` its end of the wire and of the credit line, as paths below `/dev`.
+pub const WIRE_VARIABLE: &str = "PINFOLD_WIRE";
+/// See [`WIRE_VARIABLE`].
+pub const CREDIT_VARIABLE: &str = "PINFOLD_CREDIT";
 
 /// The name of the machine among its own files; each machine has a folder of its own, so one name serves all.
 const NAME_IN_FOLDER: &str = "uml";
@@ -153,12 +159,13 @@ pub enum MachineError {
 
 /// A running User Mode Linux. Dropping it kills it.
 ///
-/// The guest sees its wire as `/dev/ttyS0`, which it has to put in raw mode before the first byte, and whatever it or
-/// its kernel prints to `/dev/console` is the console.
+/// The guest finds the names of two serial lines in its environment: [`WIRE_VARIABLE`] and [`CREDIT_VARIABLE`]. It has
+/// to put both in raw mode before the first byte, and to give credit as [`wire`](crate::wire) says. Whatever it or its
+/// kernel prints to `/dev/console` is the console.
 pub struct Machine {
     keeper: Child,
     lifeline: Option<PipeWriter>,
-    wire: UnixStream,
+    wire: Wire,
     console: PipeReader,
     boot_deadline: Duration,
     status: Option<ExitStatus>,
@@ -182,7 +189,9 @@ impl Machine {
     pub fn boot(options: &MachineOptions) -> Result<Machine, MachineError> {
         check(options)?;
         let host = |action| move |source| MachineError::Host { action, source };
-        let (wire, guest_wire) = UnixStream::pair().map_err(host("make a socket"))?;
+        let (stream, guest_wire) = UnixStream::pair().map_err(host("make a socket"))?;
+        let (credit_line, guest_credit) = UnixStream::pair().map_err(host("make a socket"))?;
+        let wire = Wire::new(stream, credit_line).map_err(host("make a socket"))?;
         let (console, guest_console) = console().map_err(host("make a pipe"))?;
         let (guest_lifeline, lifeline) = io::pipe().map_err(host("make a pipe"))?;
         let folder = tempfile::Builder::new()
@@ -193,10 +202,12 @@ impl Machine {
                 source,
             })?;
 
+        let descriptors =
+            Descriptors { silence: guest_lifeline.as_raw_fd(), credit: guest_credit.as_raw_fd() };
         let mut command = Command::new(&options.image);
         command
             .arg0("linux")
-            .args(kernel_arguments(options, folder.path()))
+            .args(kernel_arguments(options, folder.path(), &descriptors))
             .env_clear()
             .env("TMPDIR", &options.memory_folder)
             .current_dir("/")
@@ -204,10 +215,13 @@ impl Machine {
             .stdout(guest_console.try_clone().map_err(host("duplicate a pipe"))?)
             .stderr(guest_console);
         let litter = litter(folder.path()).map_err(host("name a folder"))?;
-        keeper::keep(
-            &mut command,
-            Orders { lifeline: guest_lifeline.into(), cpu: options.cpu, litter },
-        );
+        let orders = Orders {
+            lifeline: guest_lifeline.into(),
+            inherited: vec![guest_credit.into()],
+            cpu: options.cpu,
+            litter,
+        };
+        keeper::keep(&mut command, orders);
         let keeper = command.spawn().map_err(host("start a process"))?;
         // From here on it is the keeper's to remove: it does so even when we are killed.
         let _ = folder.keep();
@@ -249,7 +263,7 @@ impl Machine {
     /// # Errors
     ///
     /// If the descriptor cannot be duplicated.
-    pub fn wire(&self) -> io::Result<UnixStream> {
+    pub fn wire(&self) -> io::Result<Wire> {
         self.wire.try_clone()
     }
 
@@ -297,21 +311,37 @@ impl Drop for Machine {
     }
 }
 
+/// Descriptors of the host, other than the first three, that the kernel is told of.
+struct Descriptors {
+    /// Readable, and nothing ever comes.
+    silence: RawFd,
+    credit: RawFd,
+}
+
 /// The kernel's command line.
 ///
-/// The console goes to descriptor 1 and comes from nowhere, the wire is descriptor 0, which is a socket. A kernel that
-/// oopses panics, and one that panics aborts.
-fn kernel_arguments(options: &MachineOptions, folder: &Path) -> Vec<String> {
+/// The console is written to descriptor 1. It must also have something to read that can be waited for: with `null` as
+/// its input, opening `/dev/console` fails and closes the output as well. The wire is descriptor 0, which is a socket.
+/// A kernel that oopses panics, and one that panics aborts. What the guest writes to `/dev/kmsg` is not rate limited.
+fn kernel_arguments(
+    options: &MachineOptions,
+    folder: &Path,
+    descriptors: &Descriptors,
+) -> Vec<String> {
     let mut arguments = vec![
         format!("mem={}M", options.memory_mib),
         format!("initrd={}", options.initramfs.display()),
         format!("uml_dir={}", folder.display()),
         format!("umid={NAME_IN_FOLDER}"),
         "con=null".to_owned(),
-        "con0=null,fd:1".to_owned(),
+        format!("con0=fd:{},fd:1", descriptors.silence),
         "ssl=null".to_owned(),
         "ssl0=fd:0".to_owned(),
+        format!("ssl1=fd:{}", descriptors.credit),
+        format!("{WIRE_VARIABLE}=/dev/ttyS0"),
+        format!("{CREDIT_VARIABLE}=/dev/ttyS1"),
         "loglevel=6".to_owned(),
+        "printk.devkmsg=on".to_owned(),
         "oops=panic".to_owned(),
         "panic=-1".to_owned(),
         "rdinit=/init".to_owned(),

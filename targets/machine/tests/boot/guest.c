@@ -1,4 +1,7 @@
-/* A guest that obeys over its wire: a letter and a number, as "%c%08x", then what the letter says. */
+/*
+ * A guest that obeys over its wire: a letter and a number, as "%c%08x", then what the letter says.
+ * Gives one byte on the credit line for each 1024 bytes it has read from the wire.
+ */
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +12,8 @@
 #include <unistd.h>
 
 static unsigned char buffer[1 << 20];
+static size_t taken, credited;
+static int credit;
 
 static void take(int wire, size_t count)
 {
@@ -17,6 +22,9 @@ static void take(int wire, size_t count)
 		if (got <= 0)
 			exit(10);
 		done += got;
+		for (taken += got; taken - credited >= 1024; credited += 1024)
+			if (write(credit, "+", 1) != 1)
+				exit(14);
 	}
 }
 
@@ -30,18 +38,35 @@ static void give(int wire, size_t count)
 	}
 }
 
-int main(void)
+static void log_line(int log, size_t number, size_t count)
+{
+	char text[64];
+	int length = snprintf(text, sizeof text, "<4>line %zu of %zu\n", number, count);
+
+	if (write(log, text, length) != length)
+		exit(15);
+}
+
+static int raw(const char *line)
 {
 	struct termios mode;
+	int file = open(line, O_RDWR | O_NOCTTY);
+
+	if (file < 0 || tcgetattr(file, &mode))
+		exit(12);
+	cfmakeraw(&mode);
+	tcsetattr(file, TCSANOW, &mode);
+	return file;
+}
+
+int main(void)
+{
 	int wire;
 
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
-	wire = open("/dev/ttyS0", O_RDWR | O_NOCTTY);
-	if (wire < 0 || tcgetattr(wire, &mode))
-		return 12;
-	cfmakeraw(&mode);
-	tcsetattr(wire, TCSANOW, &mode);
+	wire = raw(getenv("PINFOLD_WIRE"));
+	credit = raw(getenv("PINFOLD_CREDIT"));
 	buffer[0] = '!';
 	give(wire, 1);
 	for (;;) {
@@ -58,10 +83,13 @@ int main(void)
 			take(wire, count);
 			give(wire, count);
 			break;
+		case 'g': /* give so many bytes */
+			give(wire, count);
+			break;
 		case 'k': { /* so many lines into the kernel log, then one byte */
 			int log = open("/dev/kmsg", O_WRONLY);
 			for (size_t line = 0; line < count; line++)
-				dprintf(log, "<4>line %zu of %zu\n", line + 1, count);
+				log_line(log, line + 1, count);
 			close(log);
 			give(wire, 1);
 			break;

@@ -2,8 +2,13 @@
 //!
 //! Where no kernel is cached the tests say so and do nothing; with PINFOLD_REQUIRE_VM=1 they fail instead.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "the helpers of a test are part of it"
+)]
+
 use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -11,7 +16,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use pinfold_machine::{
-    Cache, Machine, MachineError, MachineOptions, Series, Variant, initramfs, kernel,
+    Cache, Machine, MachineError, MachineOptions, Series, Variant, Wire, initramfs, kernel,
 };
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -49,7 +54,7 @@ fn guest(cache: &Cache) -> PathBuf {
 }
 
 /// Runs `claim` with a machine of each kernel that has said its first byte.
-fn check(test: &str, claim: fn(&str, &mut Machine, &mut UnixStream)) {
+fn check(test: &str, claim: fn(&str, &mut Machine, &mut Wire)) {
     let folder = tempfile::tempdir().unwrap();
     let initramfs = guest(&Cache::at(folder.path()));
     for (series, image) in kernels(test) {
@@ -64,11 +69,11 @@ fn check(test: &str, claim: fn(&str, &mut Machine, &mut UnixStream)) {
     }
 }
 
-fn order(wire: &mut UnixStream, letter: char, count: usize) {
+fn order(wire: &mut Wire, letter: char, count: usize) {
     write!(wire, "{letter}{count:08x}").unwrap();
 }
 
-fn receive(wire: &mut UnixStream, count: usize) -> Vec<u8> {
+fn receive(wire: &mut Wire, count: usize) -> Vec<u8> {
     let mut bytes = vec![0; count];
     wire.read_exact(&mut bytes).unwrap();
     bytes
@@ -82,7 +87,7 @@ fn wait_for(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// The host processes with `text` in their environment's or command's uml_dir, that is: of machines of process `id`.
+/// The host processes of the session that `keeper` leads, except those that are dead and not reaped yet.
 fn processes_below(keeper: u32) -> Vec<u32> {
     let stat = |id: u32| fs::read_to_string(format!("/proc/{id}/stat")).ok();
     let session =
@@ -96,6 +101,10 @@ fn processes_below(keeper: u32) -> Vec<u32> {
 #[test]
 fn a_message_of_any_size_crosses_the_wire_whole() {
     check("a_message_of_any_size_crosses_the_wire_whole", |_, _, wire| {
+        for size in [1 << 20, 60 * 1024] {
+            order(wire, 'g', size);
+            assert_eq!(receive(wire, size).len(), size);
+        }
         for size in [0, 1, 4095, 4096, 4097, 60 * 1024, 64 * 1024, 1 << 20] {
             let sent: Vec<u8> = (0..size).map(|at: usize| (at % 251).to_le_bytes()[0]).collect();
             order(wire, 'e', size);
@@ -254,11 +263,11 @@ fn a_kernel_without_enough_memory_is_a_failed_boot_that_says_what_it_printed() {
         let mut options = MachineOptions::new(image, &initramfs);
         options.memory_mib = 4;
         options.boot_deadline = Duration::from_secs(3);
-        match Machine::boot(&options).unwrap().await_guest().unwrap_err() {
-            MachineError::Died { console, .. } | MachineError::Silent { console, .. } => {
-                assert!(!console.is_empty());
-            }
-            error => panic!("{error}"),
-        }
+        let error = Machine::boot(&options).unwrap().await_guest().unwrap_err();
+        let (MachineError::Died { console, .. } | MachineError::Silent { console, .. }) = &error
+        else {
+            panic!("{error}");
+        };
+        assert!(!console.is_empty());
     }
 }

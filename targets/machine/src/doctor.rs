@@ -1,0 +1,161 @@
+//! Facts about this host for `pinfold doctor`: what is there, what is missing, and what to do about it.
+
+use std::path::Path;
+
+use rustix::fs::statfs;
+
+use crate::cache::Cache;
+use crate::config::Variant;
+use crate::executor;
+use crate::kernel;
+use crate::source::{self, Series};
+use crate::tools::{self, Tool};
+use crate::uml;
+
+/// How a finding is to be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum State {
+    /// It is as it should be.
+    Ok,
+    /// It is missing, and something will fail for it.
+    Missing,
+    /// Worth knowing.
+    Note,
+}
+
+/// One fact about this host.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// What was looked at.
+    pub what: String,
+    /// How it is to be taken.
+    pub state: State,
+    /// What was found.
+    pub detail: String,
+    /// What to do about it, as a command or a sentence; empty where nothing is to be done.
+    pub way_out: String,
+}
+
+impl Finding {
+    fn ok(what: &str, detail: String) -> Finding {
+        Finding { what: what.to_owned(), state: State::Ok, detail, way_out: String::new() }
+    }
+
+    fn missing(what: &str, detail: String, way_out: String) -> Finding {
+        Finding { what: what.to_owned(), state: State::Missing, detail, way_out }
+    }
+
+    fn note(what: &str, detail: String, way_out: String) -> Finding {
+        Finding { what: what.to_owned(), state: State::Note, detail, way_out }
+    }
+}
+
+/// Memory of a guest that the host should have room for, in MiB.
+const GUEST_MIB: u64 = 256;
+
+/// `f_type` of a tmpfs (include/uapi/linux/magic.h).
+const TMPFS_MAGIC: i64 = 0x0102_1994;
+
+/// Looks at everything that bringing a machine up needs. Changes nothing.
+pub fn examine(cache: &Cache) -> Vec<Finding> {
+    let mut findings =
+        vec![Finding::note("cache", cache.root().display().to_string(), String::new())];
+    findings.push(programs(
+        "kernel build tools",
+        tools::BUILD,
+        &[(tools::LIBC_HEADER, "libc6-dev")],
+    ));
+    findings.push(programs("kernel source tools", tools::SOURCE, &[]));
+    findings.push(programs("executor build", &[], &executor::PREREQUISITES));
+    findings.push(cargo());
+    findings.extend(Series::ALL.map(|series| kernel_of(cache, series)));
+    findings.push(memory(Path::new("/dev/shm")));
+    findings
+}
+
+fn programs(what: &str, tools: &[Tool], files: &[(&str, &str)]) -> Finding {
+    match tools::require(tools, files) {
+        Ok(()) => Finding::ok(what, "complete".to_owned()),
+        Err(missing) => {
+            Finding::missing(what, missing.names.join(", "), tools::install_line(&missing.packages))
+        }
+    }
+}
+
+fn cargo() -> Finding {
+    match tools::find("cargo") {
+        Some(path) => Finding::ok("cargo", path.display().to_string()),
+        None => Finding::missing(
+            "cargo",
+            "not on PATH".to_owned(),
+            "install Rust with rustup".to_owned(),
+        ),
+    }
+}
+
+fn kernel_of(cache: &Cache, series: Series) -> Finding {
+    let what = format!("kernel uml:{series}");
+    if let Some(kernel) = kernel::find(cache, series, &Variant::plain()) {
+        let package = kernel.package_version.unwrap_or_default();
+        return Finding::ok(
+            &what,
+            format!("{} ({package}), {}", kernel.version, kernel.image.display()),
+        );
+    }
+    let source = match source::unpacked(cache, series) {
+        Some(tree) => format!("not built, source {} is here", tree.version),
+        None => "neither built nor downloaded".to_owned(),
+    };
+    Finding::note(
+        &what,
+        source,
+        format!("`pinfold kernel build {series}` builds it, or the first use does"),
+    )
+}
+
+fn memory(folder: &Path) -> Finding {
+    let what = format!("guest memory in {}", folder.display());
+    if let Err(error) = uml::check_memory(folder, GUEST_MIB) {
+        return Finding::missing(&what, "not usable".to_owned(), error.to_string());
+    }
+    let is_tmpfs = statfs(folder).is_ok_and(|facts| facts.f_type == TMPFS_MAGIC);
+    if is_tmpfs {
+        return Finding::ok(&what, format!("a tmpfs with room for {GUEST_MIB} MiB"));
+    }
+    Finding::note(
+        &what,
+        "not a tmpfs, guests are slower".to_owned(),
+        "mount a tmpfs there".to_owned(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_cache_is_noted_with_the_command_that_fills_it() {
+        let root = tempfile::tempdir().unwrap();
+        let findings = examine(&Cache::at(root.path()));
+        for series in Series::ALL {
+            let what = format!("kernel uml:{series}");
+            let finding = findings.iter().find(|finding| finding.what == what).unwrap();
+            assert_eq!(finding.state, State::Note);
+            assert!(
+                finding.way_out.contains(&format!("pinfold kernel build {series}")),
+                "{finding:?}"
+            );
+        }
+    }
+
+    #[test]
+    fn whatever_is_missing_comes_with_a_way_out() {
+        let files = [("/nonexistent/verbs.h", "libibverbs-dev")];
+        let finding = programs("executor build", &[], &files);
+        assert_eq!(finding.state, State::Missing);
+        assert_eq!(finding.way_out, "apt-get install libibverbs-dev");
+        let finding = memory(Path::new("/nonexistent"));
+        assert_eq!(finding.state, State::Missing);
+        assert!(!finding.way_out.is_empty());
+    }
+}
