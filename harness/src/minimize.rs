@@ -1,14 +1,295 @@
 //! Shortens a sequence while it keeps what is wrong with it.
+//!
+//! Passes are small functions from a shorter guess to a shorter sequence, tried
+//! in order: first those that drop much at once, then single ops from the back,
+//! until nothing can go. What "it" is only the caller knows; it should be *the
+//! same* divergence, not any.
 
-use pinfold_contract::Sequence;
+use std::collections::BTreeSet;
+
+use pinfold_contract::{Key, Mr, Op, Proc, Sequence};
 
 /// Returns a sequence that has it and from which no single op can be removed without losing it.
 ///
-/// The same predicate gives the same sequence. Returns `sequence` as it is if
-/// `still_has_it` is false of that already.
-pub fn minimize(sequence: Sequence, mut still_has_it: impl FnMut(&Sequence) -> bool) -> Sequence {
-    if !still_has_it(&sequence) {
-        return sequence;
+/// Only removes ops, and keeps the others in order and as they are. The same
+/// predicate gives the same sequence. Calls `still_has_it` once before
+/// everything else, and returns `sequence` as it is if that says no.
+pub fn minimize(sequence: Sequence, still_has_it: impl FnMut(&Sequence) -> bool) -> Sequence {
+    let mut case = Case { best: sequence, still_has_it };
+    if !(case.still_has_it)(&case.best) {
+        return case.best;
     }
-    unimplemented!()
+    drop_tail(&mut case);
+    drop_unrelated(&mut case);
+    drop_chunks(&mut case);
+    while drop_single_ops(&mut case) {}
+    case.best
+}
+
+/// The shortest sequence so far that has it.
+struct Case<P> {
+    best: Sequence,
+    still_has_it: P,
+}
+
+impl<P: FnMut(&Sequence) -> bool> Case<P> {
+    /// Keeps the ops for which `keep` says so, if that has it still. Whether it became shorter.
+    fn try_keeping(&mut self, mut keep: impl FnMut(usize, Op) -> bool) -> bool {
+        let ops = self.best.ops.iter().enumerate();
+        let kept: Vec<Op> =
+            ops.filter(|&(index, &op)| keep(index, op)).map(|(_, &op)| op).collect();
+        if kept.len() == self.best.ops.len() {
+            return false;
+        }
+        let guess = Sequence { ops: kept };
+        let has_it = (self.still_has_it)(&guess);
+        if has_it {
+            self.best = guess;
+        }
+        has_it
+    }
+
+    fn op_count(&self) -> usize {
+        self.best.ops.len()
+    }
+}
+
+/// Drops what comes after the op that matters last, by halving.
+///
+/// Sound for any predicate; quick for one that looks at no later op.
+fn drop_tail<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) {
+    let mut lost_at = 0;
+    while lost_at + 1 < case.op_count() {
+        let middle = lost_at + (case.op_count() - lost_at) / 2;
+        if !case.try_keeping(|index, _| index < middle) {
+            lost_at = middle;
+        }
+    }
+}
+
+/// Drops ops that share no slot, page or process with the last one, directly or
+/// through others; then those of one process, and those of one MR.
+fn drop_unrelated<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) {
+    let related = related_to_last(&case.best.ops);
+    case.try_keeping(|index, _| related.contains(&index));
+    for proc in Proc::all().skip(1) {
+        case.try_keeping(|_, op| !procs_of(op).contains(&proc));
+    }
+    let mrs: BTreeSet<Mr> = case.best.ops.iter().flat_map(|&op| mrs_of(op)).collect();
+    for mr in mrs {
+        case.try_keeping(|_, op| !mrs_of(op).contains(&mr));
+    }
+}
+
+/// Drops runs of ops, from the back, halving their length from half of all ops to two.
+fn drop_chunks<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) {
+    let mut len = case.op_count() / 2;
+    while len >= 2 {
+        let mut end = case.op_count();
+        while end > 0 {
+            let start = end.saturating_sub(len);
+            case.try_keeping(|index, _| index < start || index >= end);
+            end = start;
+        }
+        len /= 2;
+    }
+}
+
+/// Drops each op alone, from the back. Whether one went.
+fn drop_single_ops<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) -> bool {
+    let mut went = false;
+    for dropped in (0..case.op_count()).rev() {
+        went |= case.try_keeping(|index, _| index != dropped);
+    }
+    went
+}
+
+/// The indices of ops that have to do with the last one.
+fn related_to_last(ops: &[Op]) -> BTreeSet<usize> {
+    let mut related: BTreeSet<usize> = ops.len().checked_sub(1).into_iter().collect();
+    let mut mrs = BTreeSet::new();
+    let mut pages = BTreeSet::new();
+    let mut procs = BTreeSet::from([Proc::P0]);
+    // Each round takes in what has to do with something taken in before.
+    loop {
+        let before = related.len();
+        for (index, &op) in ops.iter().enumerate().rev() {
+            let meets = related.contains(&index)
+                || mrs_of(op).iter().any(|mr| mrs.contains(mr))
+                || (pages_of(op).iter().any(|page| pages.contains(page))
+                    && procs.contains(&op.proc()))
+                || child_of(op).is_some_and(|child| procs.contains(&child))
+                || matches!(op, Op::Limit { .. });
+            if meets {
+                related.insert(index);
+                mrs.extend(mrs_of(op));
+                pages.extend(pages_of(op));
+                procs.extend(procs_of(op));
+            }
+        }
+        if related.len() == before {
+            return related;
+        }
+    }
+}
+
+fn child_of(op: Op) -> Option<Proc> {
+    procs_of(op).get(1).copied()
+}
+
+/// The acting process, and behind it the child of a fork.
+fn procs_of(op: Op) -> Vec<Proc> {
+    match op {
+        Op::Fork { proc, child } => vec![proc, child],
+        Op::Map { .. }
+        | Op::Unmap { .. }
+        | Op::Protect { .. }
+        | Op::Write { .. }
+        | Op::Read { .. }
+        | Op::Exit { .. }
+        | Op::Limit { .. }
+        | Op::Reg { .. }
+        | Op::Dereg { .. }
+        | Op::RemoteRead { .. }
+        | Op::RemoteWrite { .. } => vec![op.proc()],
+    }
+}
+
+fn mrs_of(op: Op) -> Vec<Mr> {
+    match op {
+        Op::Reg { mr, .. } | Op::Dereg { mr } => vec![mr],
+        Op::RemoteRead { mr, key, .. } | Op::RemoteWrite { mr, key, .. } => match key {
+            Key::Of(other) => vec![mr, other],
+            Key::Own | Key::Stale => vec![mr],
+        },
+        Op::Map { .. }
+        | Op::Unmap { .. }
+        | Op::Protect { .. }
+        | Op::Write { .. }
+        | Op::Read { .. }
+        | Op::Fork { .. }
+        | Op::Exit { .. }
+        | Op::Limit { .. } => Vec::new(),
+    }
+}
+
+fn pages_of(op: Op) -> Vec<u32> {
+    let bytes = |start: u32, len: u32| {
+        let page = pinfold_contract::PAGE_BYTES;
+        (start / page..start.saturating_add(len).div_ceil(page).max(start / page + 1)).collect()
+    };
+    match op {
+        Op::Map { pages, .. } | Op::Unmap { pages, .. } | Op::Protect { pages, .. } => {
+            pages.pages().map(u32::from).collect()
+        }
+        Op::Write { at, len_bytes, .. } | Op::Read { at, len_bytes, .. } => bytes(at.0, len_bytes),
+        Op::Reg { range, .. } => bytes(range.start().0, range.len_bytes()),
+        Op::Fork { .. }
+        | Op::Exit { .. }
+        | Op::Limit { .. }
+        | Op::Dereg { .. }
+        | Op::RemoteRead { .. }
+        | Op::RemoteWrite { .. } => Vec::new(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use pinfold_contract::{OpKind, parse, print};
+
+    use super::*;
+    use crate::generate::Generator;
+
+    /// Minimizes and checks that nothing more can go.
+    fn check(sequence: &Sequence, has_it: impl Fn(&Sequence) -> bool) -> Sequence {
+        let least = minimize(sequence.clone(), &has_it);
+        assert!(has_it(&least), "it was lost");
+        for index in 0..least.ops.len() {
+            let mut less = least.clone();
+            less.ops.remove(index);
+            assert!(!has_it(&less), "op {index} can go from\n{}", print(&least));
+        }
+        assert_eq!(least, minimize(sequence.clone(), &has_it), "not the same twice");
+        least
+    }
+
+    fn count(sequence: &Sequence, kind: OpKind) -> usize {
+        sequence.ops.iter().filter(|op| op.kind() == kind).count()
+    }
+
+    #[test]
+    fn two_ops_that_matter_are_all_that_is_left() {
+        let generator = Generator::new(3);
+        let has_it = |s: &Sequence| {
+            let at = |kind| s.ops.iter().position(|op| op.kind() == kind);
+            matches!((at(OpKind::Map), at(OpKind::Reg)), (Some(map), Some(reg)) if map < reg)
+        };
+        let sequences: Vec<Sequence> =
+            (0..50).map(|index| generator.sequence(index)).filter(has_it).collect();
+        assert!(sequences.len() > 20, "too few to say anything");
+        for sequence in sequences {
+            assert_eq!(check(&sequence, has_it).ops.len(), 2);
+        }
+    }
+
+    #[test]
+    fn counts_and_parities_are_minimal_too() {
+        let generator = Generator::new(4);
+        for index in 0..30 {
+            let sequence = generator.sequence(index);
+            let writes = count(&sequence, OpKind::Write).min(3);
+            check(&sequence, |s| count(s, OpKind::Write) >= writes);
+            let odd = sequence.ops.len() % 2;
+            check(&sequence, |s| s.ops.len() % 2 == odd);
+        }
+    }
+
+    #[test]
+    fn an_op_that_can_go_only_after_another_has_gone_goes() {
+        let text = "# pinfold 1\nmap 0..1 anon private rw\nfork p1\np1 exit\nwrite 0 8 0x22\n";
+        let sequence = parse(text).unwrap().sequence;
+        // An exit needs its fork; a fork alone does not matter.
+        let least = check(&sequence, |s| {
+            count(s, OpKind::Write) == 1 && count(s, OpKind::Exit) <= count(s, OpKind::Fork)
+        });
+        assert_eq!(least.ops.len(), 1);
+    }
+
+    #[test]
+    fn ops_that_have_to_do_with_nothing_are_dropped_at_once() {
+        let text = "# pinfold 1\nmap 0..1 anon private rw\nmap 9..10 anon private rw\n\
+                    reg mr3 9..10 remote_read\nreg mr0 0..1 remote_read\nread_remote mr0+0 8\n";
+        let sequence = parse(text).unwrap().sequence;
+        assert_eq!(related_to_last(&sequence.ops), BTreeSet::from([0, 3, 4]));
+    }
+
+    #[test]
+    fn a_sequence_that_does_not_have_it_is_left_alone() {
+        let sequence = Generator::new(1).sequence(0);
+        let mut calls = 0;
+        let same = minimize(sequence.clone(), |_| {
+            calls += 1;
+            false
+        });
+        assert_eq!((same, calls), (sequence, 1));
+    }
+
+    #[test]
+    fn it_can_be_found_in_nothing() {
+        assert!(minimize(Generator::new(1).sequence(0), |_| true).ops.is_empty());
+    }
+
+    #[test]
+    fn a_long_sequence_takes_few_questions() {
+        let ops = (0..16).flat_map(|index| Generator::new(9).sequence(index).ops).collect();
+        let sequence = Sequence { ops };
+        let wanted = sequence.ops[sequence.ops.len() / 2];
+        let mut calls = 0;
+        let least = minimize(sequence, |s| {
+            calls += 1;
+            s.ops.contains(&wanted)
+        });
+        assert_eq!(least.ops, [wanted]);
+        assert!(calls < 60, "{calls} calls");
+    }
 }

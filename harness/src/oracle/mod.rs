@@ -1,8 +1,18 @@
 //! Decides from what was predicted and what was seen whether a target is right.
 
+mod accounting;
+mod coherence;
+mod frames;
+mod kernel_log;
+mod outcome;
+mod teardown;
+
+pub use kernel_log::title as kernel_log_title;
+pub(crate) use outcome::name as outcome_name;
+
 use std::fmt;
 
-use pinfold_contract::{Sequence, Trace};
+use pinfold_contract::{Checkpoint, End, Op, Proc, Sequence, Step, Trace};
 use serde::{Deserialize, Serialize};
 
 use crate::model::PredictedStep;
@@ -100,6 +110,8 @@ impl fmt::Display for Oracle {
 pub enum Inconclusive {
     /// The trace says that it ended well, and does not have every op.
     TraceIsShort,
+    /// The trace has more ops than the sequence.
+    TraceIsLong,
     /// One side looked at the state after an op and the other did not.
     NotLookedAt,
     /// The target failed without giving a trace. Never said by [`judge`].
@@ -114,6 +126,7 @@ impl Inconclusive {
     pub fn name(&self) -> &'static str {
         match self {
             Inconclusive::TraceIsShort => "trace is short",
+            Inconclusive::TraceIsLong => "trace is long",
             Inconclusive::NotLookedAt => "state not looked at",
             Inconclusive::TargetFailed { .. } => "target failed",
         }
@@ -123,18 +136,177 @@ impl Inconclusive {
 impl fmt::Display for Inconclusive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Inconclusive::TraceIsShort | Inconclusive::NotLookedAt => f.write_str(self.name()),
+            Inconclusive::TraceIsShort | Inconclusive::TraceIsLong | Inconclusive::NotLookedAt => {
+                f.write_str(self.name())
+            }
             Inconclusive::TargetFailed { reason } => write!(f, "{}: {reason}", self.name()),
         }
     }
 }
 
+/// What one oracle found, before it is said where.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Finding {
+    predicted: String,
+    seen: String,
+    class: String,
+    detail: String,
+}
+
+impl Finding {
+    fn at(self, op_index: usize, oracle: Oracle) -> Verdict {
+        let Finding { predicted, seen, class, detail } = self;
+        let class = slug(&class);
+        Verdict::Diverges(Divergence { op_index, oracle, predicted, seen, class, detail })
+    }
+}
+
 /// Compares what was predicted of `sequence` with what a target did.
+///
+/// Goes op by op and stops at the first divergence: later ops ran in a state
+/// that the model no longer describes. Within one op the oracles are asked in
+/// the order of [`Oracle::ALL`].
 ///
 /// # Panics
 ///
 /// If `predicted` is not one step an op.
-pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], _trace: &Trace) -> Verdict {
+pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) -> Verdict {
     assert_eq!(sequence.ops.len(), predicted.len(), "the prediction of another sequence");
-    unimplemented!()
+    let mut frames = frames::Correspondence::default();
+    for (op_index, (step, predicted)) in trace.steps.iter().zip(predicted).enumerate() {
+        let case = Case { sequence, op_index, predicted, step, trace };
+        for oracle in Oracle::ALL {
+            if let Some(finding) = case.ask(oracle, &mut frames) {
+                return finding.at(op_index, oracle);
+            }
+        }
+    }
+    judge_end(predicted, trace)
 }
+
+/// What is said after the last op that came to its end.
+fn judge_end(predicted: &[PredictedStep], trace: &Trace) -> Verdict {
+    let op_index = trace.steps.len().min(predicted.len());
+    let (log, unfinished) = match &trace.end {
+        End::Finished { kernel_log, .. } => (kernel_log, None),
+        End::Hung { kernel_log } => {
+            let prediction = predicted.get(op_index).map(|step| &step.prediction);
+            (kernel_log, Some((Oracle::Outcome, outcome::hung(prediction))))
+        }
+        End::Died { kernel_log } => {
+            (kernel_log, Some((Oracle::KernelLog, kernel_log::died(kernel_log))))
+        }
+    };
+    if let Some(finding) = kernel_log::check(log, "") {
+        return finding.at(op_index, Oracle::KernelLog);
+    }
+    if let Some((oracle, finding)) = unfinished {
+        return finding.at(op_index, oracle);
+    }
+    if let Some(reason) = not_compared(predicted, trace) {
+        return Verdict::Inconclusive { reason };
+    }
+    match &trace.end {
+        End::Finished { teardown, .. } => match teardown::check(*teardown) {
+            Some(finding) => finding.at(op_index, Oracle::Teardown),
+            None => Verdict::Agrees,
+        },
+        End::Hung { .. } | End::Died { .. } => unreachable!("returned above"),
+    }
+}
+
+/// What of a finished trace could not be compared.
+fn not_compared(predicted: &[PredictedStep], trace: &Trace) -> Option<Inconclusive> {
+    let lengths = (trace.steps.len(), predicted.len());
+    let mut pairs = predicted.iter().zip(&trace.steps);
+    if lengths.0 < lengths.1 {
+        Some(Inconclusive::TraceIsShort)
+    } else if lengths.0 > lengths.1 {
+        Some(Inconclusive::TraceIsLong)
+    } else if pairs.any(|(a, b)| a.checkpoint.is_some() != b.checkpoint.is_some()) {
+        Some(Inconclusive::NotLookedAt)
+    } else {
+        None
+    }
+}
+
+/// One op, with what was predicted and what was seen of it.
+struct Case<'a> {
+    sequence: &'a Sequence,
+    op_index: usize,
+    predicted: &'a PredictedStep,
+    step: &'a Step,
+    trace: &'a Trace,
+}
+
+impl Case<'_> {
+    fn ask(&self, oracle: Oracle, frames: &mut frames::Correspondence) -> Option<Finding> {
+        let prediction = &self.predicted.prediction;
+        let seen = &self.step.outcome;
+        match oracle {
+            Oracle::KernelLog => kernel_log::check(&self.step.kernel_log, &self.log_after()),
+            Oracle::Protection => outcome::check_protection(self.op(), prediction, seen),
+            Oracle::Outcome => outcome::check(self.op(), prediction, seen),
+            Oracle::Coherence => {
+                let tags = coherence::Tags::up_to(self.sequence, self.op_index);
+                coherence::check_value(self.op(), prediction, seen, &tags).or_else(|| {
+                    let (a, b) = self.checkpoints()?;
+                    coherence::check_state(a, b, &tags)
+                })
+            }
+            Oracle::Frames => {
+                let (a, b) = self.checkpoints()?;
+                frames.check(a, b)
+            }
+            Oracle::Accounting => {
+                let (a, b) = self.checkpoints()?;
+                accounting::check(a, b)
+            }
+            Oracle::Teardown => None,
+        }
+    }
+
+    fn op(&self) -> Op {
+        self.sequence.ops[self.op_index]
+    }
+
+    fn checkpoints(&self) -> Option<(&Checkpoint, &Checkpoint)> {
+        Some((self.predicted.checkpoint.as_ref()?, self.step.checkpoint.as_ref()?))
+    }
+
+    /// What was logged after this op: a report may be cut in two by the end of its op.
+    fn log_after(&self) -> String {
+        if self.step.kernel_log.is_empty() {
+            return String::new();
+        }
+        let later = self.trace.steps.iter().skip(self.op_index + 1);
+        let mut logs: Vec<&str> = later.map(|step| step.kernel_log.as_str()).collect();
+        logs.push(match &self.trace.end {
+            End::Finished { kernel_log, .. }
+            | End::Hung { kernel_log }
+            | End::Died { kernel_log } => kernel_log,
+        });
+        logs.join("\n")
+    }
+}
+
+/// What a process is to the registrations: `registrar` or `child`.
+fn who(proc: Proc) -> &'static str {
+    if proc == Proc::P0 { "registrar" } else { "child" }
+}
+
+/// `text` in lower case, everything but letters, digits, `.` and `_` as single dashes.
+pub(crate) fn slug(text: &str) -> String {
+    let mut slug = String::new();
+    for c in text.chars().map(|c| c.to_ascii_lowercase()) {
+        if c.is_ascii_lowercase() || c.is_ascii_digit() || c == '.' || c == '_' {
+            slug.push(c);
+        } else if !slug.is_empty() && !slug.ends_with('-') {
+            slug.push('-');
+        }
+    }
+    slug.trim_end_matches('-').to_owned()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,127 @@
+//! The accounting oracle: what memory is charged for.
+//!
+//! Checks `RssAnon`, `RssShmem` and `VmPin` of every process and the pages
+//! pinned system-wide, exactly and in pages.
+//!
+//! Does not check limits: that one was applied or passed over is an outcome of
+//! the op. Does not check proportional shares (`Pss`), which follow from the
+//! frames, nor memory of the kernel itself (page tables, rings), which user
+//! space is charged for nowhere.
+
+use pinfold_contract::Checkpoint;
+
+use super::{Finding, who};
+
+/// Compares every counter of one look at the state.
+pub(super) fn check(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding> {
+    let mut differences = vec![Difference::of("", "pins", predicted.pins, seen.pins)];
+    for (a, b) in predicted.procs.iter().zip(&seen.procs) {
+        let proc = a.proc.to_string();
+        let whose = [
+            ("vm_pin", a.vm_pin, b.vm_pin),
+            ("rss_anon", a.rss_anon, b.rss_anon),
+            ("rss_shmem", a.rss_shmem, b.rss_shmem),
+        ];
+        differences.extend(whose.into_iter().map(|(counter, predicted, seen)| Difference {
+            class: who(a.proc),
+            ..Difference::of(&proc, counter, predicted, seen)
+        }));
+    }
+    finding(&differences)
+}
+
+/// One counter on both sides.
+pub(super) struct Difference {
+    class: &'static str,
+    name: String,
+    counter: &'static str,
+    predicted: i64,
+    seen: i64,
+}
+
+impl Difference {
+    /// `counter` of `owner`, who may be nobody in particular.
+    pub(super) fn of(owner: &str, counter: &'static str, predicted: i64, seen: i64) -> Difference {
+        let name = format!("{owner} {counter}").trim_start().to_owned();
+        Difference { class: "", name, counter, predicted, seen }
+    }
+
+    fn direction(&self) -> String {
+        let direction = if self.seen > self.predicted { "more" } else { "less" };
+        let class = if self.class.is_empty() { String::new() } else { format!("{}.", self.class) };
+        format!("{class}{}.{direction}", self.counter)
+    }
+}
+
+/// Says which counters differ. In which direction is the class; by how much is not.
+pub(super) fn finding(counters: &[Difference]) -> Option<Finding> {
+    let differing: Vec<&Difference> = counters.iter().filter(|d| d.predicted != d.seen).collect();
+    if differing.is_empty() {
+        return None;
+    }
+    let list = |value: fn(&Difference) -> i64| {
+        differing.iter().map(|d| format!("{} {}", d.name, value(d))).collect::<Vec<_>>().join(", ")
+    };
+    let mut classes: Vec<String> = Vec::new();
+    for class in differing.iter().map(|d| d.direction()) {
+        if !classes.contains(&class) {
+            classes.push(class);
+        }
+    }
+    let lines = differing.iter().map(|d| {
+        format!(
+            "{}: predicted {}, seen {} ({:+})",
+            d.name,
+            d.predicted,
+            d.seen,
+            d.seen - d.predicted
+        )
+    });
+    Some(Finding {
+        predicted: list(|d| d.predicted),
+        seen: list(|d| d.seen),
+        class: classes.join("-"),
+        detail: lines.collect::<Vec<_>>().join("\n"),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use pinfold_contract::{Proc, ProcView};
+
+    use super::*;
+
+    fn checkpoint(pins: i64, procs: &[[i64; 3]]) -> Checkpoint {
+        let view = |(proc, &[rss_anon, rss_shmem, vm_pin]): (Proc, &[i64; 3])| ProcView {
+            proc,
+            rss_anon,
+            rss_shmem,
+            vm_pin,
+            pages: Vec::new(),
+        };
+        Checkpoint { procs: Proc::all().zip(procs).map(view).collect(), mrs: Vec::new(), pins }
+    }
+
+    #[test]
+    fn each_counter_is_named() {
+        let finding = check(&checkpoint(2, &[[5, 0, 2]]), &checkpoint(2, &[[5, 0, 4]])).unwrap();
+        assert_eq!(finding.predicted, "p0 vm_pin 2");
+        assert_eq!(finding.seen, "p0 vm_pin 4");
+        assert_eq!(finding.class, "registrar.vm_pin.more");
+    }
+
+    #[test]
+    fn the_class_says_the_direction_and_not_by_how_much() {
+        let class = |seen| check(&checkpoint(4, &[[9, 0, 4]]), &seen).unwrap().class;
+        assert_eq!(class(checkpoint(3, &[[9, 0, 4]])), class(checkpoint(1, &[[9, 0, 4]])));
+        assert_eq!(class(checkpoint(5, &[[8, 0, 4]])), "pins.more-registrar.rss_anon.less");
+    }
+
+    #[test]
+    fn children_are_one_class() {
+        let model = checkpoint(0, &[[1, 0, 0], [1, 0, 0], [1, 0, 0]]);
+        let seen = checkpoint(0, &[[1, 0, 0], [2, 0, 0], [3, 0, 0]]);
+        assert_eq!(check(&model, &seen).unwrap().class, "child.rss_anon.more");
+        assert_eq!(check(&model, &model), None);
+    }
+}

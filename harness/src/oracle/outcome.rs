@@ -1,0 +1,108 @@
+//! The outcome oracle and the protection oracle: what an op did.
+//!
+//! An outcome outside the predicted set is a divergence. It is one of
+//! *protection* when the adapter, or a registration, got through where memory or
+//! key do not permit it: the prediction holds a refusal for want of a right and
+//! the op worked. Bytes read by an op that was right to work are the business of
+//! the coherence oracle.
+//!
+//! Does not check the state after the op, and not which of several predicted
+//! outcomes it is. A CPU access that the mapping does not permit is an outcome:
+//! no registration has a part in it. So is a limit that is passed over.
+
+use pinfold_contract::{Errno, Op, OpKind, Outcome};
+
+use super::Finding;
+use crate::model::Prediction;
+
+/// Compares what `op` did with what it may do, as the outcome oracle.
+pub(super) fn check(op: Op, prediction: &Prediction, seen: &Outcome) -> Option<Finding> {
+    let wrong = !prediction.allows(seen)
+        && !both_read(prediction.expected(), seen)
+        && !is_breach(op, prediction, seen);
+    wrong.then(|| finding(prediction, seen))
+}
+
+/// Compares what `op` did with what it may do, as the protection oracle.
+pub(super) fn check_protection(op: Op, prediction: &Prediction, seen: &Outcome) -> Option<Finding> {
+    (!prediction.allows(seen) && is_breach(op, prediction, seen)).then(|| finding(prediction, seen))
+}
+
+/// What is said of an op that did not finish in its time.
+pub(super) fn hung(prediction: Option<&Prediction>) -> Finding {
+    let predicted = prediction.map_or_else(|| "an end".to_owned(), ToString::to_string);
+    Finding {
+        detail: format!("predicted {predicted}, and it did not come back"),
+        predicted,
+        seen: "hung".to_owned(),
+        class: "hung".to_owned(),
+    }
+}
+
+fn both_read(expected: &Outcome, seen: &Outcome) -> bool {
+    matches!((expected, seen), (Outcome::Value(_), Outcome::Value(_)))
+}
+
+fn is_breach(op: Op, prediction: &Prediction, seen: &Outcome) -> bool {
+    let registers_or_uses_a_key = match op.kind() {
+        OpKind::Reg | OpKind::RemoteRead | OpKind::RemoteWrite => true,
+        OpKind::Map
+        | OpKind::Unmap
+        | OpKind::Protect
+        | OpKind::Write
+        | OpKind::Read
+        | OpKind::Fork
+        | OpKind::Exit
+        | OpKind::Limit
+        | OpKind::Dereg => false,
+    };
+    registers_or_uses_a_key && worked(seen) && wants_a_right(prediction)
+}
+
+fn worked(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Done | Outcome::Value(_) => true,
+        Outcome::Errno(_) | Outcome::Completion(_) | Outcome::Fault { .. } | Outcome::Skipped => {
+            false
+        }
+    }
+}
+
+fn wants_a_right(prediction: &Prediction) -> bool {
+    let refused = match prediction.expected() {
+        Outcome::Completion(_) => return true,
+        Outcome::Errno(_) => true,
+        Outcome::Done | Outcome::Value(_) | Outcome::Fault { .. } | Outcome::Skipped => false,
+    };
+    let no_right = |errno| prediction.allows(&Outcome::Errno(errno));
+    refused && (no_right(Errno::EFAULT) || no_right(Errno::EACCES))
+}
+
+fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
+    let expected = prediction.expected();
+    let class = match (expected, seen) {
+        (Outcome::Fault { done_bytes: a, .. }, Outcome::Fault { done_bytes: b, .. }) if a != b => {
+            let place = if a < b { "later" } else { "earlier" };
+            format!("{}-{}.{place}", name(expected), name(seen))
+        }
+        _ => format!("{}-{}", name(expected), name(seen)),
+    };
+    Finding {
+        predicted: prediction.to_string(),
+        seen: seen.to_string(),
+        class,
+        detail: format!("predicted {prediction}, seen {seen}"),
+    }
+}
+
+/// A name for the kind of outcome: `ok`, `value`, `skipped`, or what it was refused with.
+pub(crate) fn name(outcome: &Outcome) -> String {
+    match outcome {
+        Outcome::Done => "ok".to_owned(),
+        Outcome::Value(_) => "value".to_owned(),
+        Outcome::Errno(errno) => errno.to_string(),
+        Outcome::Completion(status) => status.to_string(),
+        Outcome::Fault { signal, .. } => signal.to_string(),
+        Outcome::Skipped => "skipped".to_owned(),
+    }
+}
