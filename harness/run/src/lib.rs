@@ -1,1 +1,38 @@
 //! Replays a sequence on the model and on a target, and gives the verdict.
+//!
+//! This is the one place where the pure library and the machines meet. A target is opened by its name, [`check`] runs
+//! one sequence on both sides and compares, [`fuzz`] does so by the thousand and keeps what it finds.
+
+mod annotate;
+mod bundle;
+mod check;
+mod cpu;
+mod error;
+mod fuzz;
+mod guest;
+mod known;
+mod link;
+mod name;
+mod replay;
+mod shrink;
+mod summary;
+mod target;
+mod uml;
+
+pub use annotate::annotate;
+pub use bundle::{BUNDLES_MAX, Finding, Reliability};
+pub use check::{Checked, Judgement, assert_agrees, check, observe_name};
+pub use cpu::allowed as allowed_cpus;
+pub use error::{Blame, Reach, RunError};
+pub use fuzz::{Budget, Event, Found, FuzzOptions, Progress, fuzz};
+pub use known::{embedded_known, read_known};
+pub use link::LinkError;
+pub use name::{NameError, TargetName};
+pub use replay::{
+    Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
+    replay,
+};
+pub use shrink::{Ended, ShrinkLimits, Shrunk, shrink};
+pub use summary::{Conclusion, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
+pub use target::{Prepared, Target, TargetOptions, prepare};
+pub use uml::UmlError;

@@ -1,0 +1,258 @@
+//! What is kept of a finding: a folder with everything needed to repeat and to understand it.
+
+use std::fs::{self, Permissions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use pinfold::explain::explain;
+use pinfold::oracle::{Divergence, Oracle};
+use pinfold::signature::Signature;
+use pinfold_contract::{End, Observe, Sequence, Trace, print};
+use serde::Serialize;
+
+use crate::annotate::annotate;
+use crate::check::{Checked, observe_name};
+use crate::error::RunError;
+use crate::shrink::Ended;
+
+/// Most bundles kept of one signature.
+pub const BUNDLES_MAX: u32 = 10;
+
+/// `finding.json`.
+#[derive(Clone, Debug, Serialize)]
+pub struct Finding {
+    /// Version of this form.
+    pub schema: u32,
+    /// Its name.
+    pub signature: Signature,
+    /// Which oracle saw it.
+    pub oracle: Oracle,
+    /// In which op of `sequence.seq`, from 0; the number of ops if after the last one.
+    pub op_index: usize,
+    /// What the model said.
+    pub predicted: String,
+    /// What the target did.
+    pub seen: String,
+    /// Everything about it.
+    pub detail: String,
+    /// Title of the entry of the known list that explains it.
+    pub known: Option<String>,
+    /// The target.
+    pub target: String,
+    /// `uname -r` of its kernel.
+    pub kernel: String,
+    /// When the state was looked at: `each` or `end`.
+    pub observe: &'static str,
+    /// The rng seed of the run.
+    pub rng_seed: u64,
+    /// Which sequence of that rng seed it is.
+    pub index: u64,
+    /// How often the sequence as found was run again, and diverged again in the same way.
+    pub reliability: Option<Reliability>,
+    /// Ops of `minimized.seq`; of `sequence.seq` while there is none.
+    pub op_count: usize,
+    /// Whether `minimized.seq` is as short as can be.
+    pub minimal: Option<bool>,
+    /// A command line that repeats it.
+    pub repeat: String,
+}
+
+/// How often a divergence came again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct Reliability {
+    /// Runs that diverged with the same signature.
+    pub again: u32,
+    /// Runs.
+    pub of: u32,
+}
+
+/// Where and how a finding was made.
+#[derive(Clone, Debug)]
+pub(crate) struct Circumstances<'a> {
+    pub(crate) target: String,
+    pub(crate) kernel: &'a str,
+    pub(crate) observe: Observe,
+    pub(crate) rng_seed: u64,
+    pub(crate) index: u64,
+    pub(crate) known: Option<String>,
+}
+
+/// What a finding became when it was repeated and minimized.
+#[derive(Debug)]
+pub(crate) struct Pursued {
+    pub(crate) reliability: Reliability,
+    pub(crate) sequence: Sequence,
+    pub(crate) ended: Ended,
+    /// The shorter sequence as it was found.
+    pub(crate) checked: Checked,
+    /// The same with the state looked at after each op, where it still diverges then.
+    pub(crate) in_detail: Option<Checked>,
+}
+
+/// A bundle on disk.
+#[derive(Debug)]
+pub(crate) struct Bundle {
+    folder: PathBuf,
+    finding: Finding,
+}
+
+impl Bundle {
+    /// Writes what is known at once, whole or not at all. `None` if there are enough of this signature.
+    pub(crate) fn create(
+        out: &Path,
+        sequence: &Sequence,
+        checked: &Checked,
+        (signature, divergence): (&Signature, &Divergence),
+        circumstances: &Circumstances<'_>,
+    ) -> Result<Option<Bundle>, RunError> {
+        let folder = out.join("findings").join(signature.as_str());
+        let write = || -> io::Result<Option<Bundle>> {
+            fs::create_dir_all(&folder)?;
+            let draft = tempfile::Builder::new()
+                .prefix(".draft-")
+                .permissions(Permissions::from_mode(0o755))
+                .tempdir_in(&folder)?;
+            for number in 1..=BUNDLES_MAX {
+                let place = folder.join(number.to_string());
+                if place.exists() {
+                    continue;
+                }
+                let repeat = repeat_line(&place.join("sequence.seq"), circumstances);
+                let finding =
+                    finding(signature, divergence, circumstances, sequence.ops.len(), repeat);
+                fs::write(draft.path().join("sequence.seq"), print(sequence))?;
+                fs::write(draft.path().join("console.txt"), console(&checked.trace))?;
+                fs::write(draft.path().join("finding.json"), json(&finding))?;
+                let verdict = &checked.verdict;
+                let text = explain(sequence, &checked.predicted, &checked.trace, verdict);
+                fs::write(draft.path().join("explain.txt"), text)?;
+                // Somebody else's bundle may have come between: a folder that is not empty is not replaced.
+                if fs::rename(draft.path(), &place).is_ok() {
+                    // Moved away: nothing is left to remove.
+                    let _ = draft.keep();
+                    return Ok(Some(Bundle { folder: place, finding }));
+                }
+            }
+            Ok(None)
+        };
+        write().map_err(|source| RunError::Write { path: folder.clone(), source })
+    }
+
+    /// Where it is.
+    pub(crate) fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// What it says.
+    pub(crate) fn finding(&self) -> &Finding {
+        &self.finding
+    }
+
+    /// Adds what repeating and minimizing gave. Each file is whole at any moment.
+    pub(crate) fn complete(
+        &mut self,
+        pursued: &Pursued,
+        circumstances: &Circumstances<'_>,
+    ) -> Result<(), RunError> {
+        let minimized = self.folder.join("minimized.seq");
+        let Reliability { again, of } = pursued.reliability;
+        self.finding.reliability = Some(pursued.reliability);
+        self.finding.op_count = pursued.sequence.ops.len();
+        self.finding.minimal = Some(pursued.ended == Ended::Minimal);
+        self.finding.repeat = repeat_line(&minimized, circumstances);
+        let heading = format!(
+            "{}\non {}, linux {}; came again in {again} of {of} runs\n{}",
+            self.finding.signature, circumstances.target, circumstances.kernel, self.finding.repeat,
+        );
+        let text = annotate(&pursued.sequence, &pursued.checked, &heading);
+        let explained = pursued.in_detail.as_ref().unwrap_or(&pursued.checked);
+        let explanation =
+            explain(&pursued.sequence, &explained.predicted, &explained.trace, &explained.verdict);
+        replace(&minimized, text.as_bytes())?;
+        replace(&self.folder.join("explain.txt"), explanation.as_bytes())?;
+        replace(&self.folder.join("finding.json"), json(&self.finding).as_bytes())
+    }
+}
+
+fn finding(
+    signature: &Signature,
+    divergence: &Divergence,
+    circumstances: &Circumstances<'_>,
+    op_count: usize,
+    repeat: String,
+) -> Finding {
+    Finding {
+        schema: 1,
+        signature: signature.clone(),
+        oracle: divergence.oracle,
+        op_index: divergence.op_index,
+        predicted: divergence.predicted.clone(),
+        seen: divergence.seen.clone(),
+        detail: divergence.detail.clone(),
+        known: circumstances.known.clone(),
+        target: circumstances.target.clone(),
+        kernel: circumstances.kernel.to_owned(),
+        observe: observe_name(circumstances.observe),
+        rng_seed: circumstances.rng_seed,
+        index: circumstances.index,
+        reliability: None,
+        op_count,
+        minimal: None,
+        repeat,
+    }
+}
+
+/// Writes `path` whole or not at all.
+///
+/// # Errors
+///
+/// If it cannot be written.
+pub(crate) fn replace(path: &Path, content: &[u8]) -> Result<(), RunError> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+    let folder = folder.unwrap_or(Path::new("."));
+    let write = || -> io::Result<()> {
+        fs::create_dir_all(folder)?;
+        let mut file = tempfile::Builder::new()
+            .prefix(".draft-")
+            .permissions(Permissions::from_mode(0o644))
+            .tempfile_in(folder)?;
+        file.write_all(content)?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| RunError::Write { path: path.to_owned(), source })
+}
+
+fn json(finding: &Finding) -> String {
+    let text = serde_json::to_string_pretty(finding).expect("strings and numbers always serialize");
+    text + "\n"
+}
+
+fn repeat_line(file: &Path, circumstances: &Circumstances<'_>) -> String {
+    let observe = observe_name(circumstances.observe);
+    format!(
+        "pinfold replay {} --target {} --observe {observe}",
+        file.display(),
+        circumstances.target
+    )
+}
+
+/// The console, op by op.
+fn console(trace: &Trace) -> String {
+    let mut text = String::new();
+    let mut push = |place: &str, log: &str| {
+        if !log.trim().is_empty() {
+            text.push_str(&format!("-- {place} --\n{}\n", log.trim_end()));
+        }
+    };
+    for (index, step) in trace.steps.iter().enumerate() {
+        push(&format!("op {index}"), &step.kernel_log);
+    }
+    match &trace.end {
+        End::Finished { kernel_log, .. } => push("after the last op", kernel_log),
+        End::Hung { kernel_log } => push(&format!("op {}, hung", trace.steps.len()), kernel_log),
+        End::Died { kernel_log } => push(&format!("op {}, died", trace.steps.len()), kernel_log),
+    }
+    text
+}

@@ -1,0 +1,190 @@
+//! One sequence on model and target: the function that command line, fuzz targets and property tests all call.
+
+use std::fmt;
+
+use pinfold::known::{Entry, Known};
+use pinfold::model::{self, PredictedStep};
+use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
+use pinfold::signature::Signature;
+use pinfold_contract::{Observe, Sequence, Trace, print};
+
+use crate::error::RunError;
+use crate::target::Target;
+
+/// What became of one sequence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked {
+    /// What the model said.
+    pub predicted: Vec<PredictedStep>,
+    /// What the target did.
+    pub trace: Trace,
+    /// Whether that is right.
+    pub verdict: Verdict,
+}
+
+/// Runs `sequence` on `target` and compares what it did with what the model predicts.
+///
+/// A kernel that complained or leaked is not used again: the next run is on a fresh machine.
+///
+/// # Errors
+///
+/// If there is no trace, by a fault of ours.
+pub fn check(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+) -> Result<Checked, RunError> {
+    let predicted = model::predict(target.profile(), sequence, observe);
+    let trace = target.run(sequence, observe)?;
+    let verdict = oracle::judge(sequence, &predicted, &trace);
+    if let Verdict::Diverges(divergence) = &verdict
+        && leaves_damage(divergence.oracle)
+    {
+        target.retire();
+    }
+    Ok(Checked { predicted, trace, verdict })
+}
+
+/// Whether what `oracle` flags can change how later sequences run.
+fn leaves_damage(oracle: Oracle) -> bool {
+    match oracle {
+        Oracle::KernelLog | Oracle::Teardown => true,
+        Oracle::Protection
+        | Oracle::Outcome
+        | Oracle::Coherence
+        | Oracle::Frames
+        | Oracle::Accounting => false,
+    }
+}
+
+/// A verdict in the light of what is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Judgement<'k> {
+    /// The target did what the model allows.
+    Agrees,
+    /// It did not, and an entry of the known list says why.
+    Known {
+        /// What it did.
+        divergence: Divergence,
+        /// Its name.
+        signature: Signature,
+        /// The entry.
+        entry: &'k Entry,
+    },
+    /// It did not, and nothing explains it.
+    Diverges {
+        /// What it did.
+        divergence: Divergence,
+        /// Its name.
+        signature: Signature,
+    },
+    /// This cannot be judged.
+    Inconclusive {
+        /// Why not.
+        reason: Inconclusive,
+    },
+}
+
+impl<'k> Judgement<'k> {
+    /// Looks the verdict on `sequence` up in `known`.
+    pub fn of(
+        sequence: &Sequence,
+        verdict: &Verdict,
+        known: &'k Known,
+        kernel_release: &str,
+    ) -> Judgement<'k> {
+        match verdict {
+            Verdict::Agrees => Judgement::Agrees,
+            Verdict::Inconclusive { reason } => Judgement::Inconclusive { reason: reason.clone() },
+            Verdict::Diverges(divergence) => {
+                let signature = Signature::of(sequence, divergence);
+                let divergence = divergence.clone();
+                match known.matching(&signature, kernel_release) {
+                    Some(entry) => Judgement::Known { divergence, signature, entry },
+                    None => Judgement::Diverges { divergence, signature },
+                }
+            }
+        }
+    }
+
+    /// The signature, of what has one.
+    pub fn signature(&self) -> Option<&Signature> {
+        match self {
+            Judgement::Known { signature, .. } | Judgement::Diverges { signature, .. } => {
+                Some(signature)
+            }
+            Judgement::Agrees | Judgement::Inconclusive { .. } => None,
+        }
+    }
+}
+
+/// One line for a person.
+impl fmt::Display for Judgement<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (divergence, signature) = match self {
+            Judgement::Agrees => return f.write_str("agrees"),
+            Judgement::Inconclusive { reason } => return write!(f, "inconclusive: {reason}"),
+            Judgement::Known { divergence, signature, .. } => (divergence, signature),
+            Judgement::Diverges { divergence, signature } => (divergence, signature),
+        };
+        let Divergence { op_index, oracle, predicted, seen, .. } = divergence;
+        write!(
+            f,
+            "diverges at op {op_index} ({oracle}): predicted {predicted}, seen {seen} [{signature}]"
+        )?;
+        match self {
+            Judgement::Known { entry, .. } => write!(f, ", known: {}", entry.title),
+            Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => {
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Checks `sequence` and panics at a divergence that nothing in `known` explains, saying how to repeat it. The only
+/// place where a verdict becomes a panic: for fuzz targets and property tests.
+///
+/// # Panics
+///
+/// At an unexplained divergence, and if the target fails for good.
+pub fn assert_agrees<'k>(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+    known: &'k Known,
+) -> Judgement<'k> {
+    let checked = match check(target, sequence, observe) {
+        Ok(checked) => checked,
+        Err(error) => {
+            let reason = crate::guest::in_full(&error);
+            match error.reach() {
+                crate::Reach::Run => {
+                    return Judgement::Inconclusive {
+                        reason: Inconclusive::TargetFailed { reason },
+                    };
+                }
+                crate::Reach::Target => panic!("target {} failed: {reason}", target.name()),
+            }
+        }
+    };
+    let judgement = Judgement::of(sequence, &checked.verdict, known, target.kernel_release());
+    if let Judgement::Diverges { divergence, .. } = &judgement {
+        panic!(
+            "{judgement}\n{}\nto repeat it, save the following as repeat.seq and run\n    \
+             pinfold replay repeat.seq --target {} --observe {}\n\n{}",
+            divergence.detail,
+            target.name(),
+            observe_name(observe),
+            print(sequence),
+        );
+    }
+    judgement
+}
+
+/// What `--observe` takes.
+pub fn observe_name(observe: Observe) -> &'static str {
+    match observe {
+        Observe::Each => "each",
+        Observe::End => "end",
+    }
+}

@@ -1,0 +1,173 @@
+//! What can go wrong with our own machinery, and whose affair it is.
+
+use std::io;
+use std::path::PathBuf;
+
+use pinfold::known::KnownError;
+
+use crate::link::LinkError;
+use crate::name::NameError;
+use crate::uml::UmlError;
+
+/// Why a sequence has no trace, or a campaign no summary.
+///
+/// These are faults of the harness, the machine or the environment. What a target answered is an
+/// [`Outcome`](pinfold_contract::Outcome), and a disagreement is a [`Verdict`](pinfold::oracle::Verdict): neither is
+/// ever a `RunError`.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// The target's name is no target's.
+    #[error(transparent)]
+    Name(#[from] NameError),
+    /// A target that cannot have what was asked for with it.
+    #[error("{option} says nothing to target {target}: leave it out, or choose a target uml:...")]
+    Option {
+        /// The target.
+        target: String,
+        /// What was asked for.
+        option: &'static str,
+    },
+    /// There is no machine to boot.
+    #[error(transparent)]
+    Uml(#[from] UmlError),
+    /// The machine does not come up.
+    #[error(
+        "the machine did not come up in {attempt_count} attempts ({reason}); the end of its console:\n{console}"
+    )]
+    Boot {
+        /// How often it was tried.
+        attempt_count: u32,
+        /// What happened the last time.
+        reason: String,
+        /// The last lines of its console, the last time.
+        console: String,
+    },
+    /// The kernel that came up is not the one asked for.
+    #[error(
+        "the kernel that booted calls itself {found}, not {expected}: name it by its path (uml:PATH) or its tree \
+         (--kernel-src DIR)"
+    )]
+    OtherKernel {
+        /// The series asked for.
+        expected: String,
+        /// What `uname -r` says.
+        found: String,
+    },
+    /// Host and executor do not understand each other from the start.
+    #[error("cannot understand the executor")]
+    Hello(#[source] LinkError),
+    /// The executor failed inside a run.
+    #[error("the executor failed: {reason}")]
+    Executor {
+        /// Why.
+        reason: String,
+        /// What the console said.
+        console: String,
+    },
+    /// The connection failed inside a run.
+    #[error("lost the executor")]
+    Link(#[source] LinkError),
+    /// The user asked to stop.
+    #[error("interrupted")]
+    Interrupted,
+    /// A file that we wanted to read.
+    #[error("cannot read {path}")]
+    Read {
+        /// Which file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// A file that we wanted to write.
+    #[error("cannot write {path}: choose another folder with --out")]
+    Write {
+        /// Which file or folder.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// The list of known divergences is no such list.
+    #[error("{path} is no list of known divergences")]
+    Known {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        #[source]
+        source: KnownError,
+    },
+    /// A sequence that was to be minimized does not diverge.
+    #[error("{file} does not diverge on {target} ({verdict}): there is nothing to minimize")]
+    NothingToMinimize {
+        /// The file.
+        file: String,
+        /// The target.
+        target: String,
+        /// What it does instead.
+        verdict: String,
+    },
+}
+
+/// Whose affair an error is; each has its exit status.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Blame {
+    /// The command line or an input file is wrong.
+    Input,
+    /// Our machinery or the environment failed.
+    Environment,
+    /// The target lacks what was asked for.
+    Capability,
+    /// The user stopped it.
+    User,
+}
+
+/// How far an error reaches.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reach {
+    /// This run has no trace; another may.
+    Run,
+    /// No run will have one.
+    Target,
+}
+
+impl RunError {
+    /// Whose affair it is.
+    pub fn blame(&self) -> Blame {
+        match self {
+            RunError::Name(NameError::NotThere { .. }) => Blame::Capability,
+            RunError::Name(NameError::Unknown { .. })
+            | RunError::Option { .. }
+            | RunError::Read { .. }
+            | RunError::Known { .. }
+            | RunError::NothingToMinimize { .. } => Blame::Input,
+            RunError::Uml(error) if error.is_of_the_command_line() => Blame::Input,
+            RunError::Uml(_)
+            | RunError::Boot { .. }
+            | RunError::OtherKernel { .. }
+            | RunError::Hello(_)
+            | RunError::Executor { .. }
+            | RunError::Link(_)
+            | RunError::Write { .. } => Blame::Environment,
+            RunError::Interrupted => Blame::User,
+        }
+    }
+
+    /// Whether other runs on the same target can still have a trace.
+    pub fn reach(&self) -> Reach {
+        match self {
+            RunError::Executor { .. } | RunError::Link(_) => Reach::Run,
+            RunError::Name(_)
+            | RunError::Option { .. }
+            | RunError::Uml(_)
+            | RunError::Boot { .. }
+            | RunError::OtherKernel { .. }
+            | RunError::Hello(_)
+            | RunError::Interrupted
+            | RunError::Read { .. }
+            | RunError::Write { .. }
+            | RunError::Known { .. }
+            | RunError::NothingToMinimize { .. } => Reach::Target,
+        }
+    }
+}

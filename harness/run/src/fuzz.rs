@@ -1,0 +1,265 @@
+//! A fuzzing run: sequences from one rng seed, on several targets at once, with every finding on disk at once.
+
+mod board;
+mod pursue;
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Barrier, OnceLock};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pinfold::generate::Generator;
+use pinfold::known::Known;
+use pinfold::oracle::Inconclusive;
+use pinfold_contract::Observe;
+
+use crate::bundle::replace;
+use crate::check::{Judgement, check};
+use crate::cpu;
+use crate::error::{Reach, RunError};
+use crate::guest::in_full;
+use crate::summary::Summary;
+use crate::target::{Prepared, Target};
+use board::Board;
+
+/// How long a run is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Budget {
+    /// So long, without build and boot.
+    Time(Duration),
+    /// So many sequences.
+    Sequences(u64),
+}
+
+/// What a run is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FuzzOptions {
+    /// How long.
+    pub budget: Budget,
+    /// Which sequences: sequence `i` is the generator's, whatever the number of jobs.
+    pub rng_seed: u64,
+    /// How many targets at once.
+    pub jobs: NonZeroUsize,
+    /// Where findings and summary go.
+    pub out: PathBuf,
+    /// When the state is looked at.
+    pub observe: Observe,
+    /// What is known.
+    pub known: Known,
+}
+
+/// What is told while a run goes on.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Event {
+    /// All targets are up, and the time runs.
+    Up {
+        /// `uname -r` of the first.
+        kernel: String,
+    },
+    /// A finding has a bundle, repeated and minimized.
+    Found(Found),
+    /// So far. Several times a second.
+    Progress(Progress),
+}
+
+/// A finding with a bundle.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Found {
+    /// In one line.
+    pub what: String,
+    /// Its bundle.
+    pub dir: PathBuf,
+    /// Ops of its minimized sequence.
+    pub op_count: usize,
+}
+
+/// How far a run is.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Progress {
+    /// Sequences run.
+    pub sequences: u64,
+    /// Ops that came to an end.
+    pub ops: u64,
+    /// Sequences with an unexplained divergence.
+    pub diverges: u64,
+    /// Sequences with a known one.
+    pub known: u64,
+    /// Sequences that could not be judged.
+    pub inconclusive: u64,
+    /// Signatures seen.
+    pub signatures: usize,
+    /// Time spent fuzzing.
+    pub elapsed: Duration,
+}
+
+/// How often [`Event::Progress`] comes.
+const PROGRESS_EVERY: Duration = Duration::from_millis(200);
+
+/// Fuzzes until the budget is used up or `stop` is set. Tells `observer` from the calling thread.
+///
+/// What was found until then is in the summary, which is also written to `OUT/summary.json`.
+///
+/// # Errors
+///
+/// If a target fails for good or `OUT` cannot be written. Findings made before stay on disk, and so does a summary.
+pub fn fuzz(
+    prepared: &Prepared,
+    options: &FuzzOptions,
+    stop: &Arc<AtomicBool>,
+    observer: &mut dyn FnMut(Event),
+) -> Result<Summary, RunError> {
+    // Now, not at the first finding: hours may lie between.
+    let path = options.out.join("summary.json");
+    std::fs::create_dir_all(&options.out)
+        .map_err(|source| RunError::Write { path: options.out.clone(), source })?;
+    let run = Run {
+        prepared,
+        options,
+        stop,
+        halt: AtomicBool::new(false),
+        next_index: AtomicU64::new(0),
+        gate: Barrier::new(options.jobs.get()),
+        started: OnceLock::new(),
+        board: Board::default(),
+    };
+    let cpus = cpu::allowed();
+    thread::scope(|scope| {
+        for job in 0..options.jobs.get() {
+            let cpu = (!cpus.is_empty()).then(|| cpus[job % cpus.len()]);
+            let run = &run;
+            run.board.job_begins();
+            scope.spawn(move || run.job(cpu));
+        }
+        run.observe(observer);
+    });
+    let seconds = run.started.get().map_or(0.0, |started| started.elapsed().as_secs_f64());
+    let (summary, failure) = run.board.finish(prepared, options, seconds);
+    let text = serde_json::to_string_pretty(&summary).expect("strings and numbers serialize");
+    replace(&path, (text + "\n").as_bytes())?;
+    match failure {
+        None => Ok(summary),
+        Some(error) => Err(error),
+    }
+}
+
+/// What the jobs of one run share.
+struct Run<'a> {
+    prepared: &'a Prepared,
+    options: &'a FuzzOptions,
+    /// The user's wish.
+    stop: &'a Arc<AtomicBool>,
+    /// Set when a job failed for good.
+    halt: AtomicBool,
+    next_index: AtomicU64,
+    gate: Barrier,
+    started: OnceLock<Instant>,
+    board: Board,
+}
+
+impl Run<'_> {
+    /// One job, from boot to end. However it ends, the board knows.
+    fn job(&self, cpu: Option<usize>) {
+        let _presence = self.board.presence();
+        let opened = self.prepared.open(cpu, Arc::clone(self.stop));
+        if let Ok(target) = &opened {
+            self.board.up(target.kernel_release());
+        }
+        // A job that failed comes to the gate as well, or the others would wait for ever.
+        self.gate.wait();
+        self.started.get_or_init(Instant::now);
+        let result = opened.and_then(|mut target| self.work(&mut target));
+        match result {
+            Ok(()) | Err(RunError::Interrupted) => {}
+            Err(error) => {
+                self.halt.store(true, Ordering::Relaxed);
+                self.board.fail(error);
+            }
+        }
+    }
+
+    fn work(&self, target: &mut Target) -> Result<(), RunError> {
+        let generator = Generator::new(self.options.rng_seed);
+        while let Some(index) = self.claim() {
+            let sequence = generator.sequence(index);
+            let checked = match check(target, &sequence, self.options.observe) {
+                Ok(checked) => checked,
+                Err(error) => match error.reach() {
+                    Reach::Run => {
+                        let reason = Inconclusive::TargetFailed { reason: in_full(&error) };
+                        self.board.record_inconclusive(&reason);
+                        continue;
+                    }
+                    Reach::Target => return Err(error),
+                },
+            };
+            let release = target.kernel_release().to_owned();
+            let judgement =
+                Judgement::of(&sequence, &checked.verdict, &self.options.known, &release);
+            self.board.record(&sequence, &checked, &judgement);
+            match judgement {
+                Judgement::Agrees | Judgement::Inconclusive { .. } => {}
+                Judgement::Known { divergence, signature, entry } => {
+                    let known = Some(entry.title.clone());
+                    let lead = pursue::Lead { index, signature, divergence, known };
+                    self.pursue(target, &sequence, &checked, &lead)?;
+                }
+                Judgement::Diverges { divergence, signature } => {
+                    let lead = pursue::Lead { index, signature, divergence, known: None };
+                    self.pursue(target, &sequence, &checked, &lead)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The next sequence to run, unless it is time to end.
+    fn claim(&self) -> Option<u64> {
+        if self.is_over() {
+            return None;
+        }
+        let index = self.next_index.fetch_add(1, Ordering::Relaxed);
+        match self.options.budget {
+            Budget::Sequences(count) if index >= count => None,
+            Budget::Sequences(_) | Budget::Time(_) => Some(index),
+        }
+    }
+
+    fn is_over(&self) -> bool {
+        let is_late = match self.options.budget {
+            Budget::Time(_) => self.deadline().is_some_and(|deadline| Instant::now() >= deadline),
+            Budget::Sequences(_) => false,
+        };
+        is_late || self.stop.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed)
+    }
+
+    /// When the time is up, of a run that has one.
+    fn deadline(&self) -> Option<Instant> {
+        match self.options.budget {
+            Budget::Time(time) => self.started.get()?.checked_add(time),
+            Budget::Sequences(_) => None,
+        }
+    }
+
+    /// Tells `observer` what happens, until the last job has ended.
+    fn observe(&self, observer: &mut dyn FnMut(Event)) {
+        let mut is_up = false;
+        loop {
+            let is_done = self.board.wait(PROGRESS_EVERY);
+            if let Some(started) = self.started.get() {
+                if !is_up && let Some(kernel) = self.board.kernel() {
+                    observer(Event::Up { kernel });
+                    is_up = true;
+                }
+                for found in self.board.take_found() {
+                    observer(Event::Found(found));
+                }
+                observer(Event::Progress(self.board.progress(started.elapsed())));
+            }
+            if is_done {
+                return;
+            }
+        }
+    }
+}

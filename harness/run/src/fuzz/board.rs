@@ -1,0 +1,204 @@
+//! What the jobs of a run write down together.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use pinfold::oracle::Inconclusive;
+use pinfold::signature::Signature;
+use pinfold::tally::Tally;
+use pinfold_contract::Sequence;
+
+use super::{Found, FuzzOptions, Progress};
+use crate::bundle::{BUNDLES_MAX, Bundle};
+use crate::check::{Checked, Judgement};
+use crate::error::RunError;
+use crate::summary::{FoundSignature, Summary};
+use crate::target::Prepared;
+
+/// Counts, findings and failures of a run.
+#[derive(Debug, Default)]
+pub(super) struct Board {
+    state: Mutex<State>,
+    job_ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    running_count: usize,
+    kernel: Option<String>,
+    tally: Tally,
+    known: u64,
+    signatures: BTreeMap<Signature, Record>,
+    found: Vec<Found>,
+    failure: Option<RunError>,
+}
+
+/// What is remembered of one signature.
+#[derive(Debug)]
+struct Record {
+    summary: FoundSignature,
+    /// Bundles that were begun in this run.
+    bundle_count: u32,
+}
+
+/// Held by a job while it runs; the board counts it out when it is dropped, even by a panic.
+#[derive(Debug)]
+pub(super) struct Presence<'a>(&'a Board);
+
+impl Drop for Presence<'_> {
+    fn drop(&mut self) {
+        self.0.lock().running_count -= 1;
+        self.0.job_ended.notify_all();
+    }
+}
+
+impl Board {
+    /// Counts a job in, before its thread is there.
+    pub(super) fn job_begins(&self) {
+        self.lock().running_count += 1;
+    }
+
+    /// Counts the job out again when it is dropped.
+    pub(super) fn presence(&self) -> Presence<'_> {
+        Presence(self)
+    }
+
+    /// A target is up.
+    pub(super) fn up(&self, kernel_release: &str) {
+        self.lock().kernel.get_or_insert_with(|| kernel_release.to_owned());
+    }
+
+    /// A job failed for good. The first failure is the one that is told.
+    pub(super) fn fail(&self, error: RunError) {
+        self.lock().failure.get_or_insert(error);
+    }
+
+    pub(super) fn record_inconclusive(&self, reason: &Inconclusive) {
+        self.lock().tally.record_inconclusive(reason);
+    }
+
+    /// Counts one sequence.
+    pub(super) fn record(&self, sequence: &Sequence, checked: &Checked, judgement: &Judgement<'_>) {
+        let known = match judgement {
+            Judgement::Known { signature, .. } => Some(signature),
+            Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => None,
+        };
+        let mut state = self.lock();
+        state.tally.record(sequence, &checked.trace, &checked.verdict, known);
+        state.known += u64::from(known.is_some());
+    }
+
+    /// Counts a divergence under its signature; whether another bundle of it is wanted.
+    pub(super) fn wants_bundle(&self, first: FoundSignature) -> bool {
+        let mut state = self.lock();
+        let record = state
+            .signatures
+            .entry(first.signature.clone())
+            .or_insert(Record { summary: FoundSignature { count: 0, ..first }, bundle_count: 0 });
+        record.summary.count += 1;
+        let is_wanted = record.bundle_count < BUNDLES_MAX;
+        record.bundle_count += u32::from(is_wanted);
+        is_wanted
+    }
+
+    /// Notes what `bundle` says now, if it is the first or the shortest of its signature.
+    pub(super) fn note(&self, bundle: &Bundle) {
+        let finding = bundle.finding();
+        let mut state = self.lock();
+        let Some(record) = state.signatures.get_mut(&finding.signature) else { return };
+        let summary = &mut record.summary;
+        let is_first = record.bundle_count <= 1;
+        if is_first || finding.op_count < summary.op_count {
+            summary.op_count = finding.op_count;
+            summary.dir = bundle.folder().to_owned();
+            summary.reliability = finding.reliability;
+        }
+    }
+
+    /// Has the observer told of a finding.
+    pub(super) fn tell(&self, found: Found) {
+        self.lock().found.push(found);
+    }
+
+    /// What is to be told since the last call.
+    pub(super) fn take_found(&self) -> Vec<Found> {
+        std::mem::take(&mut self.lock().found)
+    }
+
+    /// `uname -r` of the first target that came up.
+    pub(super) fn kernel(&self) -> Option<String> {
+        self.lock().kernel.clone()
+    }
+
+    /// Waits until the last job ended, but not longer than `timeout`; whether it did.
+    pub(super) fn wait(&self, timeout: Duration) -> bool {
+        let state = self.lock();
+        let waited =
+            self.job_ended.wait_timeout_while(state, timeout, |state| state.running_count > 0);
+        waited.unwrap_or_else(PoisonError::into_inner).0.running_count == 0
+    }
+
+    pub(super) fn progress(&self, elapsed: Duration) -> Progress {
+        let state = self.lock();
+        Progress {
+            sequences: state.tally.sequences,
+            ops: state.tally.ops,
+            diverges: state.tally.diverges,
+            known: state.known,
+            inconclusive: state.tally.inconclusive,
+            signatures: state.signatures.len(),
+            elapsed,
+        }
+    }
+
+    /// The summary, and why the run ended before its time, if it did.
+    pub(super) fn finish(
+        &self,
+        prepared: &Prepared,
+        options: &FuzzOptions,
+        seconds: f64,
+    ) -> (Summary, Option<RunError>) {
+        let state = std::mem::take(&mut *self.lock());
+        let summary = Summary {
+            schema: 1,
+            target: prepared.name().to_string(),
+            kernel: state.kernel.unwrap_or_default(),
+            sequences: state.tally.sequences,
+            ops: state.tally.ops,
+            agrees: state.tally.agrees,
+            diverges: state.tally.diverges,
+            inconclusive: state.tally.inconclusive,
+            known: state.known,
+            seconds: (seconds * 1000.0).round() / 1000.0,
+            rng_seed: options.rng_seed,
+            coverage: state.tally,
+            findings: state.signatures.into_values().map(|record| record.summary).collect(),
+        };
+        (summary, state.failure)
+    }
+
+    /// A job that panicked leaves counts that are still true.
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The entry of a signature that is seen for the first time.
+pub(super) fn first_of(
+    signature: &Signature,
+    lead: &super::pursue::Lead,
+    op_count: usize,
+    dir: PathBuf,
+) -> FoundSignature {
+    FoundSignature {
+        signature: signature.clone(),
+        oracle: lead.divergence.oracle,
+        op_count,
+        dir,
+        count: 1,
+        reliability: None,
+        known: lead.known.clone(),
+    }
+}

@@ -1,0 +1,159 @@
+//! What is done about a divergence: keep it, repeat it, minimize it.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use pinfold::oracle::Divergence;
+use pinfold::signature::Signature;
+use pinfold_contract::{Observe, Sequence};
+
+use super::board::first_of;
+use super::{Found, Run};
+use crate::bundle::{Bundle, Circumstances, Pursued, Reliability};
+use crate::check::{Checked, check};
+use crate::error::{Reach, RunError};
+use crate::shrink::{ShrinkLimits, Shrunk, diverges_as, shrink};
+use crate::target::Target;
+
+/// How often a divergence is repeated.
+const REPEAT_COUNT: u32 = 3;
+
+/// What minimizing one finding may cost.
+const SHRINK_RUNS_MAX: u32 = 500;
+const SHRINK_TIME: Duration = Duration::from_secs(20);
+
+/// How far beyond the end of a run its last findings are still minimized.
+const OVERTIME: Duration = Duration::from_secs(5);
+
+/// A divergence that was just seen.
+#[derive(Debug)]
+pub(super) struct Lead {
+    pub(super) index: u64,
+    pub(super) signature: Signature,
+    pub(super) divergence: Divergence,
+    pub(super) known: Option<String>,
+}
+
+impl Run<'_> {
+    /// Counts the divergence; keeps, repeats and minimizes it while there are few of its signature.
+    ///
+    /// # Errors
+    ///
+    /// If the target fails for good, or the bundle cannot be written.
+    pub(super) fn pursue(
+        &self,
+        target: &mut Target,
+        sequence: &Sequence,
+        checked: &Checked,
+        lead: &Lead,
+    ) -> Result<(), RunError> {
+        let options = self.options;
+        let dir = options.out.join("findings").join(lead.signature.as_str());
+        let first = first_of(&lead.signature, lead, sequence.ops.len(), dir);
+        if !self.board.wants_bundle(first) {
+            return Ok(());
+        }
+        let kernel = target.kernel_release().to_owned();
+        let circumstances = Circumstances {
+            target: target.name().to_string(),
+            kernel: &kernel,
+            observe: options.observe,
+            rng_seed: options.rng_seed,
+            index: lead.index,
+            known: lead.known.clone(),
+        };
+        let what = (&lead.signature, &lead.divergence);
+        let bundle = Bundle::create(&options.out, sequence, checked, what, &circumstances)?;
+        let Some(mut bundle) = bundle else { return Ok(()) };
+        self.board.note(&bundle);
+        let completed = self
+            .repeat_and_minimize(target, sequence, checked, &lead.signature)
+            .and_then(|pursued| bundle.complete(&pursued, &circumstances));
+        self.board.note(&bundle);
+        self.board.tell(Found {
+            what: describe(lead),
+            dir: bundle.folder().to_owned(),
+            op_count: bundle.finding().op_count,
+        });
+        completed
+    }
+
+    fn repeat_and_minimize(
+        &self,
+        target: &mut Target,
+        sequence: &Sequence,
+        checked: &Checked,
+        signature: &Signature,
+    ) -> Result<Pursued, RunError> {
+        let observe = self.options.observe;
+        let mut again = 0;
+        for _ in 0..REPEAT_COUNT {
+            again += u32::from(diverges_as(target, sequence, observe, signature)?);
+        }
+        let limits = ShrinkLimits { runs_max: SHRINK_RUNS_MAX, deadline: self.shrink_deadline() };
+        let Shrunk { sequence: shorter, ended, .. } =
+            shrink(target, sequence.clone(), observe, signature, limits, self.stop)?;
+        let reliability = Reliability { again, of: REPEAT_COUNT };
+        // Once more, for what it looks like; where it does not come again, the first time must do.
+        let (sequence, checked) = match once_more(target, &shorter, observe, signature)? {
+            Some(checked) => (shorter, checked),
+            None => (sequence.clone(), checked.clone()),
+        };
+        let in_detail = match observe {
+            Observe::Each => None,
+            Observe::End => diverging(target, &sequence, Observe::Each)?,
+        };
+        Ok(Pursued { reliability, sequence, ended, checked, in_detail })
+    }
+
+    fn shrink_deadline(&self) -> Option<Instant> {
+        let own = Instant::now() + SHRINK_TIME;
+        let end = self.deadline().map(|end| end + OVERTIME);
+        if self.stop.load(Ordering::Relaxed) {
+            return Some(Instant::now());
+        }
+        Some(end.map_or(own, |end| own.min(end)))
+    }
+}
+
+fn describe(lead: &Lead) -> String {
+    let Divergence { oracle, predicted, seen, .. } = &lead.divergence;
+    let known = lead.known.as_ref().map(|title| format!(" (known: {title})")).unwrap_or_default();
+    format!("{}{known}: {oracle}: predicted {predicted}, seen {seen}", lead.signature)
+}
+
+/// What `sequence` does this time, if it diverges as `signature`.
+fn once_more(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+    signature: &Signature,
+) -> Result<Option<Checked>, RunError> {
+    let checked = diverging(target, sequence, observe)?;
+    Ok(checked.filter(|checked| match &checked.verdict {
+        pinfold::oracle::Verdict::Diverges(divergence) => {
+            Signature::of(sequence, divergence) == *signature
+        }
+        pinfold::oracle::Verdict::Agrees | pinfold::oracle::Verdict::Inconclusive { .. } => false,
+    }))
+}
+
+/// What `sequence` does this time, if it diverges at all.
+fn diverging(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+) -> Result<Option<Checked>, RunError> {
+    match check(target, sequence, observe) {
+        Ok(checked) => match &checked.verdict {
+            pinfold::oracle::Verdict::Diverges(_) => Ok(Some(checked)),
+            pinfold::oracle::Verdict::Agrees | pinfold::oracle::Verdict::Inconclusive { .. } => {
+                Ok(None)
+            }
+        },
+        Err(error) => match error.reach() {
+            Reach::Run => Ok(None),
+            Reach::Target => Err(error),
+        },
+    }
+}

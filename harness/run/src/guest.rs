@@ -1,0 +1,305 @@
+//! Drives an executor over its wire: boots, greets, runs sequences, and says how each ended.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pinfold_contract::{End, FromGuest, Observe, Sequence, Step, ToGuest, Trace, WireError};
+
+use crate::error::RunError;
+use crate::link::{Link, LinkError, Patience, Received, Stream};
+
+/// A booted machine, as far as this driver needs one. It is gone, with all its processes, when it is dropped.
+pub(crate) trait Guest: fmt::Debug + Send {
+    /// The stream to the executor.
+    fn wire(&mut self) -> io::Result<Box<dyn Stream>>;
+    /// What the console printed since the last call.
+    fn drain_console(&mut self) -> String;
+    /// How the machine ended, if it did.
+    fn exit_status(&mut self) -> Option<String>;
+}
+
+/// Makes machines, one like the other.
+pub(crate) trait Boot: fmt::Debug + Send {
+    /// Starts one, and does not wait for its guest.
+    fn boot(&mut self) -> Result<Box<dyn Guest>, RunError>;
+}
+
+/// How long things may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Deadlines {
+    /// From boot to `Hello`.
+    pub(crate) boot: Duration,
+    /// One op with its checkpoint. The executor keeps it; past it and `slack` the host does not wait for that.
+    pub(crate) op: Duration,
+    /// What a busy host may add to an op.
+    pub(crate) slack: Duration,
+    /// How long a machine that hangs or dies is still listened to.
+    pub(crate) last_words: Duration,
+}
+
+impl Deadlines {
+    /// Generous ones: a machine that is merely slow must not look like one that hangs.
+    pub(crate) const DEFAULT: Deadlines = Deadlines {
+        boot: Duration::from_secs(60),
+        op: Duration::from_secs(10),
+        slack: Duration::from_secs(5),
+        last_words: Duration::from_secs(2),
+    };
+}
+
+/// How often a machine is booted before it is given up.
+const BOOT_ATTEMPTS: u32 = 3;
+
+/// How much of a console an error shows.
+const CONSOLE_TAIL_LINES: usize = 20;
+
+/// What the kernel says when its first process, which is the executor, exits by itself with status 101: it panicked.
+///
+/// Source: do_exit() of kernel/exit.c (6.1 and 6.12), which prints the wait status; status 101 is Rust's for a panic.
+const EXECUTOR_PANICKED: &str = "Attempted to kill init! exitcode=0x00006500";
+
+/// Machines, one at a time, that run sequences.
+#[derive(Debug)]
+pub(crate) struct GuestTarget {
+    boot: Box<dyn Boot>,
+    deadlines: Deadlines,
+    stop: Arc<AtomicBool>,
+    session: Option<Session>,
+    run_count: u64,
+}
+
+impl GuestTarget {
+    pub(crate) fn new(
+        boot: Box<dyn Boot>,
+        deadlines: Deadlines,
+        stop: Arc<AtomicBool>,
+    ) -> GuestTarget {
+        GuestTarget { boot, deadlines, stop, session: None, run_count: 0 }
+    }
+
+    /// Has a machine up, and gives its `uname -r`.
+    pub(crate) fn kernel_release(&mut self) -> Result<String, RunError> {
+        let session = match self.session.take() {
+            Some(session) => session,
+            None => self.start()?,
+        };
+        Ok(self.session.insert(session).kernel_release.clone())
+    }
+
+    /// Runs `sequence`, on a fresh machine if the last one is not fit for it.
+    pub(crate) fn run(&mut self, sequence: &Sequence, observe: Observe) -> Result<Trace, RunError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.start()?,
+        };
+        self.run_count += 1;
+        let trace = session.run(self.run_count, sequence, observe, self.deadlines, &self.stop)?;
+        match trace.end {
+            End::Finished { .. } => self.session = Some(session),
+            End::Hung { .. } | End::Died { .. } => {}
+        }
+        Ok(trace)
+    }
+
+    /// Does away with the machine: the next run gets a fresh one.
+    pub(crate) fn retire(&mut self) {
+        self.session = None;
+    }
+
+    fn start(&mut self) -> Result<Session, RunError> {
+        let mut attempt_count = 0;
+        loop {
+            attempt_count += 1;
+            let mut guest = self.boot.boot()?;
+            let reason = match Session::greet(guest.as_mut(), self.deadlines, &self.stop)? {
+                Greeting::Up { link, kernel_release } => {
+                    return Ok(Session { guest, link, kernel_release });
+                }
+                Greeting::Down { reason } => reason,
+            };
+            if attempt_count == BOOT_ATTEMPTS {
+                let console = tail(&guest.drain_console());
+                return Err(RunError::Boot { attempt_count, reason, console });
+            }
+        }
+    }
+}
+
+/// A machine whose executor said `Hello`.
+#[derive(Debug)]
+struct Session {
+    guest: Box<dyn Guest>,
+    link: Link,
+    kernel_release: String,
+}
+
+enum Greeting {
+    Up { link: Link, kernel_release: String },
+    Down { reason: String },
+}
+
+impl Session {
+    /// Waits for the executor's `Hello`.
+    ///
+    /// # Errors
+    ///
+    /// What would go wrong with the next machine as well.
+    fn greet(
+        guest: &mut dyn Guest,
+        deadlines: Deadlines,
+        stop: &AtomicBool,
+    ) -> Result<Greeting, RunError> {
+        let deadline = Instant::now() + deadlines.boot;
+        let mut link = guest
+            .wire()
+            .and_then(Link::new)
+            .map_err(|error| RunError::Hello(LinkError::Io(error)))?;
+        let received = link.receive(deadline, || patience(stop, guest));
+        let down = |reason: String| Ok(Greeting::Down { reason });
+        match received {
+            Ok(Received::Message(FromGuest::Hello { kernel_release, .. })) => {
+                // Boot messages are no one's finding.
+                drop(guest.drain_console());
+                Ok(Greeting::Up { link, kernel_release })
+            }
+            Ok(Received::Message(FromGuest::Failed { reason, .. })) => down(reason),
+            Ok(Received::Message(
+                FromGuest::Step { .. } | FromGuest::Finished { .. } | FromGuest::Hung { .. },
+            )) => down("the executor did not greet first".to_owned()),
+            Ok(Received::Closed) => down(ending(guest)),
+            Ok(Received::TimedOut) => {
+                down(format!("the executor said nothing within {} s", deadlines.boot.as_secs()))
+            }
+            Ok(Received::GaveUp) if stop.load(Ordering::Relaxed) => Err(RunError::Interrupted),
+            Ok(Received::GaveUp) => down(ending(guest)),
+            Err(error @ LinkError::Wire(WireError::Version { .. })) => Err(RunError::Hello(error)),
+            Err(error) => down(in_full(&error)),
+        }
+    }
+
+    fn run(
+        &mut self,
+        id: u64,
+        sequence: &Sequence,
+        observe: Observe,
+        deadlines: Deadlines,
+        stop: &AtomicBool,
+    ) -> Result<Trace, RunError> {
+        let op_deadline_ms = u32::try_from(deadlines.op.as_millis()).unwrap_or(u32::MAX);
+        let message = ToGuest::Run { id, sequence: sequence.clone(), observe, op_deadline_ms };
+        self.link.send(&message).map_err(RunError::Link)?;
+        let mut steps = Vec::with_capacity(sequence.ops.len());
+        loop {
+            let deadline = Instant::now() + deadlines.op + deadlines.slack;
+            let received = self.link.receive(deadline, || patience(stop, self.guest.as_mut()));
+            let message = match received.map_err(RunError::Link)? {
+                Received::Message(message) => message,
+                Received::TimedOut => return Ok(Trace { steps, end: self.hung(deadlines) }),
+                Received::GaveUp if stop.load(Ordering::Relaxed) => {
+                    return Err(RunError::Interrupted);
+                }
+                Received::Closed | Received::GaveUp => {
+                    return Ok(Trace { steps, end: self.died(deadlines)? });
+                }
+            };
+            let kernel_log = self.guest.drain_console();
+            match message {
+                FromGuest::Step { id: of, op_index, outcome, checkpoint }
+                    if of == id && op_index as usize == steps.len() =>
+                {
+                    steps.push(Step { outcome, checkpoint, kernel_log });
+                }
+                FromGuest::Finished { id: of, teardown }
+                    if of == id && steps.len() == sequence.ops.len() =>
+                {
+                    return Ok(Trace { steps, end: End::Finished { teardown, kernel_log } });
+                }
+                FromGuest::Hung { id: of, .. } if of == id => {
+                    let End::Hung { kernel_log: more } = self.hung(deadlines) else {
+                        unreachable!("a hung machine is hung");
+                    };
+                    return Ok(Trace { steps, end: End::Hung { kernel_log: kernel_log + &more } });
+                }
+                FromGuest::Failed { reason, .. } => {
+                    return Err(RunError::Executor { reason, console: tail(&kernel_log) });
+                }
+                FromGuest::Hello { .. }
+                | FromGuest::Step { .. }
+                | FromGuest::Finished { .. }
+                | FromGuest::Hung { .. } => {
+                    let reason = format!("it said {message:?} after {} ops", steps.len());
+                    return Err(RunError::Executor { reason, console: tail(&kernel_log) });
+                }
+            }
+        }
+    }
+
+    /// Listens to a hanging machine a little longer: what it hangs in is often printed late.
+    fn hung(&mut self, deadlines: Deadlines) -> End {
+        thread::sleep(deadlines.last_words);
+        End::Hung { kernel_log: self.guest.drain_console() }
+    }
+
+    /// Listens to a dying machine until it is dead.
+    ///
+    /// # Errors
+    ///
+    /// If it does not die, or dies of the executor: then only the executor is gone, which is no fault of the kernel.
+    fn died(&mut self, deadlines: Deadlines) -> Result<End, RunError> {
+        let deadline = Instant::now() + deadlines.last_words;
+        let mut kernel_log = self.guest.drain_console();
+        while self.guest.exit_status().is_none() && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(10));
+            kernel_log.push_str(&self.guest.drain_console());
+        }
+        let status = self.guest.exit_status();
+        kernel_log.push_str(&self.guest.drain_console());
+        let failed = |reason: &str, console: &str| {
+            Err(RunError::Executor { reason: reason.to_owned(), console: tail(console) })
+        };
+        match status {
+            None => failed("it closed the connection, and its kernel runs on", &kernel_log),
+            Some(_) if kernel_log.contains(EXECUTOR_PANICKED) => failed("it panicked", &kernel_log),
+            Some(_) => Ok(End::Died { kernel_log }),
+        }
+    }
+}
+
+fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
+    if stop.load(Ordering::Relaxed) || guest.exit_status().is_some() {
+        Patience::GiveUp
+    } else {
+        Patience::Wait
+    }
+}
+
+fn ending(guest: &mut dyn Guest) -> String {
+    match guest.exit_status() {
+        Some(status) => format!("it ended with {status}"),
+        None => "the executor closed the connection".to_owned(),
+    }
+}
+
+/// The last lines of a console.
+fn tail(console: &str) -> String {
+    let lines: Vec<&str> = console.lines().collect();
+    lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..].join("\n")
+}
+
+/// An error with its causes, in one line.
+pub(crate) fn in_full(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(&format!(": {error}"));
+        cause = error.source();
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,161 @@
+//! The name of a target, as people write it.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use pinfold::model::Fault;
+use pinfold::profile::Profile;
+use pinfold_machine::{Series, Variant};
+
+/// Which system under test: `uml:6.12`, `uml:6.1+kasan`, `uml:PATH`, `model:6.12`, `model:6.12+FAULT`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TargetName {
+    /// The model in the place of a target.
+    Model {
+        /// Whose rules it follows.
+        profile: &'static Profile,
+        /// The bug it has, if any.
+        fault: Option<Fault>,
+    },
+    /// A kernel of a packaged series, run as User Mode Linux.
+    Uml {
+        /// The series.
+        series: Series,
+        /// What is switched on in it.
+        variant: Variant,
+    },
+    /// A User Mode Linux that somebody else built.
+    UmlImage {
+        /// The program.
+        image: PathBuf,
+    },
+}
+
+/// A name that is no target.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NameError {
+    /// Nothing of ours is called so.
+    #[error("no target is called `{name}`: {why}; the targets are {TARGETS}")]
+    Unknown {
+        /// What was asked for.
+        name: String,
+        /// What is wrong with it.
+        why: String,
+    },
+    /// A target that this version of Pinfold cannot open.
+    #[error("this version cannot open `{name}`; the targets are {TARGETS}")]
+    NotThere {
+        /// What was asked for.
+        name: String,
+    },
+}
+
+const TARGETS: &str = "uml:6.12, uml:6.1, uml:6.12+kasan, uml:6.12+debug, uml:PATH (with a slash), model:6.12, \
+                       model:6.12+FAULT (`pinfold doctor` lists the faults)";
+
+impl FromStr for TargetName {
+    type Err = NameError;
+
+    fn from_str(name: &str) -> Result<TargetName, NameError> {
+        let unknown = |why: String| NameError::Unknown { name: name.to_owned(), why };
+        let (kind, rest) = name.split_once(':').unwrap_or((name, ""));
+        match kind {
+            "model" => model(rest).map_err(unknown),
+            "uml" => uml(rest).map_err(unknown),
+            "qemu" | "local" => Err(NameError::NotThere { name: name.to_owned() }),
+            _ => Err(unknown("it begins with neither `uml:` nor `model:`".to_owned())),
+        }
+    }
+}
+
+fn model(rest: &str) -> Result<TargetName, String> {
+    let (series, fault) = match rest.split_once('+') {
+        Some((series, fault)) => (series, Some(fault)),
+        None => (rest, None),
+    };
+    let profile =
+        Profile::of_series(series).ok_or_else(|| format!("the model has no series `{series}`"))?;
+    let find = |name| Fault::from_name(name).ok_or_else(|| format!("no fault is called `{name}`"));
+    Ok(TargetName::Model { profile, fault: fault.map(find).transpose()? })
+}
+
+fn uml(rest: &str) -> Result<TargetName, String> {
+    if rest.contains('/') {
+        return Ok(TargetName::UmlImage { image: PathBuf::from(rest) });
+    }
+    let (series, variant) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
+    let series = series
+        .parse()
+        .map_err(|_| format!("there is no kernel series `{series}`, and a path has a slash"))?;
+    let variant = variant.parse().map_err(|error| format!("{error}"))?;
+    Ok(TargetName::Uml { series, variant })
+}
+
+impl fmt::Display for TargetName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            TargetName::Model { profile, fault: None } => write!(f, "model:{}", profile.series),
+            TargetName::Model { profile, fault: Some(fault) } => {
+                write!(f, "model:{}+{fault}", profile.series)
+            }
+            TargetName::Uml { series, variant } => write!(f, "uml:{series}{variant}"),
+            TargetName::UmlImage { image } => write!(f, "uml:{}", image.display()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_written_as_they_are_read() {
+        for name in [
+            "uml:6.12",
+            "uml:6.1",
+            "uml:6.12+kasan",
+            "uml:6.1+debug+kasan",
+            "uml:./linux+mine",
+            "model:6.1",
+            "model:6.12+pin_leak",
+        ] {
+            assert_eq!(name.parse::<TargetName>().unwrap().to_string(), name);
+        }
+    }
+
+    #[test]
+    fn every_fault_makes_a_target() {
+        for (fault, name) in Fault::ALL {
+            let target: TargetName = format!("model:6.12+{name}").parse().unwrap();
+            let TargetName::Model { fault: found, .. } = target else { panic!("{target}") };
+            assert_eq!(found, Some(fault));
+        }
+    }
+
+    #[test]
+    fn a_wrong_name_says_what_is_wrong_and_what_there_is() {
+        let check = |name: &str, why: &str| {
+            let error = name.parse::<TargetName>().unwrap_err();
+            assert!(matches!(error, NameError::Unknown { .. }), "{error}");
+            let text = error.to_string();
+            assert!(text.contains(why) && text.contains("uml:6.12+kasan"), "{text}");
+        };
+        check("", "neither");
+        check("uml", "no kernel series ``");
+        check("uml:5.10", "no kernel series `5.10`");
+        check("uml:linux", "a path has a slash");
+        check("uml:6.12+kasn", "kasn");
+        check("model:7.0", "no series `7.0`");
+        check("model:6.12+pinleak", "no fault is called `pinleak`");
+        check("vmware:6.12", "neither");
+    }
+
+    #[test]
+    fn a_target_of_a_later_version_is_not_a_mistyped_one() {
+        for name in ["qemu:6.12", "qemu:./bzImage", "local"] {
+            let error = name.parse::<TargetName>().unwrap_err();
+            assert_eq!(error, NameError::NotThere { name: name.to_owned() });
+        }
+    }
+}

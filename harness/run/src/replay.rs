@@ -1,0 +1,227 @@
+//! Runs stored sequences again, and holds them against what their comments expect.
+
+use std::fmt;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use pinfold::explain::explain;
+use pinfold::known::Known;
+use pinfold::oracle::Inconclusive;
+use pinfold_contract::{Observe, ParseError, SeqFile, parse};
+
+use crate::check::{Checked, Judgement, check};
+use crate::error::{Reach, RunError};
+use crate::guest::in_full;
+use crate::target::Target;
+
+/// A `.seq` file that is none, with the line that is wrong.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SeqError {
+    path: PathBuf,
+    error: ParseError,
+    line: String,
+}
+
+impl std::error::Error for SeqError {}
+
+/// `FILE:LINE:COLUMN: message`, the line, and a caret below the place.
+impl fmt::Display for SeqError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ParseError { line, column, message } = &self.error;
+        writeln!(f, "{}:{line}:{column}: {message}", self.path.display())?;
+        writeln!(f, "    {}", self.line)?;
+        // A tab stays a tab, so that the caret stands where the eye expects it.
+        let before = self.line.chars().take(column.saturating_sub(1));
+        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        write!(f, "    {indent}^")
+    }
+}
+
+/// Why a file gives no sequence.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// It cannot be read.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// It is no sequence.
+    #[error(transparent)]
+    Seq(#[from] SeqError),
+}
+
+/// Reads a `.seq` file strictly.
+///
+/// # Errors
+///
+/// If it cannot be read or a line of it is no op.
+pub fn read_seq(path: &Path) -> Result<SeqFile, ReadError> {
+    let bytes =
+        fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
+    // What is no UTF-8 is no op either: the parser says where.
+    let text = String::from_utf8_lossy(&bytes);
+    parse(&text).map_err(|error| {
+        let line = text.lines().nth(error.line.saturating_sub(1)).unwrap_or_default().to_owned();
+        SeqError { path: path.to_owned(), error, line }.into()
+    })
+}
+
+/// Whether an op-by-op account of the first run is wanted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Account {
+    /// No.
+    Skip,
+    /// Yes.
+    Give,
+}
+
+/// How a sequence is replayed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayOptions {
+    /// How often.
+    pub repeat: u32,
+    /// When the state is looked at.
+    pub observe: Observe,
+    /// Whether to explain.
+    pub account: Account,
+}
+
+/// What replaying a sequence gave.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replayed<'k> {
+    /// One a run.
+    pub judgements: Vec<Judgement<'k>>,
+    /// Expectations that model or target do not meet; of each op and run the first.
+    pub unmet: Vec<Unmet>,
+    /// What happened in the first run, op by op.
+    pub account: Option<String>,
+}
+
+/// An expectation that is not met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unmet {
+    /// Which op, from 0.
+    pub op_index: usize,
+    /// Who does not meet it: the model, or the target.
+    pub by: Side,
+    /// What was expected.
+    pub expected: String,
+    /// What there is.
+    pub found: String,
+}
+
+/// One of the two that are compared.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Side {
+    /// The model.
+    Model,
+    /// The target.
+    Target,
+}
+
+impl fmt::Display for Unmet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Unmet { op_index, expected, found, .. } = self;
+        match self.by {
+            Side::Model => {
+                write!(f, "op {op_index}: expected {expected}, but the model says {found}")
+            }
+            Side::Target => {
+                write!(f, "op {op_index}: expected {expected}, but the target did {found}")
+            }
+        }
+    }
+}
+
+/// What follows from a replay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ReplayConclusion {
+    /// Nothing unexplained diverged, and every expectation was met.
+    Clean,
+    /// More than half of the runs could not be judged.
+    Unsure,
+    /// Something unexplained diverged, or an expectation was not met.
+    Diverged,
+}
+
+impl Replayed<'_> {
+    /// What follows from it.
+    pub fn conclusion(&self) -> ReplayConclusion {
+        let count = |wanted: fn(&Judgement<'_>) -> bool| {
+            self.judgements.iter().filter(|judgement| wanted(judgement)).count()
+        };
+        if count(|judgement| matches!(judgement, Judgement::Diverges { .. })) > 0
+            || !self.unmet.is_empty()
+        {
+            return ReplayConclusion::Diverged;
+        }
+        let unsure = count(|judgement| matches!(judgement, Judgement::Inconclusive { .. }));
+        if unsure * 2 > self.judgements.len() {
+            return ReplayConclusion::Unsure;
+        }
+        ReplayConclusion::Clean
+    }
+}
+
+/// Replays `file` on `target`.
+///
+/// # Errors
+///
+/// If the target fails for good.
+pub fn replay<'k>(
+    target: &mut Target,
+    file: &SeqFile,
+    options: &ReplayOptions,
+    known: &'k Known,
+) -> Result<Replayed<'k>, RunError> {
+    let sequence = &file.sequence;
+    let mut replayed = Replayed { judgements: Vec::new(), unmet: Vec::new(), account: None };
+    for _ in 0..options.repeat.max(1) {
+        let checked = match check(target, sequence, options.observe) {
+            Ok(checked) => checked,
+            Err(error) => match error.reach() {
+                Reach::Run => {
+                    let reason = Inconclusive::TargetFailed { reason: in_full(&error) };
+                    replayed.judgements.push(Judgement::Inconclusive { reason });
+                    continue;
+                }
+                Reach::Target => return Err(error),
+            },
+        };
+        let judgement = Judgement::of(sequence, &checked.verdict, known, target.kernel_release());
+        for unmet in unmet(file, &checked, target.profile().series) {
+            if !replayed.unmet.contains(&unmet) {
+                replayed.unmet.push(unmet);
+            }
+        }
+        if options.account == Account::Give && replayed.account.is_none() {
+            let Checked { predicted, trace, verdict } = &checked;
+            replayed.account = Some(explain(sequence, predicted, trace, verdict));
+        }
+        replayed.judgements.push(judgement);
+    }
+    Ok(replayed)
+}
+
+/// The expectations of `file` for kernels of `series` that `checked` does not meet.
+///
+/// Where the model allows several outcomes, it meets an expectation that names any of them.
+fn unmet(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
+    let mut unmet = Vec::new();
+    for (op_index, expectation) in file.expectations.iter().enumerate() {
+        let Some(expected) = expectation.as_ref().and_then(|e| e.on(series)) else { continue };
+        let mut hold = |by, found: String| {
+            if !have_one_in_common(expected, &found) {
+                unmet.push(Unmet { op_index, by, expected: expected.to_owned(), found });
+            }
+        };
+        hold(Side::Model, checked.predicted[op_index].prediction.to_string());
+        if let Some(step) = checked.trace.steps.get(op_index) {
+            hold(Side::Target, step.outcome.to_string());
+        }
+    }
+    unmet
+}
+
+/// Whether two texts, each of alternatives with ` or ` between them, share one.
+fn have_one_in_common(one: &str, other: &str) -> bool {
+    one.split(" or ").any(|ours| other.split(" or ").any(|theirs| ours == theirs))
+}

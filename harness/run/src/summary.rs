@@ -1,0 +1,97 @@
+//! What a run of `pinfold fuzz` found, as numbers and as the JSON object of the command line.
+
+use std::path::PathBuf;
+
+use pinfold::oracle::Oracle;
+use pinfold::signature::Signature;
+use pinfold::tally::Tally;
+use pinfold_contract::OpKind;
+use serde::Serialize;
+
+use crate::bundle::Reliability;
+
+/// So many sequences without one op of a kind ever working mean that the harness is broken, not that the run was short.
+pub const VACUITY_SEQUENCES_MIN: u64 = 10_000;
+
+/// The final object: what `--json` prints.
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Version of this form.
+    pub schema: u32,
+    /// The target.
+    pub target: String,
+    /// `uname -r` of its kernel.
+    pub kernel: String,
+    /// Sequences run.
+    pub sequences: u64,
+    /// Ops that came to an end.
+    pub ops: u64,
+    /// Sequences in which the target did what the model allows.
+    pub agrees: u64,
+    /// Sequences with a divergence that nothing explains.
+    pub diverges: u64,
+    /// Sequences that could not be judged.
+    pub inconclusive: u64,
+    /// Sequences with a divergence that the known list explains.
+    pub known: u64,
+    /// Time spent fuzzing, without build and boot.
+    pub seconds: f64,
+    /// Repeats the run.
+    pub rng_seed: u64,
+    /// What the ops did: a run in which nothing works finds nothing.
+    pub coverage: Tally,
+    /// One a signature, by name.
+    pub findings: Vec<FoundSignature>,
+}
+
+/// All findings of one signature.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct FoundSignature {
+    /// The signature.
+    pub signature: Signature,
+    /// Which oracle saw it.
+    pub oracle: Oracle,
+    /// Ops of the shortest sequence that shows it.
+    pub op_count: usize,
+    /// The bundle of that sequence.
+    pub dir: PathBuf,
+    /// Sequences that showed it.
+    pub count: u64,
+    /// How often that sequence diverged again when it was repeated.
+    pub reliability: Option<Reliability>,
+    /// Title of the entry of the known list that explains it.
+    pub known: Option<String>,
+}
+
+/// What follows from a summary.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Conclusion {
+    /// Nothing unexplained diverged.
+    Clean,
+    /// Something unexplained diverged.
+    Diverged,
+    /// More than half of the sequences could not be judged.
+    MostlyInconclusive,
+    /// These ops never once worked, in a run long enough for all.
+    Vacuous {
+        /// The ops.
+        never_done: Vec<OpKind>,
+    },
+}
+
+impl Summary {
+    /// What follows from it. A divergence is one, however bad the rest is.
+    pub fn conclusion(&self) -> Conclusion {
+        if self.diverges > 0 {
+            return Conclusion::Diverged;
+        }
+        if self.inconclusive * 2 > self.sequences {
+            return Conclusion::MostlyInconclusive;
+        }
+        let never_done = self.coverage.never_done();
+        if self.sequences >= VACUITY_SEQUENCES_MIN && !never_done.is_empty() {
+            return Conclusion::Vacuous { never_done };
+        }
+        Conclusion::Clean
+    }
+}

@@ -1,0 +1,279 @@
+//! A target that is ready to run sequences.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+
+use pinfold::model::{self, Fault};
+use pinfold::profile::Profile;
+use pinfold_contract::{Observe, Sequence, Trace};
+use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress};
+
+use crate::error::RunError;
+use crate::guest::{Deadlines, GuestTarget};
+use crate::name::TargetName;
+use crate::uml::{Parts, UmlBoot, UmlError};
+
+/// What can be said about a target beside its name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TargetOptions {
+    /// Build the kernel from this tree, not from the packaged source of the series.
+    pub kernel_src: Option<PathBuf>,
+    /// The executor: a static program. `None` takes the one that belongs to this version of Pinfold.
+    pub executor: Option<PathBuf>,
+}
+
+/// A target of which everything is built and nothing is running.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    name: TargetName,
+    kind: PreparedKind,
+    note: Option<String>,
+}
+
+#[derive(Clone, Debug)]
+enum PreparedKind {
+    Model { profile: &'static Profile, fault: Option<Fault> },
+    Uml { parts: Parts, expected: Expected },
+}
+
+/// Which kernel must come up, and which rules it is held to.
+#[derive(Clone, Debug)]
+enum Expected {
+    /// One of this series.
+    Series(&'static Profile),
+    /// Any; the rules are those of the nearest series.
+    Any,
+}
+
+/// Builds whatever `name` needs and is not there yet. Calls `watch` about once a second while that takes time.
+///
+/// # Errors
+///
+/// If an option does not fit the target, or something it needs cannot be had.
+pub fn prepare(
+    name: &TargetName,
+    options: &TargetOptions,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Prepared, RunError> {
+    let refuse = |option| Err(RunError::Option { target: name.to_string(), option });
+    let (kind, note) = match name {
+        TargetName::Model { .. } if options.kernel_src.is_some() => return refuse("--kernel-src"),
+        TargetName::Model { .. } if options.executor.is_some() => return refuse("--executor"),
+        TargetName::Model { profile, fault } => {
+            (PreparedKind::Model { profile, fault: *fault }, None)
+        }
+        TargetName::UmlImage { .. } if options.kernel_src.is_some() => {
+            return refuse("--kernel-src");
+        }
+        TargetName::UmlImage { image } => {
+            let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+            let executor = executor(&cache, options)?;
+            let parts = Parts::of_image(&cache, image, &executor)?;
+            (PreparedKind::Uml { parts, expected: Expected::Any }, None)
+        }
+        TargetName::Uml { series, variant } => {
+            let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+            let executor = executor(&cache, options)?;
+            let source = match &options.kernel_src {
+                Some(tree) => KernelSource::Tree(tree.clone()),
+                None => KernelSource::Debian(*series),
+            };
+            let request = KernelRequest::new(source, variant.clone());
+            let (parts, kernel) = Parts::of_request(&cache, &request, &executor, watch)?;
+            let (expected, note) = match &options.kernel_src {
+                Some(tree) => {
+                    let profile = nearest(&kernel.version);
+                    let (tree, version, series) = (tree.display(), &kernel.version, profile.series);
+                    let note = format!(
+                        "{tree} is linux {version}: it is held to the rules of {series}, the nearest there are"
+                    );
+                    (Expected::Any, Some(note))
+                }
+                None => (Expected::Series(of_series(series.name())), None),
+            };
+            (PreparedKind::Uml { parts, expected }, note)
+        }
+    };
+    Ok(Prepared { name: name.clone(), kind, note })
+}
+
+impl Prepared {
+    /// Its name.
+    pub fn name(&self) -> &TargetName {
+        &self.name
+    }
+
+    /// What a person should know about it, in one line.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
+    /// Brings it up, pinned to `cpu` where it is a machine. Gives up when `stop` is set, then and in each later run.
+    ///
+    /// # Errors
+    ///
+    /// If it does not come up, or something else comes up.
+    pub fn open(&self, cpu: Option<usize>, stop: Arc<AtomicBool>) -> Result<Target, RunError> {
+        let name = self.name.clone();
+        match &self.kind {
+            PreparedKind::Model { profile, fault } => Ok(Target {
+                name,
+                profile,
+                kernel_release: format!("{}-model", profile.series),
+                kind: Kind::Model { fault: *fault },
+            }),
+            PreparedKind::Uml { parts, expected } => {
+                let boot = UmlBoot { parts: parts.clone(), cpu };
+                let mut guest = GuestTarget::new(Box::new(boot), Deadlines::DEFAULT, stop);
+                let kernel_release = guest.kernel_release()?;
+                let profile = expected.profile_of(&kernel_release)?;
+                Ok(Target { name, profile, kernel_release, kind: Kind::Guest(guest) })
+            }
+        }
+    }
+}
+
+impl Expected {
+    fn profile_of(&self, kernel_release: &str) -> Result<&'static Profile, RunError> {
+        match self {
+            Expected::Any => Ok(nearest(kernel_release)),
+            Expected::Series(profile) if series_of(kernel_release) == series_of(profile.series) => {
+                Ok(profile)
+            }
+            Expected::Series(profile) => Err(RunError::OtherKernel {
+                expected: profile.series.to_owned(),
+                found: kernel_release.to_owned(),
+            }),
+        }
+    }
+}
+
+/// A target that runs sequences.
+#[derive(Debug)]
+pub struct Target {
+    name: TargetName,
+    profile: &'static Profile,
+    kernel_release: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Model { fault: Option<Fault> },
+    Guest(GuestTarget),
+}
+
+impl Target {
+    /// Prepares and opens `name` in one go, not pinned, for whoever needs one target and shows no progress.
+    ///
+    /// # Errors
+    ///
+    /// As [`prepare`] and [`Prepared::open`].
+    pub fn open(name: &TargetName, options: &TargetOptions) -> Result<Target, RunError> {
+        let cpu = crate::cpu::allowed().first().copied();
+        prepare(name, options, &mut |_| {})?.open(cpu, Arc::default())
+    }
+
+    /// Its name.
+    pub fn name(&self) -> &TargetName {
+        &self.name
+    }
+
+    /// The rules it is held to.
+    pub fn profile(&self) -> &'static Profile {
+        self.profile
+    }
+
+    /// `uname -r` of its kernel; for the model, its series and `-model`.
+    pub fn kernel_release(&self) -> &str {
+        &self.kernel_release
+    }
+
+    /// Runs `sequence`; boots a machine for it where the last one is not fit any more.
+    ///
+    /// # Errors
+    ///
+    /// If there is no trace, by a fault of ours. That a kernel hangs or dies is in the trace.
+    pub fn run(&mut self, sequence: &Sequence, observe: Observe) -> Result<Trace, RunError> {
+        match &mut self.kind {
+            Kind::Model { fault } => Ok(model::perform(self.profile, *fault, sequence, observe)),
+            Kind::Guest(guest) => guest.run(sequence, observe),
+        }
+    }
+
+    /// Has the next run begin on a fresh machine, for a kernel that is damaged.
+    pub fn retire(&mut self) {
+        match &mut self.kind {
+            Kind::Model { .. } => {}
+            Kind::Guest(guest) => guest.retire(),
+        }
+    }
+}
+
+/// The program that runs inside the guest.
+fn executor(_cache: &Cache, options: &TargetOptions) -> Result<PathBuf, RunError> {
+    Ok(options.executor.clone().unwrap_or_else(|| PathBuf::from("pinfold-executor")))
+}
+
+/// Major and minor number of a kernel release such as `6.12.117+`.
+fn series_of(release: &str) -> Option<(u32, u32)> {
+    let mut numbers = release.split(|c: char| !c.is_ascii_digit());
+    Some((numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?))
+}
+
+/// The rules of the series nearest to `release`; those of the first where it tells nothing.
+fn nearest(release: &str) -> &'static Profile {
+    // A major number is left behind after about twenty minor ones: 5.19 and 6.0 are neighbours.
+    let place = |release: &str| series_of(release).map(|(major, minor)| major * 20 + minor);
+    let Some(wanted) = place(release) else { return Profile::ALL[0] };
+    let distance = |profile: &&'static Profile| {
+        place(profile.series).map_or(u32::MAX, |place| place.abs_diff(wanted))
+    };
+    Profile::ALL.into_iter().min_by_key(distance).unwrap_or(Profile::ALL[0])
+}
+
+fn of_series(series: &str) -> &'static Profile {
+    Profile::of_series(series).expect("every packaged series has a profile")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_nearest_rules_are_those_of_the_nearest_series() {
+        let check = |release: &str, series: &str| assert_eq!(nearest(release).series, series);
+        check("6.12.117", "6.12");
+        check("6.1.172+", "6.1");
+        check("6.2.0", "6.1");
+        check("6.9.0-rc1", "6.12");
+        check("7.0.0", "6.12");
+        check("5.10.3", "6.1");
+        check("nonsense", "6.12");
+    }
+
+    #[test]
+    fn every_packaged_series_has_a_profile() {
+        for series in pinfold_machine::Series::ALL {
+            assert_eq!(of_series(series.name()).series, series.name());
+        }
+    }
+
+    #[test]
+    fn a_kernel_of_another_series_is_refused() {
+        let expected = Expected::Series(of_series("6.1"));
+        assert_eq!(expected.profile_of("6.1.172").unwrap().series, "6.1");
+        let error = expected.profile_of("6.12.117").unwrap_err().to_string();
+        assert!(error.contains("6.12.117, not 6.1"), "{error}");
+    }
+
+    #[test]
+    fn options_of_a_machine_are_refused_for_the_model() {
+        let options = TargetOptions { kernel_src: Some("/usr/src".into()), executor: None };
+        let name = "model:6.12".parse().unwrap();
+        let error = prepare(&name, &options, &mut |_| {}).unwrap_err();
+        assert_eq!(error.blame(), crate::Blame::Input);
+        assert!(error.to_string().contains("--kernel-src"), "{error}");
+    }
+}

@@ -1,0 +1,111 @@
+//! User Mode Linux as a target: kernel, executor and initramfs at hand, and machines made of them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pinfold_machine::initramfs::{self, InitramfsError};
+use pinfold_machine::kernel;
+use pinfold_machine::uml::{Machine, MachineError, MachineOptions};
+use pinfold_machine::{
+    Cache, CacheError, Kernel, KernelError, KernelRequest, Progress, SourceError,
+};
+
+use crate::error::RunError;
+use crate::guest::{Boot, Guest};
+use crate::link::Stream;
+
+/// Why there is no machine to boot.
+#[derive(Debug, thiserror::Error)]
+pub enum UmlError {
+    /// No folder for what is built.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// No kernel.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// No initramfs.
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// The host cannot run one.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+}
+
+impl UmlError {
+    /// Whether another command line would help, and nothing else.
+    pub(crate) fn is_of_the_command_line(&self) -> bool {
+        matches!(
+            self,
+            UmlError::Kernel(KernelError::Source(
+                SourceError::NotATree { .. } | SourceError::NotClean { .. }
+            ))
+        )
+    }
+}
+
+/// What machines are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    image: PathBuf,
+    initramfs: PathBuf,
+}
+
+impl Parts {
+    /// Brings together what is needed to boot `image`, which somebody else built.
+    pub(crate) fn of_image(
+        cache: &Cache,
+        image: &Path,
+        executor: &Path,
+    ) -> Result<Parts, UmlError> {
+        let initramfs = initramfs::provide(cache, executor)?;
+        Ok(Parts { image: image.to_owned(), initramfs })
+    }
+
+    /// Builds the kernel that `request` asks for, if it is not there yet, and brings together what is needed to boot it.
+    pub(crate) fn of_request(
+        cache: &Cache,
+        request: &KernelRequest,
+        executor: &Path,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<(Parts, Kernel), UmlError> {
+        // First what takes no time: a wrong executor must not cost a kernel build.
+        let initramfs = initramfs::provide(cache, executor)?;
+        let kernel = kernel::provide(cache, request, watch)?;
+        Ok((Parts { image: kernel.image.clone(), initramfs }, kernel))
+    }
+}
+
+/// Boots machines of the same parts, all on one CPU.
+#[derive(Debug)]
+pub(crate) struct UmlBoot {
+    pub(crate) parts: Parts,
+    pub(crate) cpu: Option<usize>,
+}
+
+impl Boot for UmlBoot {
+    fn boot(&mut self) -> Result<Box<dyn Guest>, RunError> {
+        let options = MachineOptions {
+            cpu: self.cpu,
+            ..MachineOptions::new(&self.parts.image, &self.parts.initramfs)
+        };
+        let machine = Machine::boot(&options).map_err(UmlError::Machine)?;
+        Ok(Box::new(UmlGuest(machine)))
+    }
+}
+
+#[derive(Debug)]
+struct UmlGuest(Machine);
+
+impl Guest for UmlGuest {
+    fn wire(&mut self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.0.wire()?))
+    }
+
+    fn drain_console(&mut self) -> String {
+        self.0.drain_console()
+    }
+
+    fn exit_status(&mut self) -> Option<String> {
+        self.0.exit_status()
+    }
+}
