@@ -23,10 +23,11 @@ use crate::wire::Wire;
 /// its output is lost, and the guest runs on.
 pub const CONSOLE_CAPACITY_BYTES: usize = 1 << 20;
 
-/// The variables that tell `/init` its end of the wire and of the credit line, as paths below `/dev`.
-pub const WIRE_VARIABLE: &str = "PINFOLD_WIRE";
-/// See [`WIRE_VARIABLE`].
-pub const CREDIT_VARIABLE: &str = "PINFOLD_CREDIT";
+/// The kernel parameters by which the guest learns its ends of the wire and of the credit line, as paths of devices: it
+/// reads them in `/proc/cmdline`.
+pub const WIRE_PARAMETER: &str = "pinfold.wire";
+/// See [`WIRE_PARAMETER`].
+pub const CREDIT_PARAMETER: &str = "pinfold.credit";
 
 /// The name of the machine among its own files; each machine has a folder of its own, so one name serves all.
 const NAME_IN_FOLDER: &str = "uml";
@@ -159,9 +160,9 @@ pub enum MachineError {
 
 /// A running User Mode Linux. Dropping it kills it.
 ///
-/// The guest finds the names of two serial lines in its environment: [`WIRE_VARIABLE`] and [`CREDIT_VARIABLE`]. It has
-/// to put both in raw mode before the first byte, and to give credit as [`wire`](crate::wire) says. Whatever it or its
-/// kernel prints to `/dev/console` is the console.
+/// The guest finds the names of two serial lines on the kernel's command line: [`WIRE_PARAMETER`] and
+/// [`CREDIT_PARAMETER`]. It has to put both in raw mode before the first byte, and to give credit as
+/// [`wire`](crate::wire) says. Whatever it or its kernel prints to `/dev/console` is the console.
 pub struct Machine {
     keeper: Child,
     lifeline: Option<PipeWriter>,
@@ -338,8 +339,8 @@ fn kernel_arguments(
         "ssl=null".to_owned(),
         "ssl0=fd:0".to_owned(),
         format!("ssl1=fd:{}", descriptors.credit),
-        format!("{WIRE_VARIABLE}=/dev/ttyS0"),
-        format!("{CREDIT_VARIABLE}=/dev/ttyS1"),
+        format!("{WIRE_PARAMETER}=/dev/ttyS0"),
+        format!("{CREDIT_PARAMETER}=/dev/ttyS1"),
         "loglevel=6".to_owned(),
         "printk.devkmsg=on".to_owned(),
         "oops=panic".to_owned(),

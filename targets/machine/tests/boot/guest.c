@@ -47,6 +47,24 @@ static void log_line(int log, size_t number, size_t count)
 		exit(15);
 }
 
+/* The value of a kernel parameter. */
+static const char *parameter(const char *name)
+{
+	static char line[4096];
+	int file = open("/proc/cmdline", O_RDONLY);
+	ssize_t length = read(file, line, sizeof line - 1);
+	char *word;
+
+	close(file);
+	if (length < 0)
+		exit(16);
+	line[length] = 0;
+	for (word = strtok(line, " \n"); word; word = strtok(NULL, " \n"))
+		if (!strncmp(word, name, strlen(name)))
+			return word + strlen(name);
+	exit(17);
+}
+
 static int raw(const char *line)
 {
 	struct termios mode;
@@ -65,8 +83,8 @@ int main(void)
 
 	mount("devtmpfs", "/dev", "devtmpfs", 0, NULL);
 	mount("proc", "/proc", "proc", 0, NULL);
-	wire = raw(getenv("PINFOLD_WIRE"));
-	credit = raw(getenv("PINFOLD_CREDIT"));
+	wire = raw(parameter("pinfold.wire="));
+	credit = raw(parameter("pinfold.credit="));
 	buffer[0] = '!';
 	give(wire, 1);
 	for (;;) {
