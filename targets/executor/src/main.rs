@@ -1,3 +1,36 @@
 //! The program inside the system under test.
+//!
+//! It runs as PID 1 of a machine that is thrown away: there it makes an RDMA
+//! device, and runs sequences of real system calls and real verbs that the host
+//! sends over a serial line. What it sees goes back op by op.
 
-fn main() {}
+mod child;
+mod console;
+mod counters;
+mod cpu;
+mod failure;
+mod memory;
+mod netlink;
+mod observe;
+mod own_memory;
+mod pagemap;
+mod process0;
+mod protocol;
+mod runs;
+mod setup;
+mod supervisor;
+mod sys;
+mod verbs;
+mod wire;
+
+fn main() {
+    let end = std::panic::catch_unwind(supervisor::run);
+    match end {
+        Ok(Ok(())) => console::say("the host is done"),
+        Ok(Err(failure)) => console::say(&failure.reason()),
+        // The panic hook has printed it.
+        Err(_) => console::say("this is a bug of the executor"),
+    }
+    // PID 1 must not return: the kernel would panic, which the host would take for a finding.
+    sys::power_off();
+}

@@ -1,0 +1,159 @@
+//! A process of a sequence: what each of them, `p0` too, does by itself.
+
+use std::io;
+use std::os::unix::net::UnixStream;
+
+use pinfold_contract::{Errno, Op, Outcome, PAGE_BYTES, PROC_SLOTS, Proc, ProcView};
+
+use crate::counters::Charges;
+use crate::cpu;
+use crate::failure::{Doing, Failure};
+use crate::memory::{self, Files};
+use crate::observe::Observer;
+use crate::protocol::{Channel, Command, Reply};
+use crate::sys::{self, Forked, Pid};
+
+/// The ends of the socket pairs over which descendants are driven, by slot.
+///
+/// All are made before the first `fork`, so that any process can bear any other.
+#[derive(Debug)]
+pub(crate) struct ChildEnds([Option<UnixStream>; PROC_SLOTS as usize]);
+
+/// The socket pair of each slot but that of `p0`: the driving ends, and those of the driven.
+pub(crate) fn socket_pairs()
+-> Result<([Option<UnixStream>; PROC_SLOTS as usize], ChildEnds), Failure> {
+    let mut driving = [const { None }; PROC_SLOTS as usize];
+    let mut driven = [const { None }; PROC_SLOTS as usize];
+    for proc in Proc::all().filter(|&proc| proc != Proc::P0) {
+        let (near, far) = UnixStream::pair().doing("make a socket pair")?;
+        driving[proc.index()] = Some(near);
+        driven[proc.index()] = Some(far);
+    }
+    Ok((driving, ChildEnds(driven)))
+}
+
+/// A process of a sequence, from inside.
+#[derive(Debug)]
+pub(crate) struct Process {
+    proc: Proc,
+    files: Files,
+    ends: ChildEnds,
+    observer: Observer,
+    own: Charges,
+    page: Box<[u8; PAGE_BYTES as usize]>,
+}
+
+impl Process {
+    /// `p0`, whose own share is not known yet.
+    pub(crate) fn first(files: Files, ends: ChildEnds) -> Result<Process, Failure> {
+        Ok(Process {
+            proc: Proc::P0,
+            files,
+            ends,
+            observer: Observer::open()?,
+            own: Charges::default(),
+            page: Box::new([0; PAGE_BYTES as usize]),
+        })
+    }
+
+    /// Takes what `p0` is charged for now as the executor's own share.
+    pub(crate) fn settle(&mut self) -> Result<(), Failure> {
+        self.own = self.observer.charges()?;
+        Ok(())
+    }
+
+    /// Does an op on memory.
+    pub(crate) fn act(&mut self, op: Op) -> Result<Outcome, Failure> {
+        Ok(match op {
+            Op::Map { pages, backing, sharing, prot, .. } => {
+                outcome(memory::map(pages, backing, sharing, prot, &self.files))
+            }
+            Op::Unmap { pages, .. } => outcome(memory::unmap(pages)),
+            Op::Protect { pages, prot, .. } => outcome(memory::protect(pages, prot)),
+            Op::Write { at, len_bytes, tag, .. } => {
+                // SAFETY: no Rust object lies in the 8 GiB from the start of the arena on.
+                match unsafe { cpu::fill(at.address(), len_bytes, tag) } {
+                    Ok(()) => Outcome::Done,
+                    Err(fault) => fault.into(),
+                }
+            }
+            Op::Read { at, len_bytes, .. } => {
+                match cpu::read(at.address(), len_bytes, &mut self.page) {
+                    Ok(value) => Outcome::Value(value),
+                    Err(fault) => fault.into(),
+                }
+            }
+            Op::Fork { .. }
+            | Op::Exit { .. }
+            | Op::Limit { .. }
+            | Op::Reg { .. }
+            | Op::Dereg { .. }
+            | Op::RemoteRead { .. }
+            | Op::RemoteWrite { .. } => {
+                return Err(Failure::State(format!("{:?} is no op on memory", op.kind())));
+            }
+        })
+    }
+
+    /// Looks at this process.
+    pub(crate) fn observe(&mut self) -> Result<ProcView, Failure> {
+        self.observer.view(self.proc, self.own)
+    }
+
+    /// Forks this process. In the parent it returns; the child obeys until it is told to exit.
+    pub(crate) fn fork(&mut self, child: Proc) -> Result<Pid, Errno> {
+        sys::reap_ended();
+        match sys::fork() {
+            Ok(Forked::Parent(pid)) => Ok(pid),
+            Ok(Forked::Child) => self.live_as(child),
+            Err(error) => Err(errno(&error)),
+        }
+    }
+
+    fn live_as(&mut self, proc: Proc) -> ! {
+        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let end = self.ends.0[proc.index()].take();
+            let Some(end) = end else { sys::exit_now(2) };
+            let mut channel = Channel::new(end);
+            if let Err(failure) = self.obey(proc, &mut channel) {
+                // If the driver cannot be told, it sees this process end.
+                let _ = channel.send(&Reply::Failed(failure.reason()));
+            }
+        }));
+        sys::exit_now(i32::from(lived.is_err()));
+    }
+
+    fn obey(&mut self, proc: Proc, channel: &mut Channel<UnixStream>) -> Result<(), Failure> {
+        self.proc = proc;
+        // A descendant has the executor's anonymous pages and nothing else of
+        // it: pages of shared mappings are not copied, and pins are not inherited.
+        self.own = Charges { rss_shmem: 0, vm_pin: 0, ..self.own };
+        self.observer = Observer::open()?;
+        while let Some(command) = channel.receive()? {
+            let reply = match command {
+                Command::Act(op) => Reply::Outcome(self.act(op)?),
+                Command::Fork(child) => Reply::Forked(self.fork(child)),
+                Command::Observe => Reply::View(self.observe()?),
+                Command::Exit => {
+                    channel.send(&Reply::Exiting)?;
+                    sys::exit_now(0);
+                }
+            };
+            channel.send(&reply)?;
+        }
+        Ok(())
+    }
+}
+
+/// What a call that returns nothing did.
+pub(crate) fn outcome(result: io::Result<()>) -> Outcome {
+    match result {
+        Ok(()) => Outcome::Done,
+        Err(error) => Outcome::Errno(errno(&error)),
+    }
+}
+
+/// The number of a system call's error.
+pub(crate) fn errno(error: &io::Error) -> Errno {
+    Errno(error.raw_os_error().expect("the error of a system call"))
+}

@@ -1,0 +1,127 @@
+//! Counters of the kernel, in pages.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+use pinfold_contract::PAGE_BYTES;
+
+use crate::failure::{Doing, Failure};
+
+/// Room for what is read at once, in bytes.
+const BUFFER_BYTES: usize = 4 << 10;
+
+/// What one process is charged for, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Charges {
+    /// `RssAnon`.
+    pub(crate) rss_anon: i64,
+    /// `RssShmem`.
+    pub(crate) rss_shmem: i64,
+    /// `VmPin`.
+    pub(crate) vm_pin: i64,
+}
+
+/// `/proc/self/status` of the process that opened it.
+#[derive(Debug)]
+pub(crate) struct Status {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl Status {
+    /// Of this process. A descendant must open its own.
+    pub(crate) fn open() -> Result<Status, Failure> {
+        let file = File::open("/proc/self/status").doing("open /proc/self/status")?;
+        Ok(Status { file, buffer: vec![0; BUFFER_BYTES] })
+    }
+
+    /// Reads it.
+    pub(crate) fn charges(&mut self) -> Result<Charges, Failure> {
+        let len = self.file.read_at(&mut self.buffer, 0).doing("read /proc/self/status")?;
+        charges(&self.buffer[..len])
+            .ok_or_else(|| Failure::State("/proc/self/status lacks a counter".to_owned()))
+    }
+}
+
+fn charges(status: &[u8]) -> Option<Charges> {
+    let pages = |name| Some(number(status, name)? * 1024 / i64::from(PAGE_BYTES));
+    Some(Charges {
+        vm_pin: pages(b"VmPin:")?,
+        rss_anon: pages(b"RssAnon:")?,
+        rss_shmem: pages(b"RssShmem:")?,
+    })
+}
+
+/// What the whole machine has, in pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Totals {
+    /// `nr_foll_pin_acquired - nr_foll_pin_released`.
+    pub(crate) pins: i64,
+    /// `nr_anon_pages`.
+    pub(crate) anon_pages: i64,
+    /// `nr_shmem`.
+    pub(crate) shmem_pages: i64,
+}
+
+/// `/proc/vmstat`.
+#[derive(Debug)]
+pub(crate) struct VmStat {
+    file: File,
+    buffer: Vec<u8>,
+}
+
+impl VmStat {
+    /// Opens it.
+    pub(crate) fn open() -> Result<VmStat, Failure> {
+        let file = File::open("/proc/vmstat").doing("open /proc/vmstat")?;
+        Ok(VmStat { file, buffer: vec![0; BUFFER_BYTES] })
+    }
+
+    /// Reads it.
+    pub(crate) fn totals(&mut self) -> Result<Totals, Failure> {
+        // Collects what each CPU keeps for itself. Absent where there is one CPU
+        // (`vm_table`, kernel/sysctl.c, 6.12): there the counters are always exact.
+        let _ = fs::write("/proc/sys/vm/stat_refresh", "1");
+        // The counters wanted stand in the first part, and the kernel writes no more than is asked for.
+        let len = self.file.read_at(&mut self.buffer, 0).doing("read /proc/vmstat")?;
+        totals(&self.buffer[..len])
+            .ok_or_else(|| Failure::State("/proc/vmstat lacks a counter".to_owned()))
+    }
+}
+
+fn totals(vmstat: &[u8]) -> Option<Totals> {
+    Some(Totals {
+        pins: number(vmstat, b"nr_foll_pin_acquired ")? - number(vmstat, b"nr_foll_pin_released ")?,
+        anon_pages: number(vmstat, b"nr_anon_pages ")?,
+        shmem_pages: number(vmstat, b"nr_shmem ")?,
+    })
+}
+
+/// The number in the line that begins with `name`.
+fn number(lines: &[u8], name: &[u8]) -> Option<i64> {
+    let line = lines.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
+    let digits = line.trim_ascii_start().split(|byte| !byte.is_ascii_digit()).next()?;
+    std::str::from_utf8(digits).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn charges_are_in_pages() {
+        let status =
+            b"Name:\tx\nVmPin:\t     256 kB\nRssAnon:\t      12 kB\nRssShmem:\t       0 kB\n";
+        let want = Charges { rss_anon: 3, rss_shmem: 0, vm_pin: 64 };
+        assert_eq!(charges(status), Some(want));
+        assert_eq!(charges(b"VmPin:\t 4 kB\n"), None);
+    }
+
+    #[test]
+    fn pins_are_a_difference() {
+        let vmstat = b"nr_anon_pages 7\nnr_shmem 5\nnr_shmem_hugepages 9\n\
+            nr_foll_pin_acquired 100\nnr_foll_pin_released 36\n";
+        let want = Totals { pins: 64, anon_pages: 7, shmem_pages: 5 };
+        assert_eq!(totals(vmstat), Some(want));
+    }
+}

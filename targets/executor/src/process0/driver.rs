@@ -1,0 +1,162 @@
+//! The loop over the ops of a sequence.
+
+use std::io::PipeWriter;
+
+use pinfold_contract::{Checkpoint, MrView, Observe, Op, Outcome, Proc, ProcView, Sequence};
+
+use super::descendants::Descendants;
+use crate::child::{Process, outcome};
+use crate::counters::VmStat;
+use crate::failure::Failure;
+use crate::own_memory;
+use crate::protocol::{Channel, Command, Reply, Report};
+use crate::sys;
+use crate::verbs::Rdma;
+
+/// Does ops, one at a time, each in the process that it names.
+#[derive(Debug)]
+pub(super) struct Driver {
+    process: Process,
+    descendants: Descendants,
+    rdma: Rdma,
+    vmstat: VmStat,
+    pins_before: i64,
+    heap_end: usize,
+}
+
+impl Driver {
+    /// After the set-up, when all machine has `pins_before` pins.
+    pub(super) fn new(
+        process: Process,
+        descendants: Descendants,
+        rdma: Rdma,
+        vmstat: VmStat,
+        pins_before: i64,
+    ) -> Driver {
+        let heap_end = own_memory::heap_end();
+        Driver { process, descendants, rdma, vmstat, pins_before, heap_end }
+    }
+
+    /// Does all of `sequence`, and then ends every descendant.
+    pub(super) fn run(
+        &mut self,
+        sequence: &Sequence,
+        observe: Observe,
+        reports: &mut Channel<PipeWriter>,
+    ) -> Result<(), Failure> {
+        for (op_index, &op) in sequence.ops.iter().enumerate() {
+            let is_last = op_index + 1 == sequence.ops.len();
+            let outcome = self.act(op)?;
+            let checkpoint = match observe {
+                Observe::Each => Some(self.observe()?),
+                Observe::End => is_last.then(|| self.observe()).transpose()?,
+            };
+            let op_index = u32::try_from(op_index).expect("a sequence has few ops");
+            reports.send(&Report::Step { op_index, outcome, checkpoint })?;
+        }
+        self.descendants.kill_all()
+    }
+
+    fn act(&mut self, op: Op) -> Result<Outcome, Failure> {
+        if !self.descendants.is_alive(op.proc()) {
+            return Ok(Outcome::Skipped);
+        }
+        match op {
+            Op::Map { proc, .. }
+            | Op::Unmap { proc, .. }
+            | Op::Protect { proc, .. }
+            | Op::Write { proc, .. }
+            | Op::Read { proc, .. } => self.act_on_memory(proc, op),
+            Op::Fork { proc, child } => self.fork(proc, child),
+            Op::Exit { proc: Proc::P0 } => Ok(Outcome::Skipped),
+            Op::Exit { proc } => self.descendants.end(proc).map(|()| Outcome::Done),
+            Op::Limit { bytes } => Ok(outcome(sys::limit_locked_memory(bytes))),
+            Op::Reg { mr, range, access } => Ok(if self.rdma.regions().is_taken(mr) {
+                Outcome::Skipped
+            } else {
+                outcome(self.rdma.regions().register(mr, range, access))
+            }),
+            Op::Dereg { mr } => {
+                Ok(self.rdma.regions().deregister(mr).map_or(Outcome::Skipped, outcome))
+            }
+            Op::RemoteRead { mr, offset, len_bytes, key } => {
+                match self.rdma.regions().target(mr, offset, key) {
+                    Some((address, rkey)) => self.rdma.read(address, rkey, len_bytes),
+                    None => Ok(Outcome::Skipped),
+                }
+            }
+            Op::RemoteWrite { mr, offset, len_bytes, tag, key } => {
+                match self.rdma.regions().target(mr, offset, key) {
+                    Some((address, rkey)) => self.rdma.write(address, rkey, len_bytes, tag),
+                    None => Ok(Outcome::Skipped),
+                }
+            }
+        }
+    }
+
+    fn act_on_memory(&mut self, proc: Proc, op: Op) -> Result<Outcome, Failure> {
+        if proc == Proc::P0 {
+            return self.process.act(op);
+        }
+        match self.descendants.ask(proc, &Command::Act(op))? {
+            Reply::Outcome(outcome) => Ok(outcome),
+            reply => Err(out_of_step(proc, &reply)),
+        }
+    }
+
+    fn fork(&mut self, proc: Proc, child: Proc) -> Result<Outcome, Failure> {
+        if self.descendants.is_alive(child) {
+            return Ok(Outcome::Skipped);
+        }
+        let forked = if proc == Proc::P0 {
+            self.process.fork(child)
+        } else {
+            match self.descendants.ask(proc, &Command::Fork(child))? {
+                Reply::Forked(forked) => forked,
+                reply => return Err(out_of_step(proc, &reply)),
+            }
+        };
+        Ok(match forked {
+            Ok(pid) => {
+                self.descendants.adopt(child, pid)?;
+                Outcome::Done
+            }
+            Err(errno) => Outcome::Errno(errno),
+        })
+    }
+
+    fn observe(&mut self) -> Result<Checkpoint, Failure> {
+        let mut procs = Vec::new();
+        for proc in Proc::all() {
+            if self.descendants.is_alive(proc) {
+                procs.push(self.view(proc)?);
+            }
+        }
+        let live: Vec<_> = self.rdma.regions().live().collect();
+        let mut mrs = Vec::with_capacity(live.len());
+        for (mr, region) in live {
+            let bytes = self.rdma.gather(region.address, region.keys.local, region.len_bytes)?;
+            mrs.push(MrView { mr, bytes });
+        }
+        let pins = self.vmstat.totals()?.pins - self.pins_before;
+        // A heap that grew would be charged to the sequence.
+        if own_memory::heap_end() != self.heap_end {
+            return Err(Failure::State("the executor's heap has grown".to_owned()));
+        }
+        Ok(Checkpoint { procs, mrs, pins })
+    }
+
+    fn view(&mut self, proc: Proc) -> Result<ProcView, Failure> {
+        if proc == Proc::P0 {
+            return self.process.observe();
+        }
+        match self.descendants.ask(proc, &Command::Observe)? {
+            Reply::View(view) => Ok(view),
+            reply => Err(out_of_step(proc, &reply)),
+        }
+    }
+}
+
+fn out_of_step(proc: Proc, reply: &Reply) -> Failure {
+    Failure::State(format!("{proc} answers something else: {reply:?}"))
+}

@@ -1,0 +1,123 @@
+//! What the processes of the executor say to each other, in the frames of the contract.
+
+use std::io::{Read, Write};
+
+use pinfold_contract::{Checkpoint, Errno, FrameReader, Op, Outcome, Proc, ProcView, encode_frame};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+
+use crate::failure::{Doing, Failure};
+use crate::sys::Pid;
+
+/// From `p0` to the supervisor.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Report {
+    /// The set-up is done: the first op begins.
+    Ready,
+    /// An op is done.
+    Step {
+        /// Which op.
+        op_index: u32,
+        /// What it did.
+        outcome: Outcome,
+        /// The state after it, where it was looked at.
+        checkpoint: Option<Checkpoint>,
+    },
+    /// The last message of a `p0` that cannot go on.
+    Failed {
+        /// Why, for a person.
+        reason: String,
+    },
+}
+
+/// From `p0` to one of its descendants.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Command {
+    /// Do this op on memory.
+    Act(Op),
+    /// Fork this process.
+    Fork(Proc),
+    /// Look at yourself.
+    Observe,
+    /// End.
+    Exit,
+}
+
+/// The answer to a [`Command`].
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) enum Reply {
+    /// To `Act`.
+    Outcome(Outcome),
+    /// To `Fork`.
+    Forked(Result<Pid, Errno>),
+    /// To `Observe`.
+    View(ProcView),
+    /// To `Exit`.
+    Exiting,
+    /// The process cannot go on.
+    Failed(String),
+}
+
+/// One end of a stream of messages.
+#[derive(Debug)]
+pub(crate) struct Channel<S> {
+    stream: S,
+    frames: FrameReader,
+    buffer: Vec<u8>,
+}
+
+impl<S> Channel<S> {
+    /// Messages over `stream`.
+    pub(crate) fn new(stream: S) -> Channel<S> {
+        Channel { stream, frames: FrameReader::default(), buffer: vec![0; 8 << 10] }
+    }
+
+    /// The stream itself.
+    pub(crate) fn stream(&self) -> &S {
+        &self.stream
+    }
+
+    /// Sends `message`, all of it.
+    pub(crate) fn send<T: Serialize>(&mut self, message: &T) -> Result<(), Failure>
+    where
+        S: Write,
+    {
+        self.stream.write_all(&encode_frame(message)).doing("send a message")
+    }
+
+    /// The next message that has arrived whole, without waiting.
+    pub(crate) fn pop<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure> {
+        Ok(self.frames.pop()?)
+    }
+
+    /// Waits for more bytes. Says whether there were any before the end of the stream.
+    pub(crate) fn fill(&mut self) -> Result<bool, Failure>
+    where
+        S: Read,
+    {
+        loop {
+            match self.stream.read(&mut self.buffer) {
+                Ok(count) => {
+                    self.frames.push(&self.buffer[..count]);
+                    return Ok(count > 0);
+                }
+                Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error).doing("receive a message"),
+            }
+        }
+    }
+
+    /// Waits for the next message. Nothing at the end of the stream.
+    pub(crate) fn receive<T: DeserializeOwned>(&mut self) -> Result<Option<T>, Failure>
+    where
+        S: Read,
+    {
+        loop {
+            if let Some(message) = self.pop()? {
+                return Ok(Some(message));
+            }
+            if !self.fill()? {
+                return Ok(None);
+            }
+        }
+    }
+}

@@ -1,0 +1,241 @@
+//! PID 1: prepares the machine, runs each sequence in a process of its own, and
+//! watches it.
+
+use std::io::PipeReader;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
+
+use pinfold_contract::{FromGuest, Observe, Sequence, Teardown, ToGuest, WIRE_VERSION};
+
+use crate::counters::{Status, Totals, VmStat};
+use crate::failure::{Doing, Failure};
+use crate::own_memory::{self, OwnMemory};
+use crate::protocol::{Channel, Report};
+use crate::sys::{self, Forked, Pid};
+use crate::verbs::Device;
+use crate::wire::Wire;
+use crate::{console, cpu, process0, setup};
+
+/// How long the set-up of a sequence may take.
+const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
+/// How long the exit of `p0` may take beyond the deadline of an op.
+const EXIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How long counters may take to come back: some frees are asynchronous.
+const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
+/// Heap of the supervisor, in bytes.
+const HEAP_BYTES: usize = 64 << 10;
+
+/// One sequence, as the host wants it run.
+struct Job {
+    id: u64,
+    sequence: Sequence,
+    observe: Observe,
+    op_deadline: Duration,
+}
+
+/// How the watching of a `p0` ended.
+enum Watched {
+    /// It has closed its end of the pipe after so many steps.
+    Closed { step_count: u32 },
+    /// It says why it cannot go on.
+    Failed { reason: String },
+    /// The op of this index took too long.
+    Late { op_index: u32 },
+    /// The set-up took too long.
+    LateSetUp,
+}
+
+/// Does what the host says until it says that it is enough.
+///
+/// # Errors
+///
+/// When the machine is not to be used any more. The host has been told, if the wire is there.
+pub(crate) fn run() -> Result<(), Failure> {
+    own_memory::settle();
+    setup::mount_all()?;
+    let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
+    let mut wire = Wire::open(&command_line)?;
+    let result = Supervisor::new().and_then(|mut supervisor| supervisor.serve(&mut wire));
+    if let Err(failure) = &result {
+        // A failure to tell the host shows on the console.
+        wire.send(&FromGuest::Failed { id: None, reason: failure.reason() })?;
+    }
+    wire.drain();
+    result
+}
+
+struct Supervisor {
+    device: Device,
+    own_memory: OwnMemory,
+    vmstat: VmStat,
+    status: Status,
+}
+
+impl Supervisor {
+    fn new() -> Result<Supervisor, Failure> {
+        if sys::own_pid() != 1 {
+            return Err(Failure::State("this program is /init of a machine of its own".to_owned()));
+        }
+        cpu::guard().doing("catch faults")?;
+        setup::make_rdma_device()?;
+        let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
+        console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));
+        own_memory::reserve_heap(HEAP_BYTES);
+        Ok(Supervisor {
+            device,
+            own_memory: OwnMemory::new()?,
+            vmstat: VmStat::open()?,
+            status: Status::open()?,
+        })
+    }
+
+    fn serve(&mut self, wire: &mut Wire) -> Result<(), Failure> {
+        let (kernel_release, kernel_version) = sys::kernel();
+        let wire_version = WIRE_VERSION;
+        wire.send(&FromGuest::Hello { wire_version, kernel_release, kernel_version })?;
+        while let Some(message) = wire.receive()? {
+            match message {
+                ToGuest::Run { id, sequence, observe, op_deadline_ms } => {
+                    let op_deadline = Duration::from_millis(u64::from(op_deadline_ms));
+                    let job = Job { id, sequence, observe, op_deadline };
+                    if !self.run_job(&job, wire)? {
+                        return Ok(());
+                    }
+                }
+                ToGuest::Shutdown => return Ok(()),
+            }
+        }
+        Ok(())
+    }
+
+    /// Runs one sequence. Says whether the machine can be used for another.
+    fn run_job(&mut self, job: &Job, wire: &mut Wire) -> Result<bool, Failure> {
+        self.own_memory.touch_absent()?;
+        let before = self.totals()?;
+        let (reader, writer) = std::io::pipe().doing("make a pipe")?;
+        let pid = match sys::fork().doing("fork p0")? {
+            Forked::Parent(pid) => pid,
+            Forked::Child => {
+                drop(reader);
+                self.be_process0(job, writer)
+            }
+        };
+        drop(writer);
+        let watched = watch(job, reader, wire)?;
+        let id = job.id;
+        let answer = match watched {
+            Watched::Closed { step_count } => self.close(job, pid, step_count, before)?,
+            Watched::Failed { reason } => FromGuest::Failed { id: Some(id), reason },
+            Watched::Late { op_index } => FromGuest::Hung { id, op_index },
+            Watched::LateSetUp => {
+                let reason = "the set-up of a sequence does not end".to_owned();
+                FromGuest::Failed { id: Some(id), reason }
+            }
+        };
+        wire.send(&answer)?;
+        let goes_on = matches!(answer, FromGuest::Finished { .. });
+        if !goes_on {
+            console::say(&format!("cannot go on: {answer:?}"));
+            sys::kill(-pid);
+        }
+        Ok(goes_on)
+    }
+
+    fn be_process0(&mut self, job: &Job, reports: std::io::PipeWriter) -> ! {
+        let own_memory = &mut self.own_memory;
+        let device = self.device;
+        let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            process0::run(&job.sequence, job.observe, device, own_memory, reports)
+        }));
+        sys::exit_now(i32::from(!matches!(lived, Ok(Ok(())))));
+    }
+
+    /// After `p0` has closed its pipe: waits for its end and compares the counters.
+    fn close(
+        &mut self,
+        job: &Job,
+        pid: Pid,
+        step_count: u32,
+        before: Totals,
+    ) -> Result<FromGuest, Failure> {
+        let id = job.id;
+        let pidfd = sys::pidfd(pid).doing("open a pidfd")?;
+        let deadline = millis(job.op_deadline + EXIT_DEADLINE);
+        let [has_ended] =
+            sys::wait_readable([pidfd.as_fd()], deadline).doing("wait for p0's end")?;
+        if !has_ended {
+            return Ok(FromGuest::Hung { id, op_index: step_count });
+        }
+        let status = sys::wait(pid).doing("reap p0")?;
+        let all_steps = usize::try_from(step_count).is_ok_and(|n| n == job.sequence.ops.len());
+        if status != 0 || !all_steps {
+            let how = sys::describe_status(status);
+            let reason = format!("p0 {how} after {step_count} ops");
+            return Ok(FromGuest::Failed { id: Some(id), reason });
+        }
+        sys::reap_ended();
+        Ok(FromGuest::Finished { id, teardown: self.teardown(before)? })
+    }
+
+    fn teardown(&mut self, before: Totals) -> Result<Teardown, Failure> {
+        let start = Instant::now();
+        loop {
+            let now = self.totals()?;
+            let teardown = Teardown {
+                pins: now.pins - before.pins,
+                anon_pages: now.anon_pages - before.anon_pages,
+                shmem_pages: now.shmem_pages - before.shmem_pages,
+            };
+            if teardown == Teardown::default() || start.elapsed() > TEARDOWN_DEADLINE {
+                return Ok(teardown);
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// What the machine has, without the supervisor's own anonymous pages: its heap may grow.
+    fn totals(&mut self) -> Result<Totals, Failure> {
+        let own = self.status.charges()?.rss_anon;
+        let totals = self.vmstat.totals()?;
+        Ok(Totals { anon_pages: totals.anon_pages - own, ..totals })
+    }
+}
+
+/// Passes on what `p0` reports, as it comes, and watches the time.
+fn watch(job: &Job, reader: PipeReader, wire: &mut Wire) -> Result<Watched, Failure> {
+    let mut reports = Channel::new(reader);
+    let mut limit = SET_UP_DEADLINE;
+    let mut since = Instant::now();
+    let mut next_op = None;
+    loop {
+        if let Some(report) = reports.pop()? {
+            match report {
+                Report::Ready => next_op = Some(0),
+                Report::Step { op_index, outcome, checkpoint } => {
+                    let id = job.id;
+                    wire.send(&FromGuest::Step { id, op_index, outcome, checkpoint })?;
+                    next_op = Some(op_index + 1);
+                }
+                Report::Failed { reason } => return Ok(Watched::Failed { reason }),
+            }
+            limit = job.op_deadline;
+            since = Instant::now();
+            continue;
+        }
+        let left = millis(limit.saturating_sub(since.elapsed()));
+        let [ready] = sys::wait_readable([reports.stream().as_fd()], left).doing("wait for p0")?;
+        if !ready {
+            return Ok(match next_op {
+                Some(op_index) => Watched::Late { op_index },
+                None => Watched::LateSetUp,
+            });
+        }
+        if !reports.fill()? {
+            return Ok(Watched::Closed { step_count: next_op.unwrap_or(0) });
+        }
+    }
+}
+
+fn millis(duration: Duration) -> i32 {
+    i32::try_from(duration.as_millis()).unwrap_or(i32::MAX)
+}

@@ -1,0 +1,228 @@
+//! System calls that the standard library does not have, each as a safe function.
+
+use std::ffi::CStr;
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+
+/// Identifier of a process.
+pub(crate) type Pid = libc::pid_t;
+
+/// Which side of a `fork` this is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Forked {
+    /// The new process.
+    Child,
+    /// The old one, which learns who the new one is.
+    Parent(Pid),
+}
+
+fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// `fork`. The executor has one thread and holds no lock, so the child may do all that the parent may.
+pub(crate) fn fork() -> io::Result<Forked> {
+    // SAFETY: no other thread exists whose locks the child could inherit.
+    match check(unsafe { libc::fork() })? {
+        0 => Ok(Forked::Child),
+        pid => Ok(Forked::Parent(pid)),
+    }
+}
+
+/// `_exit`: nothing is flushed, no destructor runs.
+pub(crate) fn exit_now(status: i32) -> ! {
+    // SAFETY: ends the process; takes no pointers.
+    unsafe { libc::_exit(status) }
+}
+
+/// Ends the machine, and the process if the machine will not.
+pub(crate) fn power_off() -> ! {
+    // SAFETY: neither call takes pointers.
+    unsafe {
+        libc::sync();
+        libc::reboot(libc::RB_POWER_OFF);
+    }
+    exit_now(1)
+}
+
+/// The identifier of this process.
+pub(crate) fn own_pid() -> Pid {
+    // SAFETY: cannot fail and takes no pointers.
+    unsafe { libc::getpid() }
+}
+
+/// Waits for the child `pid` to end and returns its wait status.
+pub(crate) fn wait(pid: Pid) -> io::Result<i32> {
+    let mut status = 0;
+    loop {
+        // SAFETY: `status` outlives the call.
+        match check(unsafe { libc::waitpid(pid, &raw mut status, libc::__WALL) }) {
+            Ok(_) => return Ok(status),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Reaps every child that has ended. Does not wait. Says whether any child is left.
+pub(crate) fn reap_ended() -> bool {
+    loop {
+        // SAFETY: a null status pointer asks for none.
+        match unsafe { libc::waitpid(-1, std::ptr::null_mut(), libc::WNOHANG | libc::__WALL) } {
+            0 => return true,
+            result if result < 0 => return false,
+            _ => {}
+        }
+    }
+}
+
+/// What a wait status says, for a person.
+pub(crate) fn describe_status(status: i32) -> String {
+    if libc::WIFSIGNALED(status) {
+        format!("was killed by signal {}", libc::WTERMSIG(status))
+    } else {
+        format!("exited with status {}", libc::WEXITSTATUS(status))
+    }
+}
+
+/// A file descriptor that becomes readable when the process ends.
+pub(crate) fn pidfd(pid: Pid) -> io::Result<OwnedFd> {
+    // SAFETY: takes no pointers.
+    let fd = unsafe { libc::syscall(libc::SYS_pidfd_open, pid, 0) };
+    let fd = check(i32::try_from(fd).expect("a system call that returns an int"))?;
+    // SAFETY: the call has just made this descriptor, and nobody else owns it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Sends SIGKILL to a process, or with a negative number to a process group.
+pub(crate) fn kill(pid: Pid) {
+    // SAFETY: takes no pointers. A process that is gone already is what is wanted.
+    unsafe { libc::kill(pid, libc::SIGKILL) };
+}
+
+/// Makes this process the leader of a new process group.
+pub(crate) fn lead_group() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::setpgid(0, 0) }).map(drop)
+}
+
+/// Orphans among the descendants of this process become its children.
+pub(crate) fn become_subreaper() -> io::Result<()> {
+    // SAFETY: this option takes numbers only.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Waits until one of `fds` can be read or is at its end, at most `timeout_ms`
+/// milliseconds, or for ever if that is negative. Says which can be read.
+pub(crate) fn wait_readable<const N: usize>(
+    fds: [BorrowedFd<'_>; N],
+    timeout_ms: i32,
+) -> io::Result<[bool; N]> {
+    let mut polled =
+        fds.map(|fd| libc::pollfd { fd: fd.as_raw_fd(), events: libc::POLLIN, revents: 0 });
+    let count = libc::nfds_t::try_from(N).expect("a handful");
+    loop {
+        // SAFETY: `polled` is an array of `count` entries and outlives the call.
+        match check(unsafe { libc::poll(polled.as_mut_ptr(), count, timeout_ms) }) {
+            Ok(_) => return Ok(polled.map(|entry| entry.revents != 0)),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Sets RLIMIT_MEMLOCK to `soft` bytes; `u64::MAX` is no limit. The hard limit is none.
+pub(crate) fn limit_locked_memory(soft: u64) -> io::Result<()> {
+    let limit = libc::rlimit { rlim_cur: soft, rlim_max: libc::RLIM_INFINITY };
+    // SAFETY: `limit` outlives the call.
+    check(unsafe { libc::setrlimit(libc::RLIMIT_MEMLOCK, &raw const limit) }).map(drop)
+}
+
+/// Gives up the right to lock memory beyond RLIMIT_MEMLOCK.
+pub(crate) fn drop_ipc_lock() -> io::Result<()> {
+    /// `_LINUX_CAPABILITY_VERSION_3` of linux/capability.h.
+    const VERSION_3: u32 = 0x2008_0522;
+    const CAP_IPC_LOCK: u32 = 14;
+    #[repr(C)]
+    struct Header {
+        version: u32,
+        pid: i32,
+    }
+    #[repr(C)]
+    #[derive(Clone, Copy, Default)]
+    struct Sets {
+        effective: u32,
+        permitted: u32,
+        inheritable: u32,
+    }
+    let mut header = Header { version: VERSION_3, pid: 0 };
+    let mut sets = [Sets::default(); 2];
+    // SAFETY: version 3 reads and writes one header and two sets, which outlive the call.
+    let got = unsafe { libc::syscall(libc::SYS_capget, &raw mut header, sets.as_mut_ptr()) };
+    check(i32::try_from(got).expect("a system call that returns an int"))?;
+    sets[0].effective &= !(1 << CAP_IPC_LOCK);
+    sets[0].permitted &= !(1 << CAP_IPC_LOCK);
+    // SAFETY: as above.
+    let set = unsafe { libc::syscall(libc::SYS_capset, &raw mut header, sets.as_ptr()) };
+    check(i32::try_from(set).expect("a system call that returns an int")).map(drop)
+}
+
+/// Release and version of the running kernel.
+pub(crate) fn kernel() -> (String, String) {
+    // SAFETY: all zeroes is a valid `utsname`.
+    let mut name: libc::utsname = unsafe { std::mem::zeroed() };
+    // SAFETY: `name` outlives the call.
+    unsafe { libc::uname(&raw mut name) };
+    let text = |field: &[libc::c_char]| {
+        field.iter().take_while(|&&c| c != 0).map(|&c| char::from(c.cast_unsigned())).collect()
+    };
+    (text(&name.release), text(&name.version))
+}
+
+/// An anonymous file of `bytes` bytes, all holes.
+pub(crate) fn memory_file(name: &CStr, bytes: u64) -> io::Result<std::fs::File> {
+    // SAFETY: `name` ends with a zero byte and outlives the call.
+    let fd = check(unsafe { libc::memfd_create(name.as_ptr(), libc::MFD_ALLOW_SEALING) })?;
+    // SAFETY: the call has just made this descriptor, and nobody else owns it.
+    let file = unsafe { std::fs::File::from_raw_fd(fd) };
+    file.set_len(bytes)?;
+    Ok(file)
+}
+
+/// Mounts a file system of `kind`, which needs no device, at `place`.
+pub(crate) fn mount(kind: &CStr, place: &CStr) -> io::Result<()> {
+    let (kind, place) = (kind.as_ptr(), place.as_ptr());
+    // SAFETY: all strings end with a zero byte and outlive the call; no data is passed.
+    check(unsafe { libc::mount(kind, place, kind, 0, std::ptr::null()) }).map(drop)
+}
+
+/// Turns a terminal into a transparent line of 8-bit bytes. Does nothing to what is no terminal.
+pub(crate) fn make_raw(fd: BorrowedFd<'_>) -> io::Result<()> {
+    // SAFETY: all zeroes is a valid `termios`.
+    let mut modes: libc::termios = unsafe { std::mem::zeroed() };
+    // SAFETY: `modes` outlives the call.
+    if unsafe { libc::tcgetattr(fd.as_raw_fd(), &raw mut modes) } < 0 {
+        return Ok(());
+    }
+    // SAFETY: changes only `modes`.
+    unsafe { libc::cfmakeraw(&raw mut modes) };
+    modes.c_iflag &= !(libc::IXON | libc::IXOFF | libc::IXANY | libc::INPCK);
+    modes.c_cflag &= !(libc::CRTSCTS | libc::HUPCL);
+    modes.c_cflag |= libc::CREAD | libc::CLOCAL;
+    modes.c_cc[libc::VMIN] = 1;
+    modes.c_cc[libc::VTIME] = 0;
+    // SAFETY: `modes` outlives the call.
+    check(unsafe { libc::tcsetattr(fd.as_raw_fd(), libc::TCSAFLUSH, &raw const modes) }).map(drop)
+}
+
+/// Waits until all that was written to a terminal has left.
+pub(crate) fn drain(fd: BorrowedFd<'_>) {
+    // SAFETY: takes no pointers. What is no terminal has nothing to drain.
+    unsafe { libc::tcdrain(fd.as_raw_fd()) };
+}
+
+/// Lets other work run.
+pub(crate) fn yield_cpu() {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sched_yield() };
+}
