@@ -22,6 +22,9 @@ pub const CREDIT_BYTES: usize = 1024;
 /// How many bytes the host sends at most that the guest has given no credit for.
 pub const WINDOW_BYTES: usize = 3 * CREDIT_BYTES;
 
+const NO_CREDIT: &str = "the guest reads nothing, or gives no credit for it: look at its console, and whether its \
+                         executor knows the parameter pinfold.credit";
+
 /// The host's end of a machine's wire.
 ///
 /// Clones are the same stream. Reading and writing may be done by two threads.
@@ -123,7 +126,7 @@ impl Credit {
         while self.unanswered_bytes >= WINDOW_BYTES {
             let left = limit.map(|limit| limit.saturating_sub(since.elapsed()));
             if left.is_some_and(|left| left.is_zero()) {
-                return Err(ErrorKind::WouldBlock.into());
+                return Err(io::Error::new(ErrorKind::WouldBlock, NO_CREDIT));
             }
             let timeout = left.and_then(|left| Timespec::try_from(left).ok());
             match poll(&mut [PollFd::new(&self.line, PollFlags::IN)], timeout.as_ref()) {
@@ -169,7 +172,9 @@ mod tests {
         let (mut wire, _guest, mut credit) = wire();
         wire.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
         assert_eq!(wire.write(&[0; 100_000]).unwrap(), WINDOW_BYTES);
-        assert_eq!(wire.write(&[0]).unwrap_err().kind(), ErrorKind::WouldBlock);
+        let error = wire.write(&[0]).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+        assert!(error.to_string().contains(crate::uml::CREDIT_PARAMETER), "{error}");
         credit.write_all(b"+").unwrap();
         let mut clone = wire.try_clone().unwrap();
         assert_eq!(clone.write(&[0; 100_000]).unwrap(), CREDIT_BYTES);

@@ -244,6 +244,24 @@ fn nothing_of_a_machine_is_left_when_the_process_that_booted_it_is_killed() {
     }
 }
 
+#[test]
+fn nothing_of_a_machine_is_left_when_its_main_process_alone_is_killed() {
+    check(
+        "nothing_of_a_machine_is_left_when_its_main_process_alone_is_killed",
+        |_, machine, wire| {
+            order(wire, 'f', 8);
+            receive(wire, 1);
+            let (keeper, folder) = machine_facts(machine);
+            let children = fs::read_to_string(format!("/proc/{keeper}/task/{keeper}/children"));
+            let main = children.unwrap().trim().to_owned();
+            assert!(Command::new("kill").args(["-KILL", &main]).status().unwrap().success());
+            wait_for("the machine is dead", || !machine.is_alive());
+            assert_eq!(processes_below(keeper), [0; 0]);
+            assert!(!folder.exists());
+        },
+    );
+}
+
 /// The keeper's process id, which is the session of all the machine's processes, and the machine's folder.
 fn machine_facts(machine: &Machine) -> (u32, PathBuf) {
     let text = format!("{machine:?}");
