@@ -1,3 +1,75 @@
-//! The command line of Pinfold.
+//! The command line of Pinfold: one file a subcommand, no logic.
 
-fn main() {}
+mod args;
+mod completions;
+mod doctor;
+mod exit;
+mod fuzz;
+mod kernel;
+mod minimize;
+mod output;
+mod progress;
+mod replay;
+mod signals;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use exit::Status;
+use signals::Signals;
+
+/// Finds bugs in the paths by which Linux registers memory for RDMA.
+///
+/// Exit status: 0 nothing unexplained diverged; 1 a divergence; 2 the command line or an input file is wrong; 3 the
+/// machinery or the environment failed; 4 the target lacks what was asked for; 130 and 143 after SIGINT and SIGTERM.
+#[derive(Parser, Debug)]
+#[command(version, name = "pinfold", max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand, Debug)]
+enum Command {
+    Fuzz(fuzz::Fuzz),
+    Replay(replay::Replay),
+    Minimize(minimize::Minimize),
+    Kernel(kernel::Kernel),
+    Doctor(doctor::Doctor),
+    Completions(completions::Completions),
+}
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let signals = match Signals::listen() {
+        Ok(signals) => signals,
+        Err(error) => {
+            output::say(&format!("error: cannot listen to signals: {error}"));
+            return Status::Environment.into();
+        }
+    };
+    let result = match &cli.command {
+        Command::Fuzz(fuzz) => fuzz.run(&signals),
+        Command::Replay(replay) => replay.run(&signals),
+        Command::Minimize(minimize) => minimize.run(&signals),
+        Command::Kernel(kernel) => kernel.run(),
+        Command::Doctor(doctor) => doctor.run(),
+        Command::Completions(completions) => completions.run(),
+    };
+    let status = result.unwrap_or_else(|error| {
+        output::say(&exit::message(&error));
+        exit::status_of(&error)
+    });
+    signals.received().map_or(status, Status::Signal).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        super::Cli::command().debug_assert();
+    }
+}

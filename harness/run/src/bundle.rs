@@ -84,10 +84,8 @@ pub(crate) struct Pursued {
     pub(crate) reliability: Reliability,
     pub(crate) sequence: Sequence,
     pub(crate) ended: Ended,
-    /// The shorter sequence as it was found.
+    /// What the shorter sequence does.
     pub(crate) checked: Checked,
-    /// The same with the state looked at after each op, where it still diverges then.
-    pub(crate) in_detail: Option<Checked>,
 }
 
 /// A bundle on disk.
@@ -166,9 +164,8 @@ impl Bundle {
             self.finding.signature, circumstances.target, circumstances.kernel, self.finding.repeat,
         );
         let text = annotate(&pursued.sequence, &pursued.checked, &heading);
-        let explained = pursued.in_detail.as_ref().unwrap_or(&pursued.checked);
-        let explanation =
-            explain(&pursued.sequence, &explained.predicted, &explained.trace, &explained.verdict);
+        let Checked { predicted, trace, verdict, .. } = &pursued.checked;
+        let explanation = explain(&pursued.sequence, predicted, trace, verdict);
         replace(&minimized, text.as_bytes())?;
         replace(&self.folder.join("explain.txt"), explanation.as_bytes())?;
         replace(&self.folder.join("finding.json"), json(&self.finding).as_bytes())

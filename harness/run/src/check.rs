@@ -8,12 +8,15 @@ use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence, Trace, print};
 
-use crate::error::RunError;
+use crate::error::{Reach, RunError};
+use crate::guest::in_full;
 use crate::target::Target;
 
 /// What became of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {
+    /// When the state was looked at.
+    pub observe: Observe,
     /// What the model said.
     pub predicted: Vec<PredictedStep>,
     /// What the target did.
@@ -42,7 +45,34 @@ pub fn check(
     {
         target.retire();
     }
-    Ok(Checked { predicted, trace, verdict })
+    Ok(Checked { observe, predicted, trace, verdict })
+}
+
+/// As [`check`], and looks closer where it diverges: a divergence that is seen after the last op began in some op
+/// before, and only that op gives it the right signature.
+///
+/// Where a closer look shows nothing, the first one counts.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_closely(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+) -> Result<Checked, RunError> {
+    let checked = check(target, sequence, observe)?;
+    let (Observe::End, Verdict::Diverges(_)) = (observe, &checked.verdict) else {
+        return Ok(checked);
+    };
+    match check(target, sequence, Observe::Each) {
+        Ok(closer) if matches!(closer.verdict, Verdict::Diverges(_)) => Ok(closer),
+        Ok(_) => Ok(checked),
+        Err(error) => match error.reach() {
+            Reach::Run => Ok(checked),
+            Reach::Target => Err(error),
+        },
+    }
 }
 
 /// Whether what `oracle` flags can change how later sequences run.
@@ -153,17 +183,17 @@ pub fn assert_agrees<'k>(
     observe: Observe,
     known: &'k Known,
 ) -> Judgement<'k> {
-    let checked = match check(target, sequence, observe) {
+    let checked = match check_closely(target, sequence, observe) {
         Ok(checked) => checked,
         Err(error) => {
-            let reason = crate::guest::in_full(&error);
+            let reason = in_full(&error);
             match error.reach() {
-                crate::Reach::Run => {
+                Reach::Run => {
                     return Judgement::Inconclusive {
                         reason: Inconclusive::TargetFailed { reason },
                     };
                 }
-                crate::Reach::Target => panic!("target {} failed: {reason}", target.name()),
+                Reach::Target => panic!("target {} failed: {reason}", target.name()),
             }
         }
     };
@@ -174,7 +204,7 @@ pub fn assert_agrees<'k>(
              pinfold replay repeat.seq --target {} --observe {}\n\n{}",
             divergence.detail,
             target.name(),
-            observe_name(observe),
+            observe_name(checked.observe),
             print(sequence),
         );
     }

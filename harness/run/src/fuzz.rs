@@ -16,7 +16,7 @@ use pinfold::oracle::Inconclusive;
 use pinfold_contract::Observe;
 
 use crate::bundle::replace;
-use crate::check::{Judgement, check};
+use crate::check::{Judgement, check_closely};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -44,7 +44,7 @@ pub struct FuzzOptions {
     pub jobs: NonZeroUsize,
     /// Where findings and summary go.
     pub out: PathBuf,
-    /// When the state is looked at.
+    /// When the state is looked at, as long as nothing diverges.
     pub observe: Observe,
     /// What is known.
     pub known: Known,
@@ -183,7 +183,7 @@ impl Run<'_> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
             let sequence = generator.sequence(index);
-            let checked = match check(target, &sequence, self.options.observe) {
+            let checked = match check_closely(target, &sequence, self.options.observe) {
                 Ok(checked) => checked,
                 Err(error) => match error.reach() {
                     Reach::Run => {

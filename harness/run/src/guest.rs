@@ -172,7 +172,7 @@ impl Session {
             )) => down("the executor did not greet first".to_owned()),
             Ok(Received::Closed) => down(ending(guest)),
             Ok(Received::TimedOut) => {
-                down(format!("the executor said nothing within {} s", deadlines.boot.as_secs()))
+                down(format!("the executor said nothing within {:?}", deadlines.boot))
             }
             Ok(Received::GaveUp) if stop.load(Ordering::Relaxed) => Err(RunError::Interrupted),
             Ok(Received::GaveUp) => down(ending(guest)),

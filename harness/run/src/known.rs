@@ -30,6 +30,12 @@ pub fn read_known(path: &Path) -> Result<Known, RunError> {
     Known::parse(&text).map_err(|source| RunError::Known { path: path.to_owned(), source })
 }
 
+/// The empty list.
+pub(crate) fn nothing_known() -> &'static Known {
+    static NOTHING: std::sync::OnceLock<Known> = std::sync::OnceLock::new();
+    NOTHING.get_or_init(Known::default)
+}
+
 #[cfg(test)]
 mod tests {
     #[test]

@@ -7,11 +7,14 @@ mod annotate;
 mod bundle;
 mod check;
 mod cpu;
+mod doctor;
 mod error;
 mod fuzz;
 mod guest;
+mod kernel;
 mod known;
 mod link;
+mod minimize;
 mod name;
 mod replay;
 mod shrink;
@@ -21,18 +24,24 @@ mod uml;
 
 pub use annotate::annotate;
 pub use bundle::{BUNDLES_MAX, Finding, Reliability};
-pub use check::{Checked, Judgement, assert_agrees, check, observe_name};
+pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use cpu::allowed as allowed_cpus;
+pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
 pub use fuzz::{Budget, Event, Found, FuzzOptions, Progress, fuzz};
+pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use known::{embedded_known, read_known};
 pub use link::LinkError;
+pub use minimize::{Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
     replay,
 };
 pub use shrink::{Ended, ShrinkLimits, Shrunk, shrink};
-pub use summary::{Conclusion, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
+pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Target, TargetOptions, prepare};
 pub use uml::UmlError;
+
+pub use pinfold_machine::doctor::State as HostState;
+pub use pinfold_machine::{Finding as HostFinding, Kernel, Progress as BuildProgress};

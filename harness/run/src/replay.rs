@@ -193,7 +193,7 @@ pub fn replay<'k>(
             }
         }
         if options.account == Account::Give && replayed.account.is_none() {
-            let Checked { predicted, trace, verdict } = &checked;
+            let Checked { predicted, trace, verdict, .. } = &checked;
             replayed.account = Some(explain(sequence, predicted, trace, verdict));
         }
         replayed.judgements.push(judgement);

@@ -8,7 +8,7 @@ use pinfold::oracle::Verdict;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
-use crate::check::check;
+use crate::check::{Checked, check};
 use crate::error::{Reach, RunError};
 use crate::target::Target;
 
@@ -68,8 +68,8 @@ pub fn shrink(
             return false;
         }
         run_count += 1;
-        match diverges_as(target, candidate, observe, signature) {
-            Ok(it_does) => it_does,
+        match diverging_as(target, candidate, observe, signature) {
+            Ok(found) => found.is_some(),
             Err(error) => {
                 failure = Some(error);
                 false
@@ -85,24 +85,27 @@ pub fn shrink(
     }
 }
 
-/// Whether `sequence` diverges with `signature` on `target`, this time.
+/// What `sequence` does on `target` this time, if it diverges with `signature`.
 ///
 /// # Errors
 ///
 /// If the target fails for good.
-pub(crate) fn diverges_as(
+pub(crate) fn diverging_as(
     target: &mut Target,
     sequence: &Sequence,
     observe: Observe,
     signature: &Signature,
-) -> Result<bool, RunError> {
+) -> Result<Option<Checked>, RunError> {
     match check(target, sequence, observe) {
-        Ok(checked) => Ok(match &checked.verdict {
-            Verdict::Diverges(divergence) => Signature::of(sequence, divergence) == *signature,
-            Verdict::Agrees | Verdict::Inconclusive { .. } => false,
-        }),
+        Ok(checked) => {
+            let is_the_same = match &checked.verdict {
+                Verdict::Diverges(divergence) => Signature::of(sequence, divergence) == *signature,
+                Verdict::Agrees | Verdict::Inconclusive { .. } => false,
+            };
+            Ok(is_the_same.then_some(checked))
+        }
         Err(error) => match error.reach() {
-            Reach::Run => Ok(false),
+            Reach::Run => Ok(None),
             Reach::Target => Err(error),
         },
     }

@@ -1,10 +1,11 @@
 //! What a run of `pinfold fuzz` found, as numbers and as the JSON object of the command line.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use pinfold::oracle::Oracle;
 use pinfold::signature::Signature;
-use pinfold::tally::Tally;
+use pinfold::tally::{KindTally, Tally};
 use pinfold_contract::OpKind;
 use serde::Serialize;
 
@@ -39,9 +40,37 @@ pub struct Summary {
     /// Repeats the run.
     pub rng_seed: u64,
     /// What the ops did: a run in which nothing works finds nothing.
-    pub coverage: Tally,
+    pub coverage: Coverage,
     /// One a signature, by name.
     pub findings: Vec<FoundSignature>,
+    /// All counts, of which the above are the gist.
+    #[serde(skip)]
+    pub tally: Tally,
+}
+
+/// What the ops of a run did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Coverage {
+    /// What became of each kind of op.
+    pub ops: BTreeMap<OpKind, KindTally>,
+    /// Kinds of op that never once worked.
+    pub never_done: Vec<OpKind>,
+    /// Ops of a sequence that were not skipped, in the median.
+    pub executed_ops_median: u64,
+    /// Sequences that could not be judged, by reason.
+    pub inconclusive: BTreeMap<String, u64>,
+}
+
+impl Coverage {
+    /// The coverage of a run with these counts.
+    pub(crate) fn of(tally: &Tally) -> Coverage {
+        Coverage {
+            ops: tally.kinds.clone(),
+            never_done: tally.never_done(),
+            executed_ops_median: tally.executed_ops_median(),
+            inconclusive: tally.inconclusive.clone(),
+        }
+    }
 }
 
 /// All findings of one signature.
@@ -88,7 +117,7 @@ impl Summary {
         if self.inconclusive * 2 > self.sequences {
             return Conclusion::MostlyInconclusive;
         }
-        let never_done = self.coverage.never_done();
+        let never_done = self.coverage.never_done.clone();
         if self.sequences >= VACUITY_SEQUENCES_MIN && !never_done.is_empty() {
             return Conclusion::Vacuous { never_done };
         }

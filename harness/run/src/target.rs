@@ -68,19 +68,18 @@ pub fn prepare(
         }
         TargetName::UmlImage { image } => {
             let cache = Cache::from_environment().map_err(UmlError::Cache)?;
-            let executor = executor(&cache, options)?;
-            let parts = Parts::of_image(&cache, image, &executor)?;
+            let parts = Parts::of_image(&cache, image, options.executor.as_deref(), watch)?;
             (PreparedKind::Uml { parts, expected: Expected::Any }, None)
         }
         TargetName::Uml { series, variant } => {
             let cache = Cache::from_environment().map_err(UmlError::Cache)?;
-            let executor = executor(&cache, options)?;
+            let executor = options.executor.as_deref();
             let source = match &options.kernel_src {
                 Some(tree) => KernelSource::Tree(tree.clone()),
                 None => KernelSource::Debian(*series),
             };
             let request = KernelRequest::new(source, variant.clone());
-            let (parts, kernel) = Parts::of_request(&cache, &request, &executor, watch)?;
+            let (parts, kernel) = Parts::of_request(&cache, &request, executor, watch)?;
             let (expected, note) = match &options.kernel_src {
                 Some(tree) => {
                     let profile = nearest(&kernel.version);
@@ -120,7 +119,7 @@ impl Prepared {
             PreparedKind::Model { profile, fault } => Ok(Target {
                 name,
                 profile,
-                kernel_release: format!("{}-model", profile.series),
+                kernel_release: format!("model-{}", profile.series),
                 kind: Kind::Model { fault: *fault },
             }),
             PreparedKind::Uml { parts, expected } => {
@@ -185,7 +184,7 @@ impl Target {
         self.profile
     }
 
-    /// `uname -r` of its kernel; for the model, its series and `-model`.
+    /// `uname -r` of its kernel. The model's is `model-6.12`, of which no divergence is known.
     pub fn kernel_release(&self) -> &str {
         &self.kernel_release
     }
@@ -209,11 +208,6 @@ impl Target {
             Kind::Guest(guest) => guest.retire(),
         }
     }
-}
-
-/// The program that runs inside the guest.
-fn executor(_cache: &Cache, options: &TargetOptions) -> Result<PathBuf, RunError> {
-    Ok(options.executor.clone().unwrap_or_else(|| PathBuf::from("pinfold-executor")))
 }
 
 /// Major and minor number of a kernel release such as `6.12.117+`.

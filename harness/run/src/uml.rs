@@ -3,11 +3,9 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pinfold_machine::initramfs::{self, InitramfsError};
-use pinfold_machine::kernel;
-use pinfold_machine::uml::{Machine, MachineError, MachineOptions};
 use pinfold_machine::{
-    Cache, CacheError, Kernel, KernelError, KernelRequest, Progress, SourceError,
+    Cache, CacheError, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest, Machine,
+    MachineError, MachineOptions, Progress, SourceError, executor, initramfs, kernel,
 };
 
 use crate::error::RunError;
@@ -23,6 +21,9 @@ pub enum UmlError {
     /// No kernel.
     #[error(transparent)]
     Kernel(#[from] KernelError),
+    /// No executor.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
     /// No initramfs.
     #[error(transparent)]
     Initramfs(#[from] InitramfsError),
@@ -32,13 +33,15 @@ pub enum UmlError {
 }
 
 impl UmlError {
-    /// Whether another command line would help, and nothing else.
+    /// Whether a file or folder that was named on the command line is not what it should be.
     pub(crate) fn is_of_the_command_line(&self) -> bool {
         matches!(
             self,
             UmlError::Kernel(KernelError::Source(
                 SourceError::NotATree { .. } | SourceError::NotClean { .. }
-            ))
+            )) | UmlError::Executor(ExecutorError::NotAProgram { .. })
+                | UmlError::Initramfs(InitramfsError::NotStatic { .. })
+                | UmlError::Machine(MachineError::NoImage { .. })
         )
     }
 }
@@ -55,9 +58,10 @@ impl Parts {
     pub(crate) fn of_image(
         cache: &Cache,
         image: &Path,
-        executor: &Path,
+        executor: Option<&Path>,
+        watch: &mut dyn FnMut(&Progress),
     ) -> Result<Parts, UmlError> {
-        let initramfs = initramfs::provide(cache, executor)?;
+        let initramfs = initramfs::provide(cache, &executor::provide(cache, executor, watch)?)?;
         Ok(Parts { image: image.to_owned(), initramfs })
     }
 
@@ -65,11 +69,11 @@ impl Parts {
     pub(crate) fn of_request(
         cache: &Cache,
         request: &KernelRequest,
-        executor: &Path,
+        executor: Option<&Path>,
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<(Parts, Kernel), UmlError> {
-        // First what takes no time: a wrong executor must not cost a kernel build.
-        let initramfs = initramfs::provide(cache, executor)?;
+        // First what takes less time: a wrong executor must not cost a kernel build.
+        let initramfs = initramfs::provide(cache, &executor::provide(cache, executor, watch)?)?;
         let kernel = kernel::provide(cache, request, watch)?;
         Ok((Parts { image: kernel.image.clone(), initramfs }, kernel))
     }

@@ -14,7 +14,7 @@ use super::{Found, FuzzOptions, Progress};
 use crate::bundle::{BUNDLES_MAX, Bundle};
 use crate::check::{Checked, Judgement};
 use crate::error::RunError;
-use crate::summary::{FoundSignature, Summary};
+use crate::summary::{Coverage, FoundSignature, Summary};
 use crate::target::Prepared;
 
 /// Counts, findings and failures of a run.
@@ -29,7 +29,6 @@ struct State {
     running_count: usize,
     kernel: Option<String>,
     tally: Tally,
-    known: u64,
     signatures: BTreeMap<Signature, Record>,
     found: Vec<Found>,
     failure: Option<RunError>,
@@ -85,9 +84,7 @@ impl Board {
             Judgement::Known { signature, .. } => Some(signature),
             Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => None,
         };
-        let mut state = self.lock();
-        state.tally.record(sequence, &checked.trace, &checked.verdict, known);
-        state.known += u64::from(known.is_some());
+        self.lock().tally.record(sequence, &checked.trace, &checked.verdict, known);
     }
 
     /// Counts a divergence under its signature; whether another bundle of it is wanted.
@@ -146,8 +143,8 @@ impl Board {
             sequences: state.tally.sequences,
             ops: state.tally.ops,
             diverges: state.tally.diverges,
-            known: state.known,
-            inconclusive: state.tally.inconclusive,
+            known: state.tally.known_count(),
+            inconclusive: state.tally.inconclusive_count(),
             signatures: state.signatures.len(),
             elapsed,
         }
@@ -169,12 +166,13 @@ impl Board {
             ops: state.tally.ops,
             agrees: state.tally.agrees,
             diverges: state.tally.diverges,
-            inconclusive: state.tally.inconclusive,
-            known: state.known,
+            inconclusive: state.tally.inconclusive_count(),
+            known: state.tally.known_count(),
             seconds: (seconds * 1000.0).round() / 1000.0,
             rng_seed: options.rng_seed,
-            coverage: state.tally,
+            coverage: Coverage::of(&state.tally),
             findings: state.signatures.into_values().map(|record| record.summary).collect(),
+            tally: state.tally,
         };
         (summary, state.failure)
     }

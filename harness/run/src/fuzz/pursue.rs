@@ -5,14 +5,14 @@ use std::time::{Duration, Instant};
 
 use pinfold::oracle::Divergence;
 use pinfold::signature::Signature;
-use pinfold_contract::{Observe, Sequence};
+use pinfold_contract::Sequence;
 
 use super::board::first_of;
 use super::{Found, Run};
 use crate::bundle::{Bundle, Circumstances, Pursued, Reliability};
-use crate::check::{Checked, check};
-use crate::error::{Reach, RunError};
-use crate::shrink::{ShrinkLimits, Shrunk, diverges_as, shrink};
+use crate::check::Checked;
+use crate::error::RunError;
+use crate::shrink::{ShrinkLimits, Shrunk, diverging_as, shrink};
 use crate::target::Target;
 
 /// How often a divergence is repeated.
@@ -57,7 +57,7 @@ impl Run<'_> {
         let circumstances = Circumstances {
             target: target.name().to_string(),
             kernel: &kernel,
-            observe: options.observe,
+            observe: checked.observe,
             rng_seed: options.rng_seed,
             index: lead.index,
             known: lead.known.clone(),
@@ -85,25 +85,21 @@ impl Run<'_> {
         checked: &Checked,
         signature: &Signature,
     ) -> Result<Pursued, RunError> {
-        let observe = self.options.observe;
+        let observe = checked.observe;
         let mut again = 0;
         for _ in 0..REPEAT_COUNT {
-            again += u32::from(diverges_as(target, sequence, observe, signature)?);
+            again += u32::from(diverging_as(target, sequence, observe, signature)?.is_some());
         }
         let limits = ShrinkLimits { runs_max: SHRINK_RUNS_MAX, deadline: self.shrink_deadline() };
         let Shrunk { sequence: shorter, ended, .. } =
             shrink(target, sequence.clone(), observe, signature, limits, self.stop)?;
         let reliability = Reliability { again, of: REPEAT_COUNT };
         // Once more, for what it looks like; where it does not come again, the first time must do.
-        let (sequence, checked) = match once_more(target, &shorter, observe, signature)? {
+        let (sequence, checked) = match diverging_as(target, &shorter, observe, signature)? {
             Some(checked) => (shorter, checked),
             None => (sequence.clone(), checked.clone()),
         };
-        let in_detail = match observe {
-            Observe::Each => None,
-            Observe::End => diverging(target, &sequence, Observe::Each)?,
-        };
-        Ok(Pursued { reliability, sequence, ended, checked, in_detail })
+        Ok(Pursued { reliability, sequence, ended, checked })
     }
 
     fn shrink_deadline(&self) -> Option<Instant> {
@@ -120,40 +116,4 @@ fn describe(lead: &Lead) -> String {
     let Divergence { oracle, predicted, seen, .. } = &lead.divergence;
     let known = lead.known.as_ref().map(|title| format!(" (known: {title})")).unwrap_or_default();
     format!("{}{known}: {oracle}: predicted {predicted}, seen {seen}", lead.signature)
-}
-
-/// What `sequence` does this time, if it diverges as `signature`.
-fn once_more(
-    target: &mut Target,
-    sequence: &Sequence,
-    observe: Observe,
-    signature: &Signature,
-) -> Result<Option<Checked>, RunError> {
-    let checked = diverging(target, sequence, observe)?;
-    Ok(checked.filter(|checked| match &checked.verdict {
-        pinfold::oracle::Verdict::Diverges(divergence) => {
-            Signature::of(sequence, divergence) == *signature
-        }
-        pinfold::oracle::Verdict::Agrees | pinfold::oracle::Verdict::Inconclusive { .. } => false,
-    }))
-}
-
-/// What `sequence` does this time, if it diverges at all.
-fn diverging(
-    target: &mut Target,
-    sequence: &Sequence,
-    observe: Observe,
-) -> Result<Option<Checked>, RunError> {
-    match check(target, sequence, observe) {
-        Ok(checked) => match &checked.verdict {
-            pinfold::oracle::Verdict::Diverges(_) => Ok(Some(checked)),
-            pinfold::oracle::Verdict::Agrees | pinfold::oracle::Verdict::Inconclusive { .. } => {
-                Ok(None)
-            }
-        },
-        Err(error) => match error.reach() {
-            Reach::Run => Ok(None),
-            Reach::Target => Err(error),
-        },
-    }
 }

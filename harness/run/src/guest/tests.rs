@@ -124,7 +124,7 @@ impl Boot for FakeBoot {
                     frame[2] ^= 1;
                     let _ = peer.stream.write_all(&frame);
                 }
-                Start::Noise => drop(peer.stream.write_all(b"login: ")),
+                Start::Noise => drop(peer.stream.write_all(b"pinfold login: ")),
             }
             peer.serve(play);
         });
@@ -218,6 +218,7 @@ fn a_connection_closed_by_a_living_kernel_is_a_fault_of_ours() {
 fn an_op_that_hangs_is_found_by_the_executor_or_else_by_the_host() {
     let says_so: Play = |peer, id, _| {
         peer.step(id, 0);
+        thread::sleep(Duration::from_millis(20));
         peer.print("INFO: task hung\n");
         peer.say(&FromGuest::Hung { id, op_index: 1 });
     };

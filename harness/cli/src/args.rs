@@ -1,0 +1,79 @@
+//! Flags that several subcommands have.
+
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+use pinfold::known::Known;
+use pinfold_contract::Observe;
+use pinfold_run::{
+    Prepared, RunError, TargetName, TargetOptions, embedded_known, prepare, read_known,
+};
+
+use crate::output::say;
+use crate::progress::BuildMeter;
+
+/// Which target, and what it is made of.
+#[derive(Args, Debug)]
+pub(crate) struct TargetArgs {
+    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; model:6.12, model:6.12+FAULT
+    #[arg(long, value_name = "TARGET", default_value = "uml:6.12")]
+    target: String,
+    /// Build the kernel from this source tree
+    #[arg(long, value_name = "DIR")]
+    kernel_src: Option<PathBuf>,
+    /// Run this program in the guest: a static pinfold-executor [default: built when needed]
+    #[arg(long, value_name = "PATH")]
+    executor: Option<PathBuf>,
+}
+
+impl TargetArgs {
+    /// Builds what the target needs, with progress.
+    pub(crate) fn prepare(&self) -> Result<Prepared, RunError> {
+        let name: TargetName = self.target.parse()?;
+        let options =
+            TargetOptions { kernel_src: self.kernel_src.clone(), executor: self.executor.clone() };
+        let mut meter = BuildMeter::default();
+        let prepared = prepare(&name, &options, &mut |progress| meter.show(progress));
+        meter.finish();
+        let prepared = prepared?;
+        if let Some(note) = prepared.note() {
+            say(note);
+        }
+        Ok(prepared)
+    }
+}
+
+/// What is known.
+#[derive(Args, Debug)]
+pub(crate) struct KnownArgs {
+    /// Read the known divergences from this file [default: those of this version]
+    #[arg(long, value_name = "FILE")]
+    known: Option<PathBuf>,
+}
+
+impl KnownArgs {
+    pub(crate) fn read(&self) -> Result<Known, RunError> {
+        match &self.known {
+            Some(path) => read_known(path),
+            None => embedded_known(),
+        }
+    }
+}
+
+/// When the state is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum ObserveArg {
+    /// After each op
+    Each,
+    /// After the last op
+    End,
+}
+
+impl From<ObserveArg> for Observe {
+    fn from(arg: ObserveArg) -> Observe {
+        match arg {
+            ObserveArg::Each => Observe::Each,
+            ObserveArg::End => Observe::End,
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! `pinfold fuzz`: runs random sequences on model and target.
+
+use std::fmt::Write as _;
+use std::hash::{BuildHasher as _, RandomState};
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use pinfold_run::{
+    Budget, Conclusion, Event, FoundSignature, FuzzOptions, Summary, allowed_cpus, fuzz,
+};
+
+use crate::args::{KnownArgs, ObserveArg, TargetArgs};
+use crate::exit::Status;
+use crate::output::{self, say};
+use crate::progress::FuzzMeter;
+use crate::signals::Signals;
+
+/// Run random sequences on a target and on the model, and keep what differs
+#[derive(Args, Debug)]
+pub(crate) struct Fuzz {
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How long, without build and boot: 60s, 30m, 8h [default: 60s]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, conflicts_with = "sequences")]
+    time: Option<Duration>,
+    /// How many sequences, instead of a time
+    #[arg(long, value_name = "N")]
+    sequences: Option<u64>,
+    /// Which sequences: the same number gives the same ones [default: random]
+    #[arg(long, value_name = "N", value_parser = read_rng_seed)]
+    rng_seed: Option<u64>,
+    /// How many targets at once [default: one a CPU]
+    #[arg(long, value_name = "N")]
+    jobs: Option<NonZeroUsize>,
+    /// Where findings and summary.json go
+    #[arg(long, value_name = "DIR", default_value = "out")]
+    out: PathBuf,
+    /// When the state is looked at; where something differs it is looked at after each op anyway
+    #[arg(long, value_enum, default_value = "end")]
+    observe: ObserveArg,
+    #[command(flatten)]
+    known: KnownArgs,
+    /// Print one JSON object instead of a summary
+    #[arg(long)]
+    json: bool,
+}
+
+/// How long a run is of which nothing is said.
+const DEFAULT_TIME: Duration = Duration::from_secs(60);
+
+impl Fuzz {
+    pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
+        let options = self.options()?;
+        let prepared = self.target.prepare()?;
+        let stop = signals.stop_well();
+        say(&format!("target {}, rng seed {:#x}", prepared.name(), options.rng_seed));
+        let mut meter = FuzzMeter::new(options.budget);
+        let result = fuzz(&prepared, &options, &stop, &mut |event| match event {
+            Event::Up { kernel } => meter.note(&format!("linux {kernel} is up")),
+            Event::Found(found) => meter.found(&found),
+            Event::Progress(progress) => meter.show(&progress),
+        });
+        meter.finish();
+        let summary = result?;
+        if self.json {
+            output::result(&format!("{}\n", serde_json::to_string(&summary)?))?;
+        } else {
+            output::result(&describe(&summary))?;
+        }
+        Ok(conclude(&summary))
+    }
+
+    fn options(&self) -> anyhow::Result<FuzzOptions> {
+        let budget = match (self.time, self.sequences) {
+            (_, Some(count)) => Budget::Sequences(count),
+            (time, None) => Budget::Time(time.unwrap_or(DEFAULT_TIME)),
+        };
+        let cpu_count = NonZeroUsize::new(allowed_cpus().len()).unwrap_or(NonZeroUsize::MIN);
+        Ok(FuzzOptions {
+            budget,
+            rng_seed: self.rng_seed.unwrap_or_else(random_rng_seed),
+            jobs: self.jobs.unwrap_or(cpu_count),
+            out: self.out.clone(),
+            observe: self.observe.into(),
+            known: self.known.read()?,
+        })
+    }
+}
+
+fn conclude(summary: &Summary) -> Status {
+    match summary.conclusion() {
+        Conclusion::Clean => Status::Clean,
+        Conclusion::Diverged => Status::Diverged,
+        Conclusion::MostlyInconclusive => {
+            say(
+                "error: more than half of the sequences could not be judged: the target or its executor fails",
+            );
+            Status::Environment
+        }
+        Conclusion::Vacuous { never_done } => {
+            let names: Vec<String> = never_done.iter().map(ToString::to_string).collect();
+            say(&format!(
+                "error: in {} sequences these ops never once worked: {}; a run that cannot do them finds nothing in \
+                 them, look at the table above",
+                summary.sequences,
+                names.join(", ")
+            ));
+            Status::Environment
+        }
+    }
+}
+
+/// Few enough digits that every reader of JSON keeps them all.
+fn random_rng_seed() -> u64 {
+    RandomState::new().hash_one(std::process::id()) >> 16
+}
+
+fn read_rng_seed(text: &str) -> Result<u64, String> {
+    let read = match text.strip_prefix("0x") {
+        Some(hex) => u64::from_str_radix(hex, 16),
+        None => text.parse(),
+    };
+    read.map_err(|error| format!("{error}; an rng seed is a number, such as 42 or 0x2a"))
+}
+
+fn describe(summary: &Summary) -> String {
+    let Summary { target, kernel, seconds, rng_seed, .. } = summary;
+    let mut text = format!(
+        "{target} (linux {kernel}), {seconds:.1} s, rng seed {rng_seed:#x}\n{}\n",
+        summary.tally.to_text().trim_end()
+    );
+    for found in &summary.findings {
+        let FoundSignature { signature, op_count, dir, count, reliability, known, .. } = found;
+        let again = reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
+        let known = known.as_ref().map(|title| format!(", known: {title}"));
+        writeln!(
+            text,
+            "\n{signature}{}\n    seen {count} times{}, {op_count} ops: {}",
+            known.unwrap_or_default(),
+            again.unwrap_or_default(),
+            dir.display()
+        )
+        .expect("a string takes everything");
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_rng_seed_is_decimal_or_hexadecimal() {
+        assert_eq!(read_rng_seed("42"), Ok(42));
+        assert_eq!(read_rng_seed("0xffffffffffffffff"), Ok(u64::MAX));
+        assert!(read_rng_seed("-1").is_err());
+        assert!(read_rng_seed("seed").unwrap_err().contains("such as"));
+    }
+}

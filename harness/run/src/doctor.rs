@@ -1,0 +1,15 @@
+//! What `pinfold doctor` says of this host.
+
+use pinfold_machine::{Cache, Finding, doctor};
+
+use crate::error::RunError;
+use crate::uml::UmlError;
+
+/// Looks at everything that the targets need. Changes nothing.
+///
+/// # Errors
+///
+/// If there is no folder for what is built.
+pub fn examine_host() -> Result<Vec<Finding>, RunError> {
+    Ok(doctor::examine(&Cache::from_environment().map_err(UmlError::Cache)?))
+}

@@ -1,0 +1,73 @@
+//! The kernels that targets boot: building them ahead of their first use, and finding them.
+
+use std::path::PathBuf;
+
+use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kernel};
+
+use crate::error::RunError;
+use crate::name::{NameError, TargetName};
+use crate::uml::UmlError;
+
+/// Builds the kernel of `name` (`6.12`, `6.1+kasan`; `uml:` may stand before it), if that is not there yet; from
+/// `tree`, if one is given.
+///
+/// # Errors
+///
+/// If the name is none, or the kernel cannot be built.
+pub fn build_kernel(
+    name: &str,
+    tree: Option<PathBuf>,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Kernel, RunError> {
+    let (source, variant) = read(name)?;
+    let source = tree.map_or(source, KernelSource::Tree);
+    let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+    let request = KernelRequest::new(source, variant);
+    Ok(kernel::provide(&cache, &request, watch).map_err(UmlError::Kernel)?)
+}
+
+/// Every kernel that was built, oldest first.
+///
+/// # Errors
+///
+/// If there is no folder to look in.
+pub fn built_kernels() -> Result<Vec<Kernel>, RunError> {
+    Ok(kernel::list(&Cache::from_environment().map_err(UmlError::Cache)?))
+}
+
+/// The kernel of `name`, if it was built. Builds nothing.
+///
+/// # Errors
+///
+/// If the name is none.
+pub fn find_kernel(name: &str) -> Result<Option<Kernel>, RunError> {
+    let (source, variant) = read(name)?;
+    let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+    Ok(match source {
+        KernelSource::Debian(series) => kernel::find(&cache, series, &variant),
+        KernelSource::Tree(_) => None,
+    })
+}
+
+fn read(name: &str) -> Result<(KernelSource, pinfold_machine::Variant), NameError> {
+    let full = if name.starts_with("uml:") { name.to_owned() } else { format!("uml:{name}") };
+    match full.parse()? {
+        TargetName::Uml { series, variant } => Ok((KernelSource::Debian(series), variant)),
+        TargetName::UmlImage { .. } | TargetName::Model { .. } => Err(NameError::Unknown {
+            name: name.to_owned(),
+            why: "a kernel to build is a series, such as 6.12 or 6.1+kasan".to_owned(),
+        }),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_kernel_is_named_with_or_without_uml() {
+        assert_eq!(read("6.12+kasan").unwrap(), read("uml:6.12+kasan").unwrap());
+        assert!(read("./linux").is_err());
+        assert!(read("5.10").unwrap_err().to_string().contains("5.10"));
+    }
+}
