@@ -291,6 +291,11 @@ impl Machine {
         self.status.map(in_words)
     }
 
+    /// The id of the host session, which holds all host processes of the machine and no other.
+    pub fn session(&self) -> u32 {
+        self.keeper.id()
+    }
+
     /// Ends the machine, and returns when all its host processes are gone. Does nothing if it has ended.
     pub fn kill(&mut self) {
         self.lifeline = None;

@@ -264,9 +264,7 @@ fn nothing_of_a_machine_is_left_when_its_main_process_alone_is_killed() {
 
 /// The keeper's process id, which is the session of all the machine's processes, and the machine's folder.
 fn machine_facts(machine: &Machine) -> (u32, PathBuf) {
-    let text = format!("{machine:?}");
-    let digits = text.split("keeper: ").nth(1).unwrap().split([',', ' ']).next().unwrap();
-    let keeper = digits.parse().unwrap();
+    let keeper = machine.session();
     let command = processes_below(keeper)
         .into_iter()
         .filter_map(|id| fs::read_to_string(format!("/proc/{id}/cmdline")).ok())
