@@ -11,7 +11,7 @@ use crate::failure::{Doing, Failure};
 use crate::memory::{self, Files};
 use crate::observe::Observer;
 use crate::protocol::{Channel, Command, Reply};
-use crate::sys::{self, Forked, Pid};
+use crate::sys::{self, Forked};
 
 /// The ends of the socket pairs over which descendants are driven, by slot.
 ///
@@ -100,22 +100,19 @@ impl Process {
         self.observer.view(self.proc, self.own)
     }
 
-    /// Forks this process. In the parent it returns; the child obeys until it is told to exit.
-    pub(crate) fn fork(&mut self, child: Proc) -> Result<Pid, Errno> {
+    /// Forks this process. The child is to go on with [`Process::live_as`].
+    pub(crate) fn fork(&mut self) -> Result<Forked, Errno> {
         sys::reap_ended();
-        match sys::fork() {
-            Ok(Forked::Parent(pid)) => Ok(pid),
-            Ok(Forked::Child) => self.live_as(child),
-            Err(error) => Err(errno(&error)),
-        }
+        sys::fork().map_err(|error| errno(&error))
     }
 
-    fn live_as(&mut self, proc: Proc) -> ! {
+    /// Obeys as `proc`, forked just now, until told to exit.
+    pub(crate) fn live_as(&mut self, proc: Proc) -> ! {
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let end = self.ends.0[proc.index()].take();
-            let Some(end) = end else { sys::exit_now(2) };
-            let mut channel = Channel::new(end);
-            if let Err(failure) = self.obey(proc, &mut channel) {
+            let mut channel = None;
+            if let Err(failure) = self.obey(proc, &mut channel)
+                && let Some(mut channel) = channel
+            {
                 // If the driver cannot be told, it sees this process end.
                 let _ = channel.send(&Reply::Failed(failure.reason()));
             }
@@ -123,16 +120,24 @@ impl Process {
         sys::exit_now(i32::from(lived.is_err()));
     }
 
-    fn obey(&mut self, proc: Proc, channel: &mut Channel<UnixStream>) -> Result<(), Failure> {
-        self.proc = proc;
-        // A descendant has the executor's anonymous pages and nothing else of
-        // it: pages of shared mappings are not copied, and pins are not inherited.
-        self.own = Charges { rss_shmem: 0, vm_pin: 0, ..self.own };
-        self.observer = Observer::open()?;
+    fn obey(
+        &mut self,
+        proc: Proc,
+        place: &mut Option<Channel<UnixStream>>,
+    ) -> Result<(), Failure> {
+        let mut channel = self.become_process(proc, place)?;
         while let Some(command) = channel.receive()? {
             let reply = match command {
                 Command::Act(op) => Reply::Outcome(self.act(op)?),
-                Command::Fork(child) => Reply::Forked(self.fork(child)),
+                Command::Fork(child) => match self.fork() {
+                    Ok(Forked::Parent(pid)) => Reply::Forked(Ok(pid)),
+                    Ok(Forked::Child) => {
+                        // Not by recursion, or stack and heap would grow from generation to generation.
+                        channel = self.become_process(child, place)?;
+                        continue;
+                    }
+                    Err(errno) => Reply::Forked(Err(errno)),
+                },
                 Command::Observe => Reply::View(self.observe()?),
                 Command::Exit => {
                     channel.send(&Reply::Exiting)?;
@@ -142,6 +147,28 @@ impl Process {
             channel.send(&reply)?;
         }
         Ok(())
+    }
+
+    /// Takes the part of `proc`, and puts its channel to the driver in `place`.
+    fn become_process<'a>(
+        &mut self,
+        proc: Proc,
+        place: &'a mut Option<Channel<UnixStream>>,
+    ) -> Result<&'a mut Channel<UnixStream>, Failure> {
+        self.proc = proc;
+        // A descendant has the executor's anonymous pages and nothing else of
+        // it: pages of shared mappings are not copied, and pins are not inherited.
+        self.own = Charges { rss_shmem: 0, vm_pin: 0, ..self.own };
+        // A copy: a descendant of this process may bear another `proc` after its end.
+        let end = self.ends.0[proc.index()].as_ref().map(UnixStream::try_clone);
+        let Some(end) = end else {
+            return Err(Failure::State(format!("{proc} is not driven")));
+        };
+        // The old one goes first, so that the new one takes its memory.
+        *place = None;
+        let channel = place.insert(Channel::new(end.doing("copy a descriptor")?));
+        self.observer.reopen()?;
+        Ok(channel)
     }
 }
 

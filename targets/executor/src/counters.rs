@@ -31,8 +31,13 @@ pub(crate) struct Status {
 impl Status {
     /// Of this process. A descendant must open its own.
     pub(crate) fn open() -> Result<Status, Failure> {
-        let file = File::open("/proc/self/status").doing("open /proc/self/status")?;
-        Ok(Status { file, buffer: vec![0; BUFFER_BYTES] })
+        Ok(Status { file: open_status()?, buffer: vec![0; BUFFER_BYTES] })
+    }
+
+    /// Turns from the process that opened it to this one, its descendant.
+    pub(crate) fn reopen(&mut self) -> Result<(), Failure> {
+        self.file = open_status()?;
+        Ok(())
     }
 
     /// Reads it.
@@ -41,6 +46,10 @@ impl Status {
         charges(&self.buffer[..len])
             .ok_or_else(|| Failure::State("/proc/self/status lacks a counter".to_owned()))
     }
+}
+
+fn open_status() -> Result<File, Failure> {
+    File::open("/proc/self/status").doing("open /proc/self/status")
 }
 
 fn charges(status: &[u8]) -> Option<Charges> {

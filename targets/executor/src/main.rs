@@ -4,6 +4,9 @@
 //! device, and runs sequences of real system calls and real verbs that the host
 //! sends over a serial line. What it sees goes back op by op.
 
+#![cfg_attr(not(test), no_main)]
+#![cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
+
 mod child;
 mod console;
 mod counters;
@@ -23,7 +26,10 @@ mod sys;
 mod verbs;
 mod wire;
 
-fn main() {
+/// Where the C library starts the program. The start of the standard library is
+/// left out: it makes mappings where the heap is to grow, and handles faults.
+#[cfg_attr(not(test), unsafe(no_mangle))]
+extern "C" fn main() -> libc::c_int {
     let end = std::panic::catch_unwind(supervisor::run);
     match end {
         Ok(Ok(())) => console::say("the host is done"),

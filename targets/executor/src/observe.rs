@@ -26,9 +26,16 @@ impl Observer {
     pub(crate) fn open() -> Result<Observer, Failure> {
         Ok(Observer {
             status: Status::open()?,
-            pagemap: File::open("/proc/self/pagemap").doing("open /proc/self/pagemap")?,
+            pagemap: open_pagemap()?,
             page: vec![0; PAGE_BYTES as usize],
         })
+    }
+
+    /// Turns from the process that opened it to this one, its descendant.
+    pub(crate) fn reopen(&mut self) -> Result<(), Failure> {
+        self.status.reopen()?;
+        self.pagemap = open_pagemap()?;
+        Ok(())
     }
 
     /// What this process is charged for, the executor's own share included.
@@ -72,4 +79,8 @@ impl Observer {
         }
         Ok(pages)
     }
+}
+
+fn open_pagemap() -> Result<File, Failure> {
+    File::open("/proc/self/pagemap").doing("open /proc/self/pagemap")
 }

@@ -106,7 +106,9 @@ impl OwnMemory {
 fn writable_region(line: &str) -> Option<Region> {
     let mut words = line.split_ascii_whitespace();
     let (start, end) = words.next()?.split_once('-')?;
-    if words.next()? != "rw-p" {
+    let rights = words.next()?;
+    // On User Mode Linux what is writable is executable too.
+    if !rights.starts_with("rw") || !rights.ends_with('p') {
         return None;
     }
     let address = |digits| usize::from_str_radix(digits, 16).ok();
@@ -131,6 +133,7 @@ mod tests {
         assert_eq!(writable_region(line), Some(Region { addresses, is_heap: false }));
         let heap = "1000-2000 rw-p 00000000 00:00 0    [heap]";
         assert!(writable_region(heap).unwrap().is_heap);
+        assert!(writable_region("1000-2000 rwxp 00000000 00:00 0").is_some());
         assert_eq!(writable_region("1000-2000 r--p 00000000 00:00 0"), None);
         assert_eq!(writable_region("1000-2000 rw-s 00000000 00:00 0"), None);
     }

@@ -23,7 +23,7 @@ const EXIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long counters may take to come back: some frees are asynchronous.
 const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
 /// Heap of the supervisor, in bytes.
-const HEAP_BYTES: usize = 64 << 10;
+const HEAP_BYTES: usize = 128 << 10;
 
 /// One sequence, as the host wants it run.
 struct Job {
@@ -52,6 +52,7 @@ enum Watched {
 /// When the machine is not to be used any more. The host has been told, if the wire is there.
 pub(crate) fn run() -> Result<(), Failure> {
     own_memory::settle();
+    own_memory::reserve_heap(HEAP_BYTES);
     setup::mount_all()?;
     let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
     let mut wire = Wire::open(&command_line)?;
@@ -80,7 +81,6 @@ impl Supervisor {
         setup::make_rdma_device()?;
         let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
         console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));
-        own_memory::reserve_heap(HEAP_BYTES);
         Ok(Supervisor {
             device,
             own_memory: OwnMemory::new()?,

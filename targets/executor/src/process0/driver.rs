@@ -10,7 +10,7 @@ use crate::counters::VmStat;
 use crate::failure::Failure;
 use crate::own_memory;
 use crate::protocol::{Channel, Command, Reply, Report};
-use crate::sys;
+use crate::sys::{self, Forked};
 use crate::verbs::Rdma;
 
 /// Does ops, one at a time, each in the process that it names.
@@ -109,7 +109,11 @@ impl Driver {
             return Ok(Outcome::Skipped);
         }
         let forked = if proc == Proc::P0 {
-            self.process.fork(child)
+            match self.process.fork() {
+                Ok(Forked::Parent(pid)) => Ok(pid),
+                Ok(Forked::Child) => self.process.live_as(child),
+                Err(errno) => Err(errno),
+            }
         } else {
             match self.descendants.ask(proc, &Command::Fork(child))? {
                 Reply::Forked(forked) => forked,
