@@ -6,6 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 use std::{env, ffi::OsString};
 
 /// Why the cache cannot be used.
@@ -118,6 +119,7 @@ impl Cache {
     /// If it cannot be created.
     pub fn scratch(&self) -> Result<tempfile::TempDir, CacheError> {
         let folder = self.folder("scratch")?;
+        sweep(&folder);
         tempfile::tempdir_in(&folder).map_err(CacheError::io("create a folder in", &folder))
     }
 
@@ -153,6 +155,23 @@ impl Cache {
             Ok(())
         };
         write().map_err(CacheError::io("write", place))
+    }
+}
+
+/// After so long, what a killed process left in the scratch folder is removed. Nothing takes a tenth of it.
+const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
+
+/// Removes what was abandoned in the scratch folder, as far as possible: it may be another user's.
+fn sweep(scratch: &Path) {
+    let is_old = |path: &Path| {
+        let modified = path.metadata().and_then(|data| data.modified());
+        modified.is_ok_and(|time| time.elapsed().is_ok_and(|age| age > ABANDONED_AFTER))
+    };
+    for entry in fs::read_dir(scratch).into_iter().flatten().filter_map(Result::ok) {
+        let path = entry.path();
+        if is_old(&path) {
+            let _ = if path.is_dir() { fs::remove_dir_all(&path) } else { fs::remove_file(&path) };
+        }
     }
 }
 
@@ -205,6 +224,22 @@ mod tests {
         cache.publish_file(&root.path().join("deep/er/file"), b"bytes").unwrap();
         assert_eq!(fs::read(root.path().join("deep/er/file")).unwrap(), b"bytes");
         assert_eq!(fs::read_dir(root.path().join("scratch")).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_swept_away_after_a_day_and_not_before() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let scratch = cache.folder("scratch").unwrap();
+        for (name, hours) in [("old", 25), ("new", 23)] {
+            let path = scratch.join(name);
+            fs::write(&path, "").unwrap();
+            let time = std::time::SystemTime::now() - Duration::from_secs(hours * 3600);
+            File::options().write(true).open(&path).unwrap().set_modified(time).unwrap();
+        }
+        drop(cache.scratch().unwrap());
+        assert!(!scratch.join("old").exists());
+        assert!(scratch.join("new").exists());
     }
 
     #[test]

@@ -52,6 +52,17 @@ pub(crate) fn keep(command: &mut Command, orders: Orders) {
     unsafe { command.pre_exec(move || divide(&orders)) };
 }
 
+/// Makes the program of `command` be asked to end (SIGTERM) when the thread that starts it ends, in whatever way.
+///
+/// For programs that end their own children when they are asked to, as make does. They stay in our process group, where
+/// an interrupt key reaches them.
+#[expect(unsafe_code, reason = "std offers no other way to run code between fork and exec")]
+pub(crate) fn end_with_us(command: &mut Command) {
+    let ask = || Ok(set_parent_process_death_signal(Some(Signal::TERM))?);
+    // SAFETY: as in `keep`: a plain system call.
+    unsafe { command.pre_exec(ask) };
+}
+
 /// Forks: returns in the child, which goes on to become the program, and never in the parent, which is the keeper.
 fn divide(orders: &Orders) -> io::Result<()> {
     setsid()?;

@@ -1,4 +1,6 @@
 //! Runs a program of the host with its output in a log file, and tells what went wrong from the log.
+//!
+//! A compiler must not go on in a build folder whose lock died with us, so the program is told to end when we do.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
@@ -7,6 +9,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
+
+use crate::keeper;
 
 /// A program that could not be run, or said it failed.
 #[derive(Debug, thiserror::Error)]
@@ -63,23 +67,23 @@ pub fn logged(
     report: &mut dyn FnMut(&str),
 ) -> Result<(), RunError> {
     let program = command.get_program().to_string_lossy().into_owned();
+    let start_error = |source| RunError::Start { program: program.clone(), source };
     let log_error = |source| RunError::Log { log: log.to_owned(), source };
     let output = File::options().create(true).append(true).open(log).map_err(log_error)?;
     let mut reader = File::open(log).map_err(log_error)?;
     let start = fs::metadata(log).map_err(log_error)?.len();
     skip(&mut reader, start).map_err(log_error)?;
+    keeper::end_with_us(command);
     let mut child = command
         .stdin(Stdio::null())
         .stdout(output.try_clone().map_err(log_error)?)
         .stderr(output)
         .spawn()
-        .map_err(|source| RunError::Start { program: program.clone(), source })?;
+        .map_err(start_error)?;
     let mut reported = Instant::now();
     let mut everything = String::new();
     let status = loop {
-        let ended = child
-            .try_wait()
-            .map_err(|source| RunError::Start { program: program.clone(), source })?;
+        let ended = child.try_wait().map_err(start_error)?;
         if ended.is_some() || reported.elapsed() >= REPORT_EVERY {
             let news = read_lossy(&mut reader).map_err(log_error)?;
             report(&news);
@@ -160,6 +164,17 @@ mod tests {
             assert_eq!(seen, format!("{word}\n"));
         }
         assert_eq!(fs::read_to_string(&log).unwrap(), "one\ntwo\n");
+    }
+
+    #[test]
+    fn a_program_ends_with_the_thread_that_waits_for_it() {
+        let mut sleeper = Command::new("sleep");
+        sleeper.arg("1000");
+        keeper::end_with_us(&mut sleeper);
+        let spawned = thread::spawn(move || sleeper.spawn()).join().unwrap();
+        let mut child = spawned.unwrap();
+        let status = child.wait().unwrap();
+        assert_eq!(std::os::unix::process::ExitStatusExt::signal(&status), Some(libc::SIGTERM));
     }
 
     #[test]
