@@ -1,15 +1,252 @@
 //! Shows a person what happened, op by op, model beside kernel.
+//!
+//! Two columns: what the model says, what the target did. A line whose sides
+//! differ begins with `!`. Frames have letters: a frame of the target is called
+//! as the model's frame that it was first seen in place of, so equal names mean
+//! equal frames; `0` is the zero page, and lower case a frame that no page of
+//! the model has.
 
-use pinfold_contract::{Sequence, Trace};
+mod names;
 
-use crate::{model::PredictedStep, oracle::Verdict};
+use std::collections::BTreeSet;
 
-/// Plain text of at most 100 columns, a block an op.
+use pinfold_contract::{
+    Checkpoint, End, PageView, Proc, ProcView, Runs, Sequence, Trace, print_op,
+};
+
+use crate::{
+    model::PredictedStep,
+    oracle::{Divergence, Verdict},
+};
+use names::Names;
+
+/// Longest line, in columns.
+const COLUMNS: usize = 100;
+
+/// Width of what a line is about, and of the model's side, in columns.
+const LABEL: usize = 14;
+const SIDE: usize = 40;
+
+/// Plain text of at most 100 columns, a block an op; the state after an op where it was looked at.
+///
+/// The state after one op is the state before the next, and only what has
+/// changed on either side is shown again.
 pub fn explain(
-    _sequence: &Sequence,
-    _predicted: &[PredictedStep],
-    _trace: &Trace,
-    _verdict: &Verdict,
+    sequence: &Sequence,
+    predicted: &[PredictedStep],
+    trace: &Trace,
+    verdict: &Verdict,
 ) -> String {
-    unimplemented!()
+    let mut page = Page { text: String::new(), names: Names::default(), shown: BTreeSet::new() };
+    page.row(' ', "", "model", "target");
+    for (op_index, (op, prediction)) in sequence.ops.iter().zip(predicted).enumerate() {
+        let step = trace.steps.get(op_index);
+        page.line(&format!("{op_index:>3}  {}", print_op(op)));
+        let seen = match (step, &trace.end) {
+            (Some(step), _) => step.outcome.to_string(),
+            (None, End::Hung { .. }) if op_index == trace.steps.len() => "hung".to_owned(),
+            (None, End::Died { .. }) if op_index == trace.steps.len() => "kernel died".to_owned(),
+            (None, End::Finished { .. } | End::Hung { .. } | End::Died { .. }) => {
+                "not reached".to_owned()
+            }
+        };
+        let right = step.is_some_and(|step| prediction.prediction.allows(&step.outcome));
+        let mark = if right { ' ' } else { '!' };
+        page.row(mark, "outcome", &prediction.prediction.to_string(), &seen);
+        let seen = step.and_then(|step| step.checkpoint.as_ref());
+        page.state(prediction.checkpoint.as_ref(), seen);
+        page.log(step.map_or("", |step| &step.kernel_log));
+        if let Verdict::Diverges(divergence) = verdict
+            && divergence.op_index == op_index
+        {
+            page.divergence(divergence);
+        }
+    }
+    page.end(trace);
+    page.verdict(sequence, verdict);
+    page.text
 }
+
+/// The text so far.
+struct Page {
+    text: String,
+    names: Names,
+    /// Rows that stand further up and are still true.
+    shown: BTreeSet<(String, String, String)>,
+}
+
+impl Page {
+    fn line(&mut self, text: &str) {
+        self.text.push_str(&clipped(text, COLUMNS));
+        self.text.push('\n');
+    }
+
+    /// One thing, as both sides have it.
+    fn row(&mut self, mark: char, label: &str, model: &str, target: &str) {
+        let model = clipped(model, SIDE);
+        let target = clipped(target, SIDE);
+        let line = format!("{mark}    {label:<LABEL$}{model:<SIDE$} {target}");
+        self.line(line.trim_end());
+    }
+
+    /// Rows of a state: those that differ, and those that are new.
+    fn state(&mut self, predicted: Option<&Checkpoint>, seen: Option<&Checkpoint>) {
+        let (model, target) = self.names.of(predicted, seen);
+        let rows = rows(predicted, seen, &model, &target);
+        let mut now = BTreeSet::new();
+        for (label, model, target) in rows {
+            let one_side = predicted.is_none() || seen.is_none();
+            let differs = model != target && !one_side;
+            let row = (label, model, target);
+            if differs || !self.shown.contains(&row) {
+                self.row(if differs { '!' } else { ' ' }, &row.0, &row.1, &row.2);
+            }
+            now.insert(row);
+        }
+        if predicted.is_some() || seen.is_some() {
+            self.shown = now;
+        }
+    }
+
+    fn log(&mut self, log: &str) {
+        for line in log.lines().filter(|line| !line.trim().is_empty()) {
+            self.line(&format!("     | {}", line.trim_end()));
+        }
+    }
+
+    fn divergence(&mut self, divergence: &Divergence) {
+        let place = format!("^^^  {} diverges: {}", divergence.oracle, divergence.class);
+        self.line(&place);
+        for line in divergence.detail.lines() {
+            self.line(&format!("     {line}"));
+        }
+    }
+
+    fn end(&mut self, trace: &Trace) {
+        match &trace.end {
+            End::Finished { teardown, kernel_log } => {
+                self.line("end");
+                let left = |pins: i64, anon: i64, shmem: i64| {
+                    format!("pins {pins}, anon {anon}, shmem {shmem}")
+                };
+                let none = left(0, 0, 0);
+                let seen = left(teardown.pins, teardown.anon_pages, teardown.shmem_pages);
+                self.row(if seen == none { ' ' } else { '!' }, "left", &none, &seen);
+                self.log(kernel_log);
+            }
+            End::Hung { kernel_log } => {
+                self.line("end: hung");
+                self.log(kernel_log);
+            }
+            End::Died { kernel_log } => {
+                self.line("end: the kernel died");
+                self.log(kernel_log);
+            }
+        }
+    }
+
+    fn verdict(&mut self, sequence: &Sequence, verdict: &Verdict) {
+        match verdict {
+            Verdict::Agrees => self.line("agrees"),
+            Verdict::Inconclusive { reason } => self.line(&format!("inconclusive: {reason}")),
+            Verdict::Diverges(divergence) => {
+                if divergence.op_index >= sequence.ops.len() {
+                    self.divergence(divergence);
+                }
+                let Divergence { oracle, predicted, seen, .. } = divergence;
+                self.line(&format!("diverges ({oracle})"));
+                self.line(&format!("  predicted {predicted}"));
+                self.line(&format!("  seen      {seen}"));
+            }
+        }
+    }
+}
+
+/// Label, model's side and target's side of everything in a state.
+fn rows(
+    predicted: Option<&Checkpoint>,
+    seen: Option<&Checkpoint>,
+    model: &impl Fn(&PageView) -> String,
+    target: &impl Fn(&PageView) -> String,
+) -> Vec<(String, String, String)> {
+    let mut rows = Vec::new();
+    let both = || predicted.into_iter().chain(seen);
+    let procs: BTreeSet<Proc> = both().flat_map(|c| c.procs.iter().map(|p| p.proc)).collect();
+    for proc in procs {
+        let view = |side: Option<&'_ Checkpoint>| side.and_then(|c| proc_of(c, proc)).cloned();
+        let (a, b) = (view(predicted), view(seen));
+        let counters = |view: &Option<ProcView>| view.as_ref().map_or("-".to_owned(), counters);
+        rows.push((format!("{proc} pages"), counters(&a), counters(&b)));
+        let pages: BTreeSet<u8> =
+            [&a, &b].into_iter().flatten().flat_map(|v| v.pages.iter().map(|p| p.page)).collect();
+        for page in pages {
+            let text = |view: &Option<ProcView>, name: &dyn Fn(&PageView) -> String| {
+                let page = view.as_ref()?.pages.iter().find(|p| p.page == page)?;
+                Some(page_text(page, &name(page)))
+            };
+            let absent = || "-".to_owned();
+            let texts = (text(&a, model), text(&b, target));
+            rows.push((
+                format!("{proc} page {page}"),
+                texts.0.unwrap_or_else(absent),
+                texts.1.unwrap_or_else(absent),
+            ));
+        }
+    }
+    let mrs: BTreeSet<_> = both().flat_map(|c| c.mrs.iter().map(|view| view.mr)).collect();
+    for mr in mrs {
+        let text = |side: Option<&Checkpoint>| {
+            let view = side.and_then(|c| c.mrs.iter().find(|view| view.mr == mr));
+            view.map_or("-".to_owned(), |view| match &view.bytes {
+                Ok(runs) => bytes_text(runs),
+                Err(status) => status.to_string(),
+            })
+        };
+        rows.push((mr.to_string(), text(predicted), text(seen)));
+    }
+    let pins = |side: Option<&Checkpoint>| side.map_or("-".to_owned(), |c| c.pins.to_string());
+    if predicted.is_some() || seen.is_some() {
+        rows.push(("pins".to_owned(), pins(predicted), pins(seen)));
+    }
+    rows
+}
+
+fn proc_of(checkpoint: &Checkpoint, proc: Proc) -> Option<&ProcView> {
+    checkpoint.procs.iter().find(|view| view.proc == proc)
+}
+
+fn counters(view: &ProcView) -> String {
+    format!("anon {}, shmem {}, vm_pin {}", view.rss_anon, view.rss_shmem, view.vm_pin)
+}
+
+/// `A file shared 0x22`: the frame, whose it is, and what is in it.
+fn page_text(page: &PageView, name: &str) -> String {
+    let kind = if page.file_or_shared { " file" } else { "" };
+    let mapped = if page.exclusively_mapped { "" } else { " shared" };
+    let bytes = page.bytes.as_ref().map_or("unreadable".to_owned(), bytes_text);
+    format!("{name}{kind}{mapped} {bytes}")
+}
+
+/// Bytes in what room there is: the first runs, and how many more.
+fn bytes_text(runs: &Runs) -> String {
+    const RUNS_MAX: usize = 2;
+    let count = runs.iter().count();
+    if count <= RUNS_MAX {
+        return runs.to_string();
+    }
+    let first: Vec<String> =
+        runs.iter().take(RUNS_MAX).map(|(len, byte)| format!("{byte:#04x}*{len}")).collect();
+    format!("{} +{} runs", first.join(" "), count - RUNS_MAX)
+}
+
+/// `text` in at most `columns` columns.
+fn clipped(text: &str, columns: usize) -> String {
+    if text.chars().count() <= columns {
+        return text.to_owned();
+    }
+    let head: String = text.chars().take(columns - 1).collect();
+    format!("{head}~")
+}
+
+#[cfg(test)]
+mod tests;

@@ -96,19 +96,19 @@ impl Making {
     /// A kind that is switched on and has something to work on.
     fn kind(&mut self) -> OpKind {
         let has_live = !self.sketch.live_mrs().is_empty();
-        let has_any = self.sketch.mrs.len() > 0;
+        let has_any = !self.sketch.mrs.is_empty();
         let has_child = self.sketch.procs().len() > 1;
         let weights = OpKind::ALL.map(|kind| {
             let weight = match kind {
-                OpKind::Map => 10,
+                OpKind::Map => 8,
                 OpKind::Unmap => 4,
                 OpKind::Protect => 7,
                 OpKind::Write => 14,
                 OpKind::Read => 5,
                 OpKind::Fork => 6,
-                OpKind::Exit if has_child => 3,
+                OpKind::Exit if has_child => 8,
                 OpKind::Exit => 0,
-                OpKind::Limit => 2,
+                OpKind::Limit => 3,
                 OpKind::Reg if has_live => 12,
                 OpKind::Reg => 30,
                 OpKind::Dereg if has_live => 6,
@@ -127,28 +127,32 @@ impl Making {
         let proc = self.proc();
         match kind {
             OpKind::Map => self.map(proc),
-            OpKind::Unmap => Op::Unmap { proc, pages: self.pages() },
-            OpKind::Protect => Op::Protect { proc, pages: self.pages(), prot: self.prot() },
+            OpKind::Unmap => Op::Unmap { proc, pages: self.mapped_pages(proc) },
+            OpKind::Protect => {
+                Op::Protect { proc, pages: self.mapped_pages(proc), prot: self.prot() }
+            }
             OpKind::Write => self.write(proc),
             OpKind::Read => {
-                let (at, len_bytes) = self.cpu_bytes(proc);
+                let (at, len_bytes) = self.cpu_bytes(proc, Prot::R);
                 Op::Read { proc, at, len_bytes }
             }
             OpKind::Fork => Op::Fork { proc, child: self.child() },
             OpKind::Exit => Op::Exit { proc: self.exiting() },
             OpKind::Limit => Op::Limit { bytes: self.limit() },
             OpKind::Reg => {
-                let range = self.byte_range();
-                Op::Reg { mr: self.free_mr(), range, access: self.access() }
+                let access = self.access();
+                let writes = access.has(Access::LOCAL_WRITE);
+                let range = self.byte_range(if writes { Prot::RW } else { Prot::R });
+                Op::Reg { mr: self.free_mr(), range, access }
             }
-            OpKind::Dereg => Op::Dereg { mr: self.mr() },
+            OpKind::Dereg => Op::Dereg { mr: self.mr(Access(0)) },
             OpKind::RemoteRead => {
-                let mr = self.mr();
+                let mr = self.mr(Access::REMOTE_READ);
                 let (offset, len_bytes) = self.remote_bytes(mr);
                 Op::RemoteRead { mr, offset, len_bytes, key: self.key(mr) }
             }
             OpKind::RemoteWrite => {
-                let mr = self.mr();
+                let mr = self.mr(Access::REMOTE_WRITE);
                 let (offset, len_bytes) = self.remote_bytes(mr);
                 let tag = self.tag();
                 Op::RemoteWrite { mr, offset, len_bytes, tag, key: self.key(mr) }
@@ -157,7 +161,7 @@ impl Making {
     }
 
     fn write(&mut self, proc: Proc) -> Op {
-        let (at, len_bytes) = self.cpu_bytes(proc);
+        let (at, len_bytes) = self.cpu_bytes(proc, Prot::RW);
         Op::Write { proc, at, len_bytes, tag: self.tag() }
     }
 
@@ -222,14 +226,16 @@ impl Making {
         (0..=u8::MAX).map(Mr).find(|mr| !live.contains(mr)).expect("no sequence is this long")
     }
 
-    /// An MR that is there; rarely one that was, or any slot.
-    fn mr(&mut self) -> Mr {
+    /// An MR that is there and mostly grants `access`; rarely one that was there, or any slot.
+    fn mr(&mut self, access: Access) -> Mr {
         let live = self.sketch.live_mrs();
         if live.is_empty() || self.draw.rarely() {
             let dead = self.sketch.dead_mrs();
             return if dead.is_empty() { self.any_mr() } else { dead[self.draw.below(dead.len())] };
         }
-        live[self.draw.below(live.len())]
+        let granting = self.sketch.mrs_granting(access);
+        let from = if granting.is_empty() || self.draw.rarely() { live } else { granting };
+        from[self.draw.below(from.len())]
     }
 
     fn key(&mut self, mr: Mr) -> Key {
@@ -273,8 +279,8 @@ impl Making {
             return Prot::from_bits(self.draw.page(8));
         }
         match self.draw.below(10) {
-            0..=5 => Prot::RW,
-            6..=8 => Prot::R,
+            0..=6 => Prot::RW,
+            7 | 8 => Prot::R,
             _ => Prot::NONE,
         }
     }
@@ -289,19 +295,33 @@ impl Making {
         PageRange::new(first, (first + count).min(ARENA_PAGES)).expect("begins inside")
     }
 
-    /// A page that `proc` has mapped, or any.
-    fn page(&mut self, proc: Proc) -> u8 {
-        let mapped = self.sketch.mapped_pages(proc);
+    /// Some pages in one piece that `proc` has mapped; any rarely.
+    fn mapped_pages(&mut self, proc: Proc) -> PageRange {
+        let mapped = self.sketch.mapped_pages(proc, Prot::NONE);
         if mapped.is_empty() || self.draw.rarely() {
+            return self.pages();
+        }
+        let first = mapped[self.draw.below(mapped.len())];
+        let run = self.sketch.mapped_run(proc, Position::page(first), Prot::NONE);
+        let count = 1 + self.draw.page(run);
+        PageRange::new(first, first + count).expect("mapped pages lie inside")
+    }
+
+    /// A page that `proc` has mapped, mostly with all of `prot`; any rarely.
+    fn page(&mut self, proc: Proc, prot: Prot) -> u8 {
+        let fitting = self.sketch.mapped_pages(proc, prot);
+        let all = self.sketch.mapped_pages(proc, Prot::NONE);
+        let from = if fitting.is_empty() || self.draw.rarely() { all } else { fitting };
+        if from.is_empty() || self.draw.rarely() {
             let end = if self.draw.one_in(4) { ARENA_PAGES } else { BUSY_PAGES };
             return self.draw.page(end);
         }
-        mapped[self.draw.below(mapped.len())]
+        from[self.draw.below(from.len())]
     }
 
     /// Bytes for a CPU access: a few of one page, whole pages, or across an edge.
-    fn cpu_bytes(&mut self, proc: Proc) -> (Position, u32) {
-        let page = Position::page(self.page(proc)).0;
+    fn cpu_bytes(&mut self, proc: Proc, prot: Prot) -> (Position, u32) {
+        let page = Position::page(self.page(proc, prot)).0;
         let any = self.draw.below_u32(PAGE_BYTES);
         match self.draw.below(12) {
             0..=4 => (Position(page), 8),
@@ -323,10 +343,10 @@ impl Making {
     }
 
     /// Bytes to register: mostly whole mapped pages, sometimes with odd ends or over a hole.
-    fn byte_range(&mut self) -> ByteRange {
-        let first = Position::page(self.page(Proc::P0)).0;
+    fn byte_range(&mut self, prot: Prot) -> ByteRange {
+        let first = Position::page(self.page(Proc::P0, prot)).0;
         let any = self.draw.below_u32(PAGE_BYTES);
-        let run = self.sketch.mapped_run(Proc::P0, Position(first));
+        let run = self.sketch.mapped_run(Proc::P0, Position(first), prot);
         let (start, len) = match self.draw.below(16) {
             0..=6 => (first, PAGE_BYTES),
             7..=10 => (first, u32::from(run.max(1)) * PAGE_BYTES),

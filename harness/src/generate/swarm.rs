@@ -21,7 +21,7 @@ const OPTIONAL: [(OpKind, u32); 9] = [
     (OpKind::Protect, 3),
     (OpKind::Read, 3),
     (OpKind::Fork, 3),
-    (OpKind::Exit, 2),
+    (OpKind::Exit, 4),
     (OpKind::Limit, 2),
     (OpKind::Dereg, 4),
     (OpKind::RemoteRead, 6),

