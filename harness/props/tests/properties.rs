@@ -1,0 +1,93 @@
+//! The properties under bolero: `cargo test` draws a bounded number of cases, `cargo +nightly bolero test` searches.
+#![allow(clippy::print_stderr, reason = "a skipped test says so")]
+
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+
+use pinfold_contract::{Sequence, decode};
+use pinfold_props as props;
+use pinfold_run::Judgement;
+
+/// Longest input that is drawn, in bytes. Bolero needs a bound: without one it draws nothing, and the test passes.
+const LEN_BYTES_MAX: usize = 4096;
+
+/// Draws `$count` values and calls `$property` with each; fails when it was called less often.
+macro_rules! check {
+    ($count:expr, |$value:ident : $type:ty| $property:expr) => {{
+        let calls = AtomicUsize::new(0);
+        bolero::check!()
+            .with_iterations($count)
+            .with_max_len(LEN_BYTES_MAX)
+            .with_arbitrary::<$type>()
+            .for_each(|$value: &$type| {
+                calls.fetch_add(1, Relaxed);
+                $property
+            });
+        let calls = calls.into_inner();
+        assert!(calls >= $count, "bolero called the property {calls} times, not {}", $count);
+    }};
+}
+
+#[test]
+fn text_roundtrip() {
+    let op_count = AtomicUsize::new(0);
+    check!(1000, |sequence: Sequence| {
+        op_count.fetch_add(sequence.ops.len(), Relaxed);
+        props::text_roundtrip(sequence);
+    });
+    let op_count = op_count.into_inner();
+    assert!(op_count > 5000, "1000 sequences had {op_count} ops in all");
+}
+
+#[test]
+fn text_roundtrip_of_any_bytes() {
+    check!(1000, |bytes: Vec<u8>| props::text_roundtrip(&decode(bytes).sequence));
+}
+
+#[test]
+fn text_roundtrip_of_bytes_that_begin_like_text() {
+    check!(1000, |bytes: Vec<u8>| {
+        let text = [b"# pinfold 1\nmap 0..4 anon private rw\n", bytes.as_slice()].concat();
+        props::text_roundtrip(&decode(&text).sequence);
+    });
+}
+
+#[test]
+fn generated_text_roundtrip() {
+    check!(1000, |number: (u64, u64)| props::generated_text_roundtrip(number.0, number.1));
+}
+
+#[test]
+fn wire_is_robust() {
+    check!(2000, |bytes: Vec<u8>| props::wire_is_robust(bytes));
+}
+
+#[test]
+fn model_agrees() {
+    check!(500, |sequence: Sequence| props::model_agrees(sequence));
+}
+
+#[test]
+fn minimize_keeps_what_is_wrong() {
+    check!(300, |sequence: Sequence| props::minimize_keeps_what_is_wrong(sequence));
+}
+
+/// Needs a kernel: without one it is skipped, aloud, and fails where `PINFOLD_REQUIRE_VM=1` says that there is one.
+#[test]
+fn rxe_agrees() {
+    if !props::rxe_kernel_is_built() {
+        let is_required = std::env::var_os("PINFOLD_REQUIRE_VM").is_some_and(|value| value == "1");
+        assert!(!is_required, "no kernel is built: run `ci/setup 6.12`");
+        eprintln!("SKIP rxe_agrees: no kernel is built (`ci/setup 6.12` builds it)");
+        return;
+    }
+    let (cases, unsure) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    check!(100, |sequence: Sequence| {
+        cases.fetch_add(1, Relaxed);
+        match props::rxe_agrees(sequence) {
+            Judgement::Inconclusive { .. } => _ = unsure.fetch_add(1, Relaxed),
+            Judgement::Agrees | Judgement::Known { .. } | Judgement::Diverges { .. } => {}
+        }
+    });
+    let (cases, unsure) = (cases.into_inner(), unsure.into_inner());
+    assert!(unsure * 2 <= cases, "{unsure} of {cases} sequences could not be judged");
+}
