@@ -60,6 +60,9 @@ impl Fuzz {
         let result = fuzz(&prepared, &options, &stop, &mut |event| match event {
             Event::Up { kernel } => meter.note(&format!("linux {kernel} is up")),
             Event::Found(found) => meter.found(&found),
+            Event::Inconclusive { index, reason } => {
+                meter.note(&format!("sequence {index} is inconclusive: {reason}"));
+            }
             Event::Progress(progress) => meter.show(&progress),
         });
         meter.finish();

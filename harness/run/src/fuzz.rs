@@ -60,6 +60,13 @@ pub enum Event {
     },
     /// A finding has a bundle, repeated and minimized.
     Found(Found),
+    /// A sequence could not be judged. Told for the first few.
+    Inconclusive {
+        /// Which sequence.
+        index: u64,
+        /// Why.
+        reason: String,
+    },
     /// So far. Several times a second.
     Progress(Progress),
 }
@@ -188,7 +195,7 @@ impl Run<'_> {
                 Err(error) => match error.reach() {
                     Reach::Run => {
                         let reason = Inconclusive::TargetFailed { reason: in_full(&error) };
-                        self.board.record_inconclusive(&reason);
+                        self.board.record_inconclusive(index, &reason);
                         continue;
                     }
                     Reach::Target => return Err(error),
@@ -199,7 +206,8 @@ impl Run<'_> {
                 Judgement::of(&sequence, &checked.verdict, &self.options.known, &release);
             self.board.record(&sequence, &checked, &judgement);
             match judgement {
-                Judgement::Agrees | Judgement::Inconclusive { .. } => {}
+                Judgement::Agrees => {}
+                Judgement::Inconclusive { reason } => self.board.tell_inconclusive(index, &reason),
                 Judgement::Known { divergence, signature, entry } => {
                     let known = Some(entry.title.clone());
                     let lead = pursue::Lead { index, signature, divergence, known };
@@ -252,9 +260,7 @@ impl Run<'_> {
                     observer(Event::Up { kernel });
                     is_up = true;
                 }
-                for found in self.board.take_found() {
-                    observer(Event::Found(found));
-                }
+                self.board.take_news().into_iter().for_each(&mut *observer);
                 observer(Event::Progress(self.board.progress(started.elapsed())));
             }
             if is_done {

@@ -10,12 +10,15 @@ use pinfold::signature::Signature;
 use pinfold::tally::Tally;
 use pinfold_contract::Sequence;
 
-use super::{Found, FuzzOptions, Progress};
+use super::{Event, Found, FuzzOptions, Progress};
 use crate::bundle::{BUNDLES_MAX, Bundle};
 use crate::check::{Checked, Judgement};
 use crate::error::RunError;
 use crate::summary::{Coverage, FoundSignature, Summary};
 use crate::target::Prepared;
+
+/// Of how many sequences it is told why they could not be judged; the rest is only counted.
+const INCONCLUSIVE_TOLD_MAX: u32 = 10;
 
 /// Counts, findings and failures of a run.
 #[derive(Debug, Default)]
@@ -30,7 +33,8 @@ struct State {
     kernel: Option<String>,
     tally: Tally,
     signatures: BTreeMap<Signature, Record>,
-    found: Vec<Found>,
+    news: Vec<Event>,
+    told_inconclusive_count: u32,
     failure: Option<RunError>,
 }
 
@@ -74,8 +78,19 @@ impl Board {
         self.lock().failure.get_or_insert(error);
     }
 
-    pub(super) fn record_inconclusive(&self, reason: &Inconclusive) {
+    /// Counts a sequence without a trace.
+    pub(super) fn record_inconclusive(&self, index: u64, reason: &Inconclusive) {
         self.lock().tally.record_inconclusive(reason);
+        self.tell_inconclusive(index, reason);
+    }
+
+    /// Has the observer told why sequence `index` could not be judged, if not too many were told before.
+    pub(super) fn tell_inconclusive(&self, index: u64, reason: &Inconclusive) {
+        let mut state = self.lock();
+        if state.told_inconclusive_count < INCONCLUSIVE_TOLD_MAX {
+            state.told_inconclusive_count += 1;
+            state.news.push(Event::Inconclusive { index, reason: reason.to_string() });
+        }
     }
 
     /// Counts one sequence.
@@ -116,12 +131,12 @@ impl Board {
 
     /// Has the observer told of a finding.
     pub(super) fn tell(&self, found: Found) {
-        self.lock().found.push(found);
+        self.lock().news.push(Event::Found(found));
     }
 
     /// What is to be told since the last call.
-    pub(super) fn take_found(&self) -> Vec<Found> {
-        std::mem::take(&mut self.lock().found)
+    pub(super) fn take_news(&self) -> Vec<Event> {
+        std::mem::take(&mut self.lock().news)
     }
 
     /// `uname -r` of the first target that came up.
