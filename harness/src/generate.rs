@@ -239,7 +239,7 @@ impl Making {
     }
 
     fn key(&mut self, mr: Mr) -> Key {
-        if !self.swarm.wrong_keys || !self.draw.rarely() {
+        if !self.swarm.wrong_keys || !self.draw.one_in(4) {
             return Key::Own;
         }
         let others: Vec<Mr> =
@@ -395,9 +395,9 @@ impl Making {
             7 | 8 => (signed(any), (len - any.min(len)).min(8)),
             9 => (signed(len.saturating_sub(8)), len.min(8)),
             10 => (signed(any), self.draw.below_u32(len - any.min(len) + 1)),
-            11 => (signed(len.saturating_sub(4)), 8),
-            12 => (signed(len), 8),
-            13 => (-8, 16),
+            11 => (signed(len.saturating_sub(7)), 8),
+            12 => (signed(len), 1 + self.draw.below_u32(8)),
+            13 => (-1, 8),
             14 => (0, len + PAGE_BYTES),
             _ => (signed(any), 0),
         }

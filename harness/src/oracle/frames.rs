@@ -110,7 +110,7 @@ fn flags_differ(predicted: &ProcView, seen: &ProcView) -> Option<Finding> {
     predicted.pages.iter().zip(&seen.pages).find_map(|(a, b)| {
         flag_differs(proc, a, ("file", "anonymous"), a.file_or_shared, b.file_or_shared).or_else(
             || {
-                let names = ("mapped once", "mapped more than once");
+                let names = ("mapped once", "mapped more");
                 flag_differs(proc, a, names, a.exclusively_mapped, b.exclusively_mapped)
             },
         )
@@ -128,7 +128,7 @@ fn flag_differs(
     (predicted != seen).then(|| Finding {
         predicted: text(predicted).to_owned(),
         seen: text(seen).to_owned(),
-        class: format!("{}-{}-{}", who(proc), text(predicted), text(seen)),
+        class: format!("{}-{}-{}", who(proc), text(predicted), text(seen)).replace(' ', "_"),
         detail: format!(
             "{proc} page {}: predicted {}, seen {}",
             page.page,
@@ -222,10 +222,7 @@ mod tests {
         let predicted = procs(&[&[(0, 1)]]);
         let mut seen = predicted.clone();
         seen.procs[0].pages[0].exclusively_mapped = false;
-        assert_eq!(
-            class(&predicted, &seen).unwrap(),
-            "registrar-mapped once-mapped more than once"
-        );
+        assert_eq!(class(&predicted, &seen).unwrap(), "registrar-mapped_once-mapped_more");
         seen.procs[0].pages[0].file_or_shared = true;
         assert_eq!(class(&predicted, &seen).unwrap(), "registrar-anonymous-file");
     }
