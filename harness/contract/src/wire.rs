@@ -13,6 +13,10 @@ pub const WIRE_VERSION: u16 = 1;
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// Where the wire is a line without flow control, the guest writes one byte to a
+/// second line for each so many bytes it has read from the first, counted from boot.
+pub const CREDIT_BYTES: usize = 1024;
+
 const MAGIC: [u8; 2] = *b"PF";
 const HEADER_BYTES: usize = 12;
 
