@@ -10,6 +10,7 @@ use crate::cpu;
 use crate::failure::{Doing, Failure};
 use crate::memory::{self, Files};
 use crate::observe::Observer;
+use crate::own_memory::OwnMemory;
 use crate::protocol::{Channel, Command, Reply};
 use crate::sys::{self, Forked};
 
@@ -40,24 +41,32 @@ pub(crate) struct Process {
     ends: ChildEnds,
     observer: Observer,
     own: Charges,
+    own_memory: OwnMemory,
     page: Box<[u8; PAGE_BYTES as usize]>,
 }
 
 impl Process {
     /// `p0`, whose own share is not known yet.
-    pub(crate) fn first(files: Files, ends: ChildEnds) -> Result<Process, Failure> {
+    pub(crate) fn first(
+        files: Files,
+        ends: ChildEnds,
+        own_memory: OwnMemory,
+    ) -> Result<Process, Failure> {
         Ok(Process {
             proc: Proc::P0,
             files,
             ends,
             observer: Observer::open()?,
             own: Charges::default(),
+            own_memory,
             page: Box::new([0; PAGE_BYTES as usize]),
         })
     }
 
-    /// Takes what `p0` is charged for now as the executor's own share.
-    pub(crate) fn settle(&mut self) -> Result<(), Failure> {
+    /// Takes what `p0` is charged for now as the executor's own share, in which
+    /// are `heap_bytes` bytes of heap for the sequence.
+    pub(crate) fn settle(&mut self, heap_bytes: usize) -> Result<(), Failure> {
+        self.own_memory.touch_absent(heap_bytes)?;
         self.own = self.observer.charges()?;
         Ok(())
     }
@@ -97,6 +106,7 @@ impl Process {
 
     /// Looks at this process.
     pub(crate) fn observe(&mut self) -> Result<ProcView, Failure> {
+        self.own_memory.check(self.observer.pagemap())?;
         self.observer.view(self.proc, self.own)
     }
 
@@ -120,11 +130,7 @@ impl Process {
         sys::exit_now(i32::from(lived.is_err()));
     }
 
-    fn obey(
-        &mut self,
-        proc: Proc,
-        place: &mut Option<Channel<UnixStream>>,
-    ) -> Result<(), Failure> {
+    fn obey(&mut self, proc: Proc, place: &mut Option<Channel<UnixStream>>) -> Result<(), Failure> {
         let mut channel = self.become_process(proc, place)?;
         while let Some(command) = channel.receive()? {
             let reply = match command {

@@ -38,6 +38,11 @@ impl Observer {
         Ok(())
     }
 
+    /// The pagemap of this process.
+    pub(crate) fn pagemap(&self) -> &File {
+        &self.pagemap
+    }
+
     /// What this process is charged for, the executor's own share included.
     pub(crate) fn charges(&mut self) -> Result<Charges, Failure> {
         self.status.charges()

@@ -6,7 +6,8 @@
 //! each descendant the same number of pages: `copy_page_range()`
 //! (mm/memory.c, 6.1 and 6.12) copies the entries of every mapping that has an
 //! `anon_vma`. Writes after that replace pages and add none. The heap is made
-//! large enough beforehand, never shrinks, and its end is watched.
+//! large enough beforehand and never shrinks, and what lies beyond it and below
+//! the stack is watched.
 
 use std::arch::asm;
 use std::fs::{self, File};
@@ -20,86 +21,128 @@ use crate::pagemap::{ENTRY_BYTES, Entry};
 
 const PAGE: usize = PAGE_BYTES as usize;
 
-/// Deepest that the stack may grow after the start, in bytes.
-const STACK_BYTES: usize = 64 << 10;
+/// Deepest that the stack may reach below its bottom, in bytes.
+const STACK_BYTES: usize = 48 << 10;
 
-/// Settles where the heap lies and how deep the stack reaches. To be called once, near the bottom of the stack.
+/// Address space of the heap, in bytes. Taken at once, before other mappings settle behind it.
+const HEAP_BYTES: usize = 8 << 20;
+
+/// How far beyond the reserved heap is looked for pages that should not be there.
+const WATCHED_PAGES: usize = 64;
+
+/// Settles where the heap lies. To be called before anything else is mapped.
 pub(crate) fn settle() {
     // SAFETY: these set numbers inside the allocator: everything comes from one
-    // heap that ends where it is needed and is never given back.
+    // heap that is never given back.
     unsafe {
         libc::mallopt(libc::M_MMAP_MAX, 0);
         libc::mallopt(libc::M_TRIM_THRESHOLD, i32::MAX);
         libc::mallopt(libc::M_TOP_PAD, 0);
         libc::mallopt(libc::M_ARENA_MAX, 1);
     }
-    grow_stack();
+    // Freed at once; the allocator keeps the address space, of which next to nothing was touched.
+    drop(std::hint::black_box(Vec::<u8>::with_capacity(HEAP_BYTES)));
 }
 
-#[inline(never)]
-fn grow_stack() {
-    let mut deep = [0u8; STACK_BYTES];
-    std::hint::black_box(&mut deep);
-}
-
-/// Sees to it that the heap has `bytes` bytes in one piece that nobody uses.
-pub(crate) fn reserve_heap(bytes: usize) {
-    // Freed at once; the allocator keeps it.
-    drop(std::hint::black_box(Vec::<u8>::with_capacity(bytes)));
-}
-
-/// Address of the end of the heap.
-pub(crate) fn heap_end() -> usize {
+/// First address of the heap beyond all that is in use.
+fn heap_top() -> usize {
     // SAFETY: an increment of zero changes nothing.
-    unsafe { libc::sbrk(0) }.addr()
+    let end = unsafe { libc::sbrk(0) }.addr();
+    // SAFETY: only reads the allocator's numbers. `keepcost` is the piece at the end that nobody uses.
+    end - unsafe { libc::mallinfo2() }.keepcost
 }
 
 /// The writable memory of this program.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct OwnMemory {
     regions: Vec<Region>,
+    heap_limit: usize,
 }
 
 /// A private writable mapping.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Region {
     addresses: Range<usize>,
-    /// Whether it ends where the heap ends, which moves.
-    is_heap: bool,
+    kind: Kind,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    Heap,
+    Stack,
+    Other,
 }
 
 impl OwnMemory {
-    /// What is mapped now. The heap is followed when it grows, other mappings are not.
+    /// What is mapped now.
     pub(crate) fn new() -> Result<OwnMemory, Failure> {
         let maps = fs::read_to_string("/proc/self/maps").doing("read /proc/self/maps")?;
-        Ok(OwnMemory { regions: maps.lines().filter_map(writable_region).collect() })
+        Ok(OwnMemory { regions: maps.lines().filter_map(writable_region).collect(), heap_limit: 0 })
     }
 
-    /// Writes to each page that is not yet present and anonymous.
-    pub(crate) fn touch_absent(&mut self) -> Result<(), Failure> {
+    /// Writes to each page that is not yet present and anonymous, and to as much
+    /// of the heap beyond what is in use as `heap_bytes` says.
+    pub(crate) fn touch_absent(&mut self, heap_bytes: usize) -> Result<(), Failure> {
+        self.heap_limit = (heap_top() + heap_bytes).next_multiple_of(PAGE);
         let pagemap = File::open("/proc/self/pagemap").doing("open /proc/self/pagemap")?;
-        let heap_end = heap_end();
-        let mut entries = [0u8; 64 * ENTRY_BYTES];
         for region in &self.regions {
-            let end = if region.is_heap { heap_end } else { region.addresses.end };
-            let mut page = region.addresses.start / PAGE;
-            while page < end / PAGE {
-                let count = (end / PAGE - page).min(64);
-                let part = &mut entries[..count * ENTRY_BYTES];
-                pagemap
-                    .read_exact_at(part, (page * ENTRY_BYTES) as u64)
-                    .doing("read /proc/self/pagemap")?;
-                for (index, &bytes) in part.as_chunks::<ENTRY_BYTES>().0.iter().enumerate() {
-                    let entry = Entry::from_bytes(bytes);
-                    if !entry.present() || entry.file_or_shared() {
-                        touch((page + index) * PAGE);
-                    }
+            let Range { start, end } = region.addresses;
+            let pages = match region.kind {
+                Kind::Heap => start..self.heap_limit,
+                Kind::Stack => end - STACK_BYTES..end,
+                Kind::Other => start..end,
+            };
+            for_each_page(&pagemap, pages, |address, entry| {
+                if !entry.present() || entry.file_or_shared() {
+                    touch(address);
                 }
-                page += count;
-            }
+            })?;
         }
         Ok(())
     }
+
+    /// Fails if this program has grown since [`OwnMemory::touch_absent`]: the sequence would be charged for it.
+    /// `pagemap` is that of this process.
+    pub(crate) fn check(&self, pagemap: &File) -> Result<(), Failure> {
+        let mut grown = 0;
+        for region in &self.regions {
+            let Range { start, end } = region.addresses;
+            let outside = match region.kind {
+                Kind::Heap => self.heap_limit..self.heap_limit + WATCHED_PAGES * PAGE,
+                Kind::Stack => {
+                    start.max(end - STACK_BYTES - WATCHED_PAGES * PAGE)..end - STACK_BYTES
+                }
+                Kind::Other => continue,
+            };
+            for_each_page(pagemap, outside, |_, entry| grown += u32::from(entry.present()))?;
+        }
+        if grown > 0 {
+            return Err(Failure::State(format!("the executor itself has grown by {grown} pages")));
+        }
+        Ok(())
+    }
+}
+
+/// Calls `visit` with address and pagemap entry of each page.
+fn for_each_page(
+    pagemap: &File,
+    addresses: Range<usize>,
+    mut visit: impl FnMut(usize, Entry),
+) -> Result<(), Failure> {
+    let mut entries = [0u8; 64 * ENTRY_BYTES];
+    let mut page = addresses.start / PAGE;
+    let end = addresses.end / PAGE;
+    while page < end {
+        let part = &mut entries[..(end - page).min(64) * ENTRY_BYTES];
+        pagemap
+            .read_exact_at(part, (page * ENTRY_BYTES) as u64)
+            .doing("read /proc/self/pagemap")?;
+        for &bytes in part.as_chunks::<ENTRY_BYTES>().0 {
+            visit(page * PAGE, Entry::from_bytes(bytes));
+            page += 1;
+        }
+    }
+    Ok(())
 }
 
 /// The private writable mapping that a line of `/proc/PID/maps` describes, if it is one.
@@ -112,7 +155,12 @@ fn writable_region(line: &str) -> Option<Region> {
         return None;
     }
     let address = |digits| usize::from_str_radix(digits, 16).ok();
-    Some(Region { addresses: address(start)?..address(end)?, is_heap: line.ends_with("[heap]") })
+    let kind = match words.nth(3) {
+        Some("[heap]") => Kind::Heap,
+        Some("[stack]") => Kind::Stack,
+        _ => Kind::Other,
+    };
+    Some(Region { addresses: address(start)?..address(end)?, kind })
 }
 
 /// Writes to the page at `address` and leaves its bytes as they are.
@@ -126,15 +174,19 @@ fn touch(address: usize) {
 mod tests {
     use super::*;
 
+    fn kind(line: &str) -> Option<Kind> {
+        writable_region(line).map(|region| region.kind)
+    }
+
     #[test]
     fn writable_private_mappings_are_found() {
-        let line = "7f0000001000-7f0000003000 rw-p 00000000 00:00 0    [stack]";
+        let line = "7f0000001000-7f0000003000 rw-p 00000000 00:00 0";
         let addresses = 0x7f00_0000_1000..0x7f00_0000_3000;
-        assert_eq!(writable_region(line), Some(Region { addresses, is_heap: false }));
-        let heap = "1000-2000 rw-p 00000000 00:00 0    [heap]";
-        assert!(writable_region(heap).unwrap().is_heap);
-        assert!(writable_region("1000-2000 rwxp 00000000 00:00 0").is_some());
-        assert_eq!(writable_region("1000-2000 r--p 00000000 00:00 0"), None);
-        assert_eq!(writable_region("1000-2000 rw-s 00000000 00:00 0"), None);
+        assert_eq!(writable_region(line), Some(Region { addresses, kind: Kind::Other }));
+        assert_eq!(kind("1000-2000 rwxp 00000000 00:00 0    [heap]"), Some(Kind::Heap));
+        assert_eq!(kind("1000-2000 rw-p 00000000 00:00 0    [stack]"), Some(Kind::Stack));
+        assert_eq!(kind("1000-2000 rw-p 00000000 00:01 7    /init"), Some(Kind::Other));
+        assert_eq!(kind("1000-2000 r--p 00000000 00:00 0"), None);
+        assert_eq!(kind("1000-2000 rw-s 00000000 00:00 0"), None);
     }
 }

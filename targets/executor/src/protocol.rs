@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::failure::{Doing, Failure};
 use crate::sys::Pid;
 
+/// Most bytes that are received at once.
+const CHUNK_BYTES: usize = 4 << 10;
+
 /// From `p0` to the supervisor.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) enum Report {
@@ -62,13 +65,12 @@ pub(crate) enum Reply {
 pub(crate) struct Channel<S> {
     stream: S,
     frames: FrameReader,
-    buffer: Vec<u8>,
 }
 
 impl<S> Channel<S> {
     /// Messages over `stream`.
     pub(crate) fn new(stream: S) -> Channel<S> {
-        Channel { stream, frames: FrameReader::default(), buffer: vec![0; 8 << 10] }
+        Channel { stream, frames: FrameReader::default() }
     }
 
     /// The stream itself.
@@ -94,10 +96,12 @@ impl<S> Channel<S> {
     where
         S: Read,
     {
+        // On the stack, which is there anyway: every page that a process writes to costs it a fault.
+        let mut buffer = [0; CHUNK_BYTES];
         loop {
-            match self.stream.read(&mut self.buffer) {
+            match self.stream.read(&mut buffer) {
                 Ok(count) => {
-                    self.frames.push(&self.buffer[..count]);
+                    self.frames.push(&buffer[..count]);
                     return Ok(count > 0);
                 }
                 Err(error) if error.kind() == std::io::ErrorKind::Interrupted => {}

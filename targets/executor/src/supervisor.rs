@@ -22,8 +22,8 @@ const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
 const EXIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long counters may take to come back: some frees are asynchronous.
 const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
-/// Heap of the supervisor, in bytes.
-const HEAP_BYTES: usize = 128 << 10;
+/// Heap that the supervisor may need while a sequence runs, in bytes.
+const HEAP_BYTES: usize = 32 << 10;
 
 /// One sequence, as the host wants it run.
 struct Job {
@@ -52,7 +52,6 @@ enum Watched {
 /// When the machine is not to be used any more. The host has been told, if the wire is there.
 pub(crate) fn run() -> Result<(), Failure> {
     own_memory::settle();
-    own_memory::reserve_heap(HEAP_BYTES);
     setup::mount_all()?;
     let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
     let mut wire = Wire::open(&command_line)?;
@@ -110,7 +109,7 @@ impl Supervisor {
 
     /// Runs one sequence. Says whether the machine can be used for another.
     fn run_job(&mut self, job: &Job, wire: &mut Wire) -> Result<bool, Failure> {
-        self.own_memory.touch_absent()?;
+        self.own_memory.touch_absent(HEAP_BYTES)?;
         let before = self.totals()?;
         let (reader, writer) = std::io::pipe().doing("make a pipe")?;
         let pid = match sys::fork().doing("fork p0")? {
@@ -142,8 +141,7 @@ impl Supervisor {
     }
 
     fn be_process0(&mut self, job: &Job, reports: std::io::PipeWriter) -> ! {
-        let own_memory = &mut self.own_memory;
-        let device = self.device;
+        let (device, own_memory) = (self.device, self.own_memory.clone());
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
             process0::run(&job.sequence, job.observe, device, own_memory, reports)
         }));

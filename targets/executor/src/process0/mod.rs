@@ -11,7 +11,7 @@ use crate::child::{Process, socket_pairs};
 use crate::counters::VmStat;
 use crate::failure::{Doing, Failure};
 use crate::memory::{Buffer, Files};
-use crate::own_memory::{self, OwnMemory};
+use crate::own_memory::OwnMemory;
 use crate::protocol::{Channel, Report};
 use crate::sys;
 use crate::verbs::{Device, Rdma};
@@ -19,15 +19,15 @@ use descendants::Descendants;
 use driver::Driver;
 
 /// Heap that a sequence may use: so much in any case, and so much for each op, in bytes.
-const HEAP_BYTES: usize = 128 << 10;
-const HEAP_BYTES_PER_OP: usize = 256;
+const HEAP_BYTES: usize = 64 << 10;
+const HEAP_BYTES_PER_OP: usize = 512;
 
 /// Runs `sequence` and reports to the supervisor. Returns when all is done and all descendants are gone.
 pub(crate) fn run(
     sequence: &Sequence,
     observe: Observe,
     device: Device,
-    own_memory: &mut OwnMemory,
+    own_memory: OwnMemory,
     reports: PipeWriter,
 ) -> Result<(), Failure> {
     let mut reports = Channel::new(reports);
@@ -41,25 +41,19 @@ pub(crate) fn run(
     result
 }
 
-fn set_up(
-    sequence: &Sequence,
-    device: Device,
-    own_memory: &mut OwnMemory,
-) -> Result<Driver, Failure> {
+fn set_up(sequence: &Sequence, device: Device, own_memory: OwnMemory) -> Result<Driver, Failure> {
     sys::lead_group().doing("lead a process group")?;
     sys::become_subreaper().doing("become a subreaper")?;
     // Before the device is opened: work requests want the credentials of the open file.
     sys::drop_ipc_lock().doing("drop CAP_IPC_LOCK")?;
     sys::limit_locked_memory(u64::MAX).doing("lift RLIMIT_MEMLOCK")?;
     let (driving, ends) = socket_pairs()?;
-    let mut process = Process::first(Files::new()?, ends)?;
+    let mut process = Process::first(Files::new()?, ends, own_memory)?;
     let descendants = Descendants::new(driving);
     let bounce = Buffer::new(BOUNCE_PAGES).doing("map the bounce buffer")?;
     let rdma = Rdma::open(device, bounce)?;
     let mut vmstat = VmStat::open()?;
-    own_memory::reserve_heap(HEAP_BYTES + sequence.ops.len() * HEAP_BYTES_PER_OP);
-    own_memory.touch_absent()?;
-    process.settle()?;
+    process.settle(HEAP_BYTES + sequence.ops.len() * HEAP_BYTES_PER_OP)?;
     let pins_before = vmstat.totals()?.pins;
     Ok(Driver::new(process, descendants, rdma, vmstat, pins_before))
 }
