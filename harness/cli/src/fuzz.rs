@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use pinfold_run::{
-    Budget, Conclusion, Event, FoundSignature, FuzzOptions, Summary, allowed_cpus, fuzz,
+    Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Summary, allowed_cpus, fuzz,
 };
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
@@ -37,9 +37,9 @@ pub(crate) struct Fuzz {
     /// Where findings and summary.json go
     #[arg(long, value_name = "DIR", default_value = "out")]
     out: PathBuf,
-    /// When the state is looked at; where something differs it is looked at after each op anyway
-    #[arg(long, value_enum, default_value = "end")]
-    observe: ObserveArg,
+    /// When the state is looked at [default: after the last op, and in every eighth sequence after each]
+    #[arg(long, value_enum)]
+    observe: Option<ObserveArg>,
     #[command(flatten)]
     known: KnownArgs,
     /// Print one JSON object instead of a summary
@@ -86,7 +86,7 @@ impl Fuzz {
             rng_seed: self.rng_seed.unwrap_or_else(random_rng_seed),
             jobs: self.jobs.unwrap_or(cpu_count),
             out: self.out.clone(),
-            observe: self.observe.into(),
+            observe: self.observe.map_or(Looks::Sampled, |observe| Looks::Always(observe.into())),
             known: self.known.read()?,
         })
     }

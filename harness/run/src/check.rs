@@ -218,3 +218,49 @@ pub fn observe_name(observe: Observe) -> &'static str {
         Observe::End => "end",
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use pinfold_contract::parse;
+
+    use super::*;
+    use crate::target::TargetOptions;
+
+    #[test]
+    fn what_is_known_is_known_of_its_kernels_alone() {
+        let known = Known::parse(
+            "[[known]]\nsignature = \"accounting-dereg-registrar.vm_pin.more\"\nkernels = \"6.12\"\n\
+             title = \"pins stay\"\nsource = \"a.c:f\"\nexplanation = \"e\"\nsequence = \"s.seq\"\n",
+        )
+        .unwrap();
+        let text = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
+        let sequence = parse(text).unwrap().sequence;
+        let name = "model:6.12+vm_pin_kept".parse().unwrap();
+        let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
+        let checked = check(&mut target, &sequence, Observe::Each).unwrap();
+        let on = |release: &str| Judgement::of(&sequence, &checked.verdict, &known, release);
+        assert!(matches!(on("6.12.117"), Judgement::Known { .. }));
+        assert!(on("6.12.117").to_string().ends_with("known: pins stay"));
+        for release in ["6.1.192", target.kernel_release()] {
+            assert!(matches!(on(release), Judgement::Diverges { .. }), "{release}");
+        }
+    }
+
+    #[test]
+    fn a_closer_look_finds_the_op() {
+        let text =
+            "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\nfork p1\n";
+        let sequence = parse(text).unwrap().sequence;
+        let name = "model:6.12+vm_pin_kept".parse().unwrap();
+        let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
+        let mut op_index = |closely: bool| {
+            let look = if closely { check_closely } else { check };
+            match look(&mut target, &sequence, Observe::End).unwrap().verdict {
+                Verdict::Diverges(divergence) => divergence.op_index,
+                verdict @ (Verdict::Agrees | Verdict::Inconclusive { .. }) => panic!("{verdict:?}"),
+            }
+        };
+        assert_eq!(op_index(true), 2);
+        assert!(op_index(false) > 2);
+    }
+}

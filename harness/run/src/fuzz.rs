@@ -33,6 +33,27 @@ pub enum Budget {
     Sequences(u64),
 }
 
+/// When the state is looked at in a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Looks {
+    /// Always so.
+    Always(Observe),
+    /// After the last op, and in every eighth sequence after each: a page that moves to another frame shows only to
+    /// those who look twice.
+    Sampled,
+}
+
+impl Looks {
+    /// When the state is looked at in sequence `index`.
+    fn at(self, index: u64) -> Observe {
+        match self {
+            Looks::Always(observe) => observe,
+            Looks::Sampled if index.is_multiple_of(8) => Observe::Each,
+            Looks::Sampled => Observe::End,
+        }
+    }
+}
+
 /// What a run is to do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FuzzOptions {
@@ -45,7 +66,7 @@ pub struct FuzzOptions {
     /// Where findings and summary go.
     pub out: PathBuf,
     /// When the state is looked at, as long as nothing diverges.
-    pub observe: Observe,
+    pub observe: Looks,
     /// What is known.
     pub known: Known,
 }
@@ -190,7 +211,7 @@ impl Run<'_> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
             let sequence = generator.sequence(index);
-            let checked = match check_closely(target, &sequence, self.options.observe) {
+            let checked = match check_closely(target, &sequence, self.options.observe.at(index)) {
                 Ok(checked) => checked,
                 Err(error) => match error.reach() {
                     Reach::Run => {

@@ -28,7 +28,7 @@ pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe
 pub use cpu::allowed as allowed_cpus;
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
-pub use fuzz::{Budget, Event, Found, FuzzOptions, Progress, fuzz};
+pub use fuzz::{Budget, Event, Found, FuzzOptions, Looks, Progress, fuzz};
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use known::{embedded_known, read_known};
 pub use link::LinkError;

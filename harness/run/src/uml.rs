@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pinfold_machine::{
     Cache, CacheError, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest, Machine,
-    MachineError, MachineOptions, Progress, SourceError, executor, initramfs, kernel,
+    MachineError, MachineOptions, Progress, SourceError, executor, initramfs, kernel, tools,
 };
 
 use crate::error::RunError;
@@ -61,6 +61,9 @@ impl Parts {
         executor: Option<&Path>,
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<Parts, UmlError> {
+        if !tools::is_executable(image) {
+            return Err(MachineError::NoImage { image: image.to_owned() }.into());
+        }
         let initramfs = initramfs::provide(cache, &executor::provide(cache, executor, watch)?)?;
         Ok(Parts { image: image.to_owned(), initramfs })
     }

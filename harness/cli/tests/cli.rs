@@ -1,0 +1,247 @@
+//! The real binary: what it prints, and the status it ends with.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+fn pinfold(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_pinfold"));
+    // Nothing here may look at, or fill, the cache of whoever runs the tests.
+    command.args(arguments).current_dir(folder).env("PINFOLD_CACHE", folder.join("cache"));
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    pinfold(folder, arguments).stdin(Stdio::null()).output().unwrap()
+}
+
+/// Runs and checks the exit status; gives standard output and standard error.
+fn check(folder: &Path, arguments: &[&str], status: i32) -> (String, String) {
+    let output = run(folder, arguments);
+    let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert_eq!(output.status.code(), Some(status), "{arguments:?}\n{out}\n{err}");
+    (out, err)
+}
+
+fn write(folder: &Path, name: &str, ops: &str) {
+    fs::write(folder.join(name), format!("# pinfold 1\n{ops}")).unwrap();
+}
+
+const LEAKS: &str = "map 0..2 anon private rw # = ok\nwrite 1 8 0x33\nreg mr0 0..1 remote_read\n\
+                     dereg mr0\nread 1 8 # = 0x33\n";
+
+#[test]
+fn json_is_one_object_with_every_documented_key() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = "model:6.12+vm_pin_kept";
+    let (out, err) = check(
+        folder.path(),
+        &["fuzz", "--target", target, "--sequences", "50", "--rng-seed", "0x2a", "--json"],
+        1,
+    );
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    let keys: Vec<&str> = json.as_object().unwrap().keys().map(String::as_str).collect();
+    for key in [
+        "schema",
+        "target",
+        "kernel",
+        "sequences",
+        "ops",
+        "agrees",
+        "diverges",
+        "inconclusive",
+        "known",
+        "seconds",
+        "rng_seed",
+        "coverage",
+        "findings",
+    ] {
+        assert!(keys.contains(&key), "no {key} in {keys:?}");
+    }
+    assert_eq!(keys.len(), 13, "{keys:?}");
+    assert_eq!((&json["schema"], &json["rng_seed"]), (&1.into(), &42.into()));
+    let sum =
+        ["agrees", "diverges", "known", "inconclusive"].map(|key| json[key].as_u64().unwrap());
+    assert_eq!(sum.iter().sum::<u64>(), 50);
+    let finding = &json["findings"][0];
+    for key in ["signature", "oracle", "op_count", "dir"] {
+        assert!(!finding[key].is_null(), "no {key} in {finding}");
+    }
+    let bundle = folder.path().join(finding["dir"].as_str().unwrap());
+    assert!(bundle.join("minimized.seq").is_file());
+    assert!(err.contains("0x2a"), "{err}");
+    let stored = fs::read_to_string(folder.path().join("out/summary.json")).unwrap();
+    assert_eq!(serde_json::from_str::<serde_json::Value>(&stored).unwrap(), json);
+}
+
+#[test]
+fn a_clean_run_ends_with_0_and_shows_what_the_ops_did() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, err) =
+        check(folder.path(), &["fuzz", "--target", "model:6.1", "--sequences", "60"], 0);
+    assert!(out.contains("60 agree, 0 diverge") && out.contains("write_remote"), "{out}");
+    assert!(err.contains("rng seed 0x"), "a random rng seed is printed too: {err}");
+}
+
+#[test]
+fn a_wrong_command_line_ends_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [
+        &["fuzz", "--target", "uml:5.10"][..],
+        &["fuzz", "--target", "model:6.12+nothing"],
+        &["fuzz", "--target", "model:6.12", "--kernel-src", "/usr/src"],
+        &["fuzz", "--time", "soon"],
+        &["fuzz", "--time", "1s", "--sequences", "1"],
+        &["fuzz", "--jobs", "0"],
+        &["fuzz", "--rng-seed", "x"],
+        &["fuzz", "--target", "model:6.12", "--known", "missing.toml"],
+        &["replay", "missing.seq"],
+        &["replay"],
+        &["kernel", "path", "5.10"],
+        &["frobnicate"],
+    ] {
+        check(folder.path(), arguments, 2);
+    }
+}
+
+#[test]
+fn a_target_that_cannot_be_opened_yet_ends_with_4_and_says_which_can() {
+    let folder = tempfile::tempdir().unwrap();
+    for target in ["qemu:6.12", "local"] {
+        let (_, err) = check(folder.path(), &["fuzz", "--target", target], 4);
+        assert!(err.contains("uml:6.12") && err.contains("model:6.12"), "{err}");
+    }
+}
+
+#[test]
+fn an_environment_that_fails_ends_with_3() {
+    let folder = tempfile::tempdir().unwrap();
+    check(folder.path(), &["kernel", "path", "6.12"], 3);
+    fs::write(folder.path().join("file"), "").unwrap();
+    let target = ["--target", "model:6.12", "--sequences", "1"];
+    let arguments = [&["fuzz", "--out", "file/out"][..], &target].concat();
+    let (_, err) = check(folder.path(), &arguments, 3);
+    assert!(err.contains("file/out") && err.contains("--out"), "{err}");
+}
+
+#[test]
+fn a_malformed_sequence_ends_with_2_and_a_caret_below_the_place() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "bad.seq", "map 0..4 anon private rw\n  reg mr0 0..1 remote_reed\n");
+    let (out, err) = check(folder.path(), &["replay", "bad.seq", "--target", "model:6.12"], 2);
+    assert_eq!(out, "");
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines[0].starts_with("bad.seq:3:16: `remote_reed` is not"), "{err}");
+    assert_eq!(lines[1], "      reg mr0 0..1 remote_reed");
+    assert_eq!(lines[2].find('^'), lines[1].find("remote_reed"), "{err}");
+}
+
+#[test]
+fn a_replay_tells_agreement_from_divergence_and_holds_expectations() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let replay = |target: &str, status| {
+        check(folder.path(), &["replay", "a.seq", "--repeat", "3", "--target", target], status).0
+    };
+    assert_eq!(replay("model:6.12", 0), "a.seq: agrees (3 of 3 runs)\n");
+    let out = replay("model:6.12+vm_pin_kept", 1);
+    assert!(out.contains("diverges at op 3 (accounting)") && out.contains("vm_pin"), "{out}");
+
+    write(folder.path(), "b.seq", "map 0..1 anon private rw # = 6.1: ENOMEM, 6.12: ok\n");
+    check(folder.path(), &["replay", "b.seq", "--target", "model:6.12"], 0);
+    let (out, _) = check(folder.path(), &["replay", "b.seq", "--target", "model:6.1"], 1);
+    assert!(out.contains("op 0: expected ENOMEM, but the model says ok"), "{out}");
+    assert!(out.contains("op 0: expected ENOMEM, but the target did ok"), "{out}");
+}
+
+#[test]
+fn an_explanation_shows_every_op() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let arguments = ["replay", "a.seq", "--explain", "--target", "model:6.12+vm_pin_kept"];
+    let (out, _) = check(folder.path(), &arguments, 1);
+    assert!(out.contains("reg mr0 0..1 remote_read") && out.contains("dereg mr0"), "{out}");
+}
+
+#[test]
+fn bisect_speaks_as_git_wants_it() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let bisect = |target: &str, status| {
+        check(folder.path(), &["replay", "--bisect", "a.seq", "--target", target], status)
+    };
+    bisect("model:6.12", 0);
+    bisect("model:6.12+vm_pin_kept", 1);
+    bisect("uml:./missing", 125);
+}
+
+#[test]
+fn minimize_writes_a_shorter_sequence_that_replays() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let target = "model:6.12+vm_pin_kept";
+    let (out, err) =
+        check(folder.path(), &["minimize", "a.seq", "--target", target, "-o", "b.seq"], 0);
+    assert_eq!(out, "");
+    assert!(err.contains("5 ops became 3"), "{err}");
+    check(folder.path(), &["replay", "b.seq", "--target", target], 1);
+    check(folder.path(), &["replay", "b.seq", "--target", "model:6.12"], 0);
+    let agrees = ["minimize", "a.seq", "--target", "model:6.12", "-o", "c.seq"];
+    let (_, err) = check(folder.path(), &agrees, 2);
+    assert!(err.contains("nothing to minimize"), "{err}");
+    assert!(!folder.path().join("c.seq").exists());
+}
+
+#[test]
+fn a_signal_ends_a_run_well_with_its_findings_on_disk() {
+    for (signal, status) in [(libc::SIGINT, 130), (libc::SIGTERM, 143)] {
+        let folder = tempfile::tempdir().unwrap();
+        let arguments = ["fuzz", "--target", "model:6.12+pin_leak", "--time", "10m", "--json"];
+        let mut child = pinfold(folder.path(), &arguments)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().starts_with("found ")).unwrap().unwrap();
+        let pid = child.id().to_string();
+        let killed = Command::new("kill").args([&format!("-{signal}"), &pid]).status().unwrap();
+        assert!(killed.success());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(status), "{:?}", output.status);
+        assert_eq!(output.status.signal(), None);
+        let json: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert!(json["diverges"].as_u64().unwrap() > 0);
+        let bundle = folder.path().join(json["findings"][0]["dir"].as_str().unwrap());
+        assert!(bundle.join("sequence.seq").is_file());
+        assert!(folder.path().join("out/summary.json").is_file());
+    }
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut child = pinfold(folder.path(), &["completions", "bash"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
+
+#[test]
+fn doctor_names_every_fault() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = run(folder.path(), &["doctor"]);
+    let out = String::from_utf8(output.stdout).unwrap();
+    for (_, name) in pinfold::model::Fault::ALL {
+        assert!(out.contains(name), "no {name} in: {out}");
+    }
+}

@@ -1,0 +1,167 @@
+//! Whole runs with the model in the place of the target.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pinfold::known::Known;
+use pinfold::model::Fault;
+use pinfold_contract::Observe;
+use pinfold_run::{
+    BUNDLES_MAX, Budget, Conclusion, Event, FuzzOptions, Judgement, Looks, ReplayConclusion,
+    ReplayOptions, Summary, Target, TargetOptions, assert_agrees, fuzz, prepare, read_seq, replay,
+};
+
+fn options(out: &Path, budget: Budget) -> FuzzOptions {
+    FuzzOptions {
+        budget,
+        rng_seed: 1,
+        jobs: NonZeroUsize::new(2).unwrap(),
+        out: out.to_owned(),
+        observe: Looks::Sampled,
+        known: Known::default(),
+    }
+}
+
+fn run(target: &str, options: &FuzzOptions) -> Summary {
+    let prepared =
+        prepare(&target.parse().unwrap(), &TargetOptions::default(), &mut |_| {}).unwrap();
+    fuzz(&prepared, options, &Arc::default(), &mut |_| {}).unwrap()
+}
+
+#[test]
+fn every_planted_fault_is_found_kept_and_repeated() {
+    for (fault, name) in Fault::ALL {
+        let out = tempfile::tempdir().unwrap();
+        let target = format!("model:6.12+{name}");
+        let summary = run(&target, &options(out.path(), Budget::Sequences(1500)));
+        assert_eq!(summary.conclusion(), Conclusion::Diverged, "{fault} is not found");
+        for found in &summary.findings {
+            assert!(found.op_count <= 8, "{fault}: {found:?}");
+            assert_eq!(found.reliability.map(|r| (r.again, r.of)), Some((3, 3)), "{fault}");
+            let file = read_seq(&found.dir.join("minimized.seq")).unwrap();
+            let mut target =
+                Target::open(&target.parse().unwrap(), &TargetOptions::default()).unwrap();
+            let options = ReplayOptions {
+                repeat: 1,
+                observe: Observe::Each,
+                account: pinfold_run::Account::Skip,
+            };
+            let known = Known::default();
+            let replayed = replay(&mut target, &file, &options, &known).unwrap();
+            assert_eq!(replayed.judgements[0].signature(), Some(&found.signature), "{fault}");
+            assert_eq!(replayed.conclusion(), ReplayConclusion::Diverged);
+        }
+    }
+}
+
+#[test]
+fn a_right_target_agrees_and_nothing_is_vacuous() {
+    for series in ["6.12", "6.1"] {
+        let out = tempfile::tempdir().unwrap();
+        let summary =
+            run(&format!("model:{series}"), &options(out.path(), Budget::Sequences(2000)));
+        assert_eq!((summary.sequences, summary.agrees), (2000, 2000), "{summary:?}");
+        assert_eq!(summary.conclusion(), Conclusion::Clean);
+        assert!(summary.coverage.never_done.is_empty(), "{:?}", summary.coverage);
+        assert!(!out.path().join("findings").exists());
+    }
+}
+
+#[test]
+fn what_is_found_does_not_depend_on_the_number_of_jobs() {
+    let counts = [1, 3].map(|jobs| {
+        let out = tempfile::tempdir().unwrap();
+        let options = FuzzOptions {
+            jobs: NonZeroUsize::new(jobs).unwrap(),
+            ..options(out.path(), Budget::Sequences(300))
+        };
+        let summary = run("model:6.1+stale_read_only_pin", &options);
+        let found = summary.findings.into_iter().map(|found| (found.signature, found.count));
+        (summary.tally, found.collect::<Vec<_>>())
+    });
+    assert!(counts[0].0.diverges > 0);
+    assert_eq!(counts[0], counts[1]);
+}
+
+#[test]
+fn bundles_are_whole_and_capped_over_several_runs() {
+    let out = tempfile::tempdir().unwrap();
+    for rng_seed in [1, 2] {
+        let options = FuzzOptions { rng_seed, ..options(out.path(), Budget::Sequences(200)) };
+        run("model:6.12+vm_pin_kept", &options);
+    }
+    let signatures = fs::read_dir(out.path().join("findings")).unwrap();
+    for signature in signatures.map(|entry| entry.unwrap().path()) {
+        let bundles: Vec<_> =
+            fs::read_dir(&signature).unwrap().map(|entry| entry.unwrap().path()).collect();
+        assert_eq!(bundles.len(), BUNDLES_MAX as usize, "{bundles:?}");
+        for bundle in bundles {
+            for file in
+                ["sequence.seq", "minimized.seq", "finding.json", "console.txt", "explain.txt"]
+            {
+                assert!(bundle.join(file).is_file(), "{} has no {file}", bundle.display());
+            }
+            read_seq(&bundle.join("sequence.seq")).unwrap();
+        }
+    }
+    assert!(out.path().join("summary.json").is_file());
+}
+
+#[test]
+fn a_stopped_run_has_its_findings_on_disk_and_a_summary() {
+    let out = tempfile::tempdir().unwrap();
+    let name = "model:6.12+pin_leak".parse().unwrap();
+    let prepared = prepare(&name, &TargetOptions::default(), &mut |_| {}).unwrap();
+    let stop = Arc::new(AtomicBool::new(false));
+    let since = Instant::now();
+    let options = options(out.path(), Budget::Time(Duration::from_secs(600)));
+    let summary = fuzz(&prepared, &options, &stop, &mut |event| match event {
+        Event::Found(_) => stop.store(true, Ordering::Relaxed),
+        Event::Up { .. } | Event::Progress(_) | Event::Inconclusive { .. } => {}
+    })
+    .unwrap();
+    assert!(since.elapsed() < Duration::from_secs(60));
+    assert!(summary.diverges > 0);
+    assert!(summary.findings[0].dir.join("sequence.seq").is_file());
+    assert!(out.path().join("summary.json").is_file());
+}
+
+#[test]
+fn a_time_is_kept() {
+    let out = tempfile::tempdir().unwrap();
+    let since = Instant::now();
+    let summary = run("model:6.12", &options(out.path(), Budget::Time(Duration::from_millis(400))));
+    assert!(summary.sequences > 0);
+    assert!(since.elapsed() >= Duration::from_millis(400));
+    assert!(since.elapsed() < Duration::from_secs(20), "{:?}", since.elapsed());
+}
+
+#[test]
+fn an_assertion_fails_with_a_way_to_repeat_it() {
+    let file = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
+    let sequence = pinfold_contract::parse(file).unwrap().sequence;
+    let known = Known::default();
+    let open =
+        |name: &str| Target::open(&name.parse().unwrap(), &TargetOptions::default()).unwrap();
+    let judgement = assert_agrees(&mut open("model:6.12"), &sequence, Observe::End, &known);
+    assert_eq!(judgement, Judgement::Agrees);
+    let panic = std::panic::catch_unwind(|| {
+        assert_agrees(
+            &mut open("model:6.12+vm_pin_kept"),
+            &sequence,
+            Observe::End,
+            &Known::default(),
+        );
+    })
+    .unwrap_err();
+    let text = panic.downcast_ref::<String>().unwrap();
+    for word in ["vm_pin", "pinfold replay repeat.seq --target model:6.12+vm_pin_kept", "dereg mr0"]
+    {
+        assert!(text.contains(word), "no {word} in: {text}");
+    }
+}
