@@ -153,3 +153,75 @@ pub(crate) fn read(
     }
     Ok(value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::fd::AsRawFd;
+
+    const PAGE: usize = PAGE_BYTES as usize;
+
+    /// Two pages at a place of their own: one that can be used, and one of `prot`.
+    fn two_pages(prot: libc::c_int) -> u64 {
+        let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
+        let at = unsafe { libc::mmap(std::ptr::null_mut(), 2 * PAGE, both, flags, -1, 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        // SAFETY: the second page is ours, and nothing lies in it.
+        assert_eq!(unsafe { libc::mprotect(at.byte_add(PAGE), PAGE, prot) }, 0);
+        at.expose_provenance() as u64
+    }
+
+    /// A shared mapping of two pages of a file of one.
+    fn half_a_file() -> u64 {
+        let file = crate::sys::memory_file(c"half", u64::from(PAGE_BYTES)).unwrap();
+        let both = libc::PROT_READ | libc::PROT_WRITE;
+        let (none, fd) = (std::ptr::null_mut(), file.as_raw_fd());
+        // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
+        let at = unsafe { libc::mmap(none, 2 * PAGE, both, libc::MAP_SHARED, fd, 0) };
+        assert_ne!(at, libc::MAP_FAILED);
+        at.expose_provenance() as u64
+    }
+
+    fn write(address: u64, len_bytes: u32, value: u8) -> Result<(), Fault> {
+        // SAFETY: the tests pass addresses of their own mappings, or where nothing is.
+        unsafe { fill(address, len_bytes, value) }
+    }
+
+    #[test]
+    fn a_fault_leaves_what_was_done_before_it() {
+        guard().unwrap();
+        let mut page = [0; PAGE];
+        for (base, signal) in
+            [(two_pages(libc::PROT_NONE), Signal::Segv), (half_a_file(), Signal::Bus)]
+        {
+            let at = base + u64::from(PAGE_BYTES) - 5;
+            assert_eq!(write(at, 16, 0x77), Err(Fault { signal, done_bytes: 5 }));
+            assert_eq!(read(at, 5, &mut page), Ok(Runs::uniform(5, 0x77)));
+            assert_eq!(read(at, 16, &mut page), Err(Fault { signal, done_bytes: 5 }));
+            let next = base + u64::from(PAGE_BYTES);
+            assert_eq!(write(next, 1, 1), Err(Fault { signal, done_bytes: 0 }));
+        }
+    }
+
+    #[test]
+    fn a_read_only_page_can_be_read() {
+        guard().unwrap();
+        let base = two_pages(libc::PROT_READ);
+        let mut page = [0; PAGE];
+        assert_eq!(read(base, 2 * PAGE_BYTES, &mut page), Ok(Runs::uniform(2 * PAGE_BYTES, 0)));
+        let fault = Fault { signal: Signal::Segv, done_bytes: PAGE_BYTES };
+        assert_eq!(write(base, 2 * PAGE_BYTES, 9), Err(fault));
+    }
+
+    #[test]
+    fn no_bytes_touch_nothing() {
+        guard().unwrap();
+        let mut page = [0; PAGE];
+        assert_eq!(write(0x1000, 0, 1), Ok(()));
+        assert_eq!(read(0x1000, 0, &mut page), Ok(Runs::default()));
+        let fault = Fault { signal: Signal::Segv, done_bytes: 0 };
+        assert_eq!(write(0x10, 1, 1), Err(fault));
+    }
+}

@@ -5,7 +5,6 @@
 //! sends over a serial line. What it sees goes back op by op.
 
 #![cfg_attr(not(test), no_main)]
-#![cfg_attr(test, expect(dead_code, reason = "tests begin elsewhere"))]
 
 mod child;
 mod console;

@@ -95,9 +95,11 @@ impl Driver {
         if proc == Proc::P0 {
             return self.process.act(op);
         }
-        match self.descendants.ask(proc, &Command::Act(op))? {
-            Reply::Outcome(outcome) => Ok(outcome),
-            reply => Err(out_of_step(proc, &reply)),
+        let reply = self.descendants.ask(proc, &Command::Act(op))?;
+        if let Reply::Outcome(outcome) = reply {
+            Ok(outcome)
+        } else {
+            Err(out_of_step(proc, &reply))
         }
     }
 
@@ -112,10 +114,9 @@ impl Driver {
                 Err(errno) => Err(errno),
             }
         } else {
-            match self.descendants.ask(proc, &Command::Fork(child))? {
-                Reply::Forked(forked) => forked,
-                reply => return Err(out_of_step(proc, &reply)),
-            }
+            let reply = self.descendants.ask(proc, &Command::Fork(child))?;
+            let Reply::Forked(forked) = reply else { return Err(out_of_step(proc, &reply)) };
+            forked
         };
         Ok(match forked {
             Ok(pid) => {
@@ -147,10 +148,8 @@ impl Driver {
         if proc == Proc::P0 {
             return self.process.observe();
         }
-        match self.descendants.ask(proc, &Command::Observe)? {
-            Reply::View(view) => Ok(view),
-            reply => Err(out_of_step(proc, &reply)),
-        }
+        let reply = self.descendants.ask(proc, &Command::Observe)?;
+        if let Reply::View(view) = reply { Ok(view) } else { Err(out_of_step(proc, &reply)) }
     }
 }
 

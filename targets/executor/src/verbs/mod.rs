@@ -2,6 +2,8 @@
 
 mod context;
 mod device;
+#[cfg(test)]
+mod layout;
 mod pair;
 mod regions;
 

@@ -60,7 +60,9 @@ impl Regions {
         len_bytes: usize,
         access: Access,
     ) -> io::Result<*mut ffi::ibv_mr> {
-        let at = std::ptr::with_exposed_provenance_mut(address as usize);
+        let at = std::ptr::with_exposed_provenance_mut(
+            usize::try_from(address).expect("64-bit addresses"),
+        );
         // SAFETY: the range may be anything: the kernel checks it. What peers may
         // write to is the bounce buffer or the arena, in which no Rust object lies.
         let raw = unsafe { ffi::ibv_reg_mr_iova2(self.domain, at, len_bytes, address, access.0) };
