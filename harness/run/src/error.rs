@@ -57,7 +57,7 @@ pub enum RunError {
     #[error("cannot understand the executor")]
     Hello(#[source] LinkError),
     /// The executor failed inside a run.
-    #[error("the executor failed: {reason}")]
+    #[error("the executor failed: {reason}{}", after(console))]
     Executor {
         /// Why.
         reason: String,
@@ -65,8 +65,14 @@ pub enum RunError {
         console: String,
     },
     /// The connection failed inside a run.
-    #[error("lost the executor")]
-    Link(#[source] LinkError),
+    #[error("lost the executor{}", after(console))]
+    Link {
+        /// How.
+        #[source]
+        source: LinkError,
+        /// What the console said.
+        console: String,
+    },
     /// The user asked to stop.
     #[error("interrupted")]
     Interrupted,
@@ -109,6 +115,14 @@ pub enum RunError {
     },
 }
 
+/// The end of a console, behind a reason.
+fn after(console: &str) -> String {
+    if console.trim().is_empty() {
+        return String::new();
+    }
+    format!("; the end of its console:\n{console}\n")
+}
+
 /// Whose affair an error is; each has its exit status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Blame {
@@ -147,7 +161,7 @@ impl RunError {
             | RunError::OtherKernel { .. }
             | RunError::Hello(_)
             | RunError::Executor { .. }
-            | RunError::Link(_)
+            | RunError::Link { .. }
             | RunError::Write { .. } => Blame::Environment,
             RunError::Interrupted => Blame::User,
         }
@@ -156,7 +170,7 @@ impl RunError {
     /// Whether other runs on the same target can still have a trace.
     pub fn reach(&self) -> Reach {
         match self {
-            RunError::Executor { .. } | RunError::Link(_) => Reach::Run,
+            RunError::Executor { .. } | RunError::Link { .. } => Reach::Run,
             RunError::Name(_)
             | RunError::Option { .. }
             | RunError::Uml(_)

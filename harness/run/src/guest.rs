@@ -191,12 +191,13 @@ impl Session {
     ) -> Result<Trace, RunError> {
         let op_deadline_ms = u32::try_from(deadlines.op.as_millis()).unwrap_or(u32::MAX);
         let message = ToGuest::Run { id, sequence: sequence.clone(), observe, op_deadline_ms };
-        self.link.send(&message).map_err(RunError::Link)?;
+        let sent = self.link.send(&message, || patience(stop, self.guest.as_mut()));
+        sent.map_err(|source| self.lost(source))?;
         let mut steps = Vec::with_capacity(sequence.ops.len());
         loop {
             let deadline = Instant::now() + deadlines.op + deadlines.slack;
             let received = self.link.receive(deadline, || patience(stop, self.guest.as_mut()));
-            let message = match received.map_err(RunError::Link)? {
+            let message = match received.map_err(|source| self.lost(source))? {
                 Received::Message(message) => message,
                 Received::TimedOut => return Ok(Trace { steps, end: self.hung(deadlines) }),
                 Received::GaveUp if stop.load(Ordering::Relaxed) => {
@@ -236,6 +237,10 @@ impl Session {
                 }
             }
         }
+    }
+
+    fn lost(&mut self, source: LinkError) -> RunError {
+        RunError::Link { source, console: tail(&self.guest.drain_console()) }
     }
 
     /// Listens to a hanging machine a little longer: what it hangs in is often printed late.

@@ -73,16 +73,34 @@ pub(crate) struct Link {
 
 impl Link {
     pub(crate) fn new(mut stream: Box<dyn Stream>) -> io::Result<Link> {
-        stream.set_timeouts(LOOK_EVERY, SEND_TIMEOUT)?;
+        stream.set_timeouts(LOOK_EVERY, LOOK_EVERY)?;
         Ok(Link { stream, reader: FrameReader::default() })
     }
 
-    /// Sends `message`. A peer that is gone is no error: the next [`Link::receive`] tells.
-    pub(crate) fn send(&mut self, message: &ToGuest) -> Result<(), LinkError> {
-        match self.stream.write_all(&encode_frame(message)) {
-            Err(error) if !is_gone(&error) => Err(error.into()),
-            Ok(()) | Err(_) => Ok(()),
+    /// Sends `message`, and asks `look` now and then whether to go on when the peer does not read.
+    ///
+    /// A peer that is gone, or that is given up, is no error here: the next [`Link::receive`] tells.
+    pub(crate) fn send(
+        &mut self,
+        message: &ToGuest,
+        mut look: impl FnMut() -> Patience,
+    ) -> Result<(), LinkError> {
+        let frame = encode_frame(message);
+        let deadline = Instant::now() + SEND_TIMEOUT;
+        let mut rest = frame.as_slice();
+        while !rest.is_empty() {
+            match self.stream.write(rest) {
+                Ok(count) => rest = &rest[count..],
+                Err(error) if is_gone(&error) => return Ok(()),
+                Err(error) if is_a_pause(&error) && Instant::now() < deadline => {
+                    if look() == Patience::GiveUp {
+                        return Ok(());
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
         }
+        Ok(())
     }
 
     /// Waits for the next message until `deadline`, and asks `look` now and then whether to go on.
@@ -174,13 +192,25 @@ mod tests {
     }
 
     #[test]
+    fn a_peer_that_does_not_read_is_given_up() {
+        let (mut link, _theirs) = pair();
+        let ops = vec![pinfold_contract::Op::Exit { proc: pinfold_contract::Proc::P0 }; 1 << 20];
+        let sequence = pinfold_contract::Sequence { ops };
+        let observe = pinfold_contract::Observe::End;
+        let message = ToGuest::Run { id: 1, sequence, observe, op_deadline_ms: 1 };
+        let since = Instant::now();
+        link.send(&message, || Patience::GiveUp).unwrap();
+        assert!(since.elapsed() < SEND_TIMEOUT);
+    }
+
+    #[test]
     fn messages_sent_before_the_end_are_still_heard() {
         let (mut link, mut theirs) = pair();
         theirs.write_all(&encode_frame(&hello())).unwrap();
         drop(theirs);
         assert_eq!(receive(&mut link).unwrap(), Received::Message(hello()));
         assert_eq!(receive(&mut link).unwrap(), Received::Closed);
-        link.send(&ToGuest::Shutdown).unwrap();
+        link.send(&ToGuest::Shutdown, || Patience::Wait).unwrap();
     }
 
     #[test]

@@ -133,10 +133,10 @@ impl Boot for FakeBoot {
 }
 
 const SHORT: Deadlines = Deadlines {
-    boot: Duration::from_millis(150),
-    op: Duration::from_millis(100),
-    slack: Duration::from_millis(100),
-    last_words: Duration::from_millis(50),
+    boot: Duration::from_secs(10),
+    op: Duration::from_millis(500),
+    slack: Duration::from_millis(500),
+    last_words: Duration::from_millis(100),
 };
 
 fn target(start: Start, play: Play) -> (GuestTarget, Arc<AtomicU32>) {
@@ -261,7 +261,8 @@ fn answers_that_do_not_fit_are_never_a_trace() {
         assert_eq!(boot_count, 2);
     }
     let garbage: Play = |peer, _, _| drop(peer.stream.write_all(b"Segmentation fault"));
-    assert!(matches!(run(garbage).0.unwrap_err(), RunError::Link(LinkError::Wire(_))));
+    let error = run(garbage).0.unwrap_err();
+    assert!(matches!(error, RunError::Link { source: LinkError::Wire(_), .. }), "{error}");
 }
 
 #[test]
@@ -272,6 +273,7 @@ fn a_machine_that_does_not_come_up_is_tried_again_and_then_given_up() {
         (Start::Noise, "out of step"),
     ] {
         let (mut target, boot_count) = target(start, finish);
+        target.deadlines.boot = Duration::from_millis(300);
         let error = target.run(&three_ops(), Observe::End).unwrap_err();
         let text = error.to_string();
         assert!(text.contains(reason) && text.contains("Linux version 6.12.117"), "{text}");
