@@ -11,6 +11,7 @@
 
 use std::arch::asm;
 use std::fs::{self, File};
+use std::io;
 use std::ops::Range;
 use std::os::unix::fs::FileExt;
 
@@ -123,6 +124,48 @@ impl OwnMemory {
     }
 }
 
+/// Brings all of the program's text in, and has `fork` copy its page table
+/// entries: a process then starts with them instead of a fault for every few pages.
+///
+/// `fork` leaves the entries of a file mapping to later faults unless the mapping
+/// has an `anon_vma` (`vma_needs_copy()`, mm/memory.c, 6.1 and 6.12). A mapping gets
+/// one when one of its pages is written to.
+pub(crate) fn inherit_text() -> Result<(), Failure> {
+    let maps = fs::read_to_string("/proc/self/maps").doing("read /proc/self/maps")?;
+    maps.lines()
+        .filter_map(text_region)
+        .try_for_each(|(addresses, prot)| inherit(addresses, prot).doing("prepare the text"))
+}
+
+fn inherit(addresses: Range<usize>, prot: libc::c_int) -> io::Result<()> {
+    let at = std::ptr::with_exposed_provenance_mut(addresses.start);
+    let len = addresses.len();
+    let check = |result| if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
+    // SAFETY: what could be read and executed still can.
+    check(unsafe { libc::mprotect(at, len, prot | libc::PROT_WRITE) })?;
+    touch(addresses.start);
+    // SAFETY: the protection is what it was before.
+    check(unsafe { libc::mprotect(at, len, prot) })?;
+    // SAFETY: only brings pages in. A kernel that does not know how leaves it to faults.
+    unsafe { libc::madvise(at, len, libc::MADV_POPULATE_READ) };
+    Ok(())
+}
+
+/// The mapping of text or constants, and its protection, that a line of
+/// `/proc/PID/maps` describes, if it is one.
+fn text_region(line: &str) -> Option<(Range<usize>, libc::c_int)> {
+    let mut words = line.split_ascii_whitespace();
+    let (start, end) = words.next()?.split_once('-')?;
+    let prot = match words.next()? {
+        "r--p" => libc::PROT_READ,
+        "r-xp" => libc::PROT_READ | libc::PROT_EXEC,
+        _ => return None,
+    };
+    words.nth(2).filter(|&inode| inode != "0")?;
+    let address = |digits| usize::from_str_radix(digits, 16).ok();
+    Some((address(start)?..address(end)?, prot))
+}
+
 /// Calls `visit` with address and pagemap entry of each page.
 fn for_each_page(
     pagemap: &File,
@@ -173,6 +216,14 @@ fn touch(address: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn text_is_what_is_of_a_file_and_not_writable() {
+        let text = "1000-3000 r-xp 00001000 00:02 19      /init";
+        assert_eq!(text_region(text), Some((0x1000..0x3000, libc::PROT_READ | libc::PROT_EXEC)));
+        assert_eq!(text_region("1000-2000 r-xp 00000000 00:00 0    [vdso]"), None);
+        assert_eq!(text_region("1000-2000 rw-p 00000000 00:02 19   /init"), None);
+    }
 
     fn kind(line: &str) -> Option<Kind> {
         writable_region(line).map(|region| region.kind)

@@ -80,6 +80,7 @@ impl Supervisor {
         setup::make_rdma_device()?;
         let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
         console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));
+        own_memory::inherit_text()?;
         Ok(Supervisor {
             device,
             own_memory: OwnMemory::new()?,
