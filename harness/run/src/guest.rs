@@ -282,11 +282,16 @@ fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
     }
 }
 
+/// How a machine that closed its connection ended.
 fn ending(guest: &mut dyn Guest) -> String {
-    match guest.exit_status() {
-        Some(status) => format!("it ended with {status}"),
-        None => "the executor closed the connection".to_owned(),
+    // The connection goes first, the processes a moment later.
+    for _ in 0..50 {
+        if let Some(status) = guest.exit_status() {
+            return format!("it ended with {status}");
+        }
+        thread::sleep(Duration::from_millis(10));
     }
+    "the executor closed the connection".to_owned()
 }
 
 /// The last lines of a console.
