@@ -4,4 +4,6 @@
 use libfuzzer_sys::fuzz_target;
 use pinfold_contract::decode;
 
-fuzz_target!(|bytes: &[u8]| _ = pinfold_props::rxe_agrees(&decode(bytes).sequence));
+fuzz_target!(|bytes: &[u8]| {
+    pinfold_props::rxe_agrees(&decode(bytes).sequence);
+});

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pinfold::model::Fault;
+use pinfold_machine::{executor, tools};
 use toml::{Table, Value};
 
 /// Each crate, its folder, and the crates of ours it may name. Whoever is not here may not exist.
@@ -78,6 +79,19 @@ const TOP_LEVEL: [&str; 7] = ["harness", "targets", "fuzz", "corpus", "ci", ".ci
 const DOCUMENTS: [&str; 5] =
     ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "corpus/README.md"];
 
+/// What tools make and git ignores.
+const LEFT_OUT: [&str; 9] = [
+    "target",
+    "out",
+    ".git",
+    "__fuzz__",
+    "corpus/found",
+    "fuzz/target",
+    "fuzz/corpus",
+    "fuzz/artifacts",
+    "fuzz/coverage",
+];
+
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").canonicalize().unwrap()
 }
@@ -89,17 +103,6 @@ fn read(path: &str) -> String {
 /// Every file of the project, relative to its root: not what git ignores, nor what tools keep.
 fn files() -> Vec<String> {
     fn walk(folder: &Path, root: &Path, found: &mut Vec<String>) {
-        const LEFT_OUT: [&str; 9] = [
-            "target",
-            "out",
-            ".git",
-            "__fuzz__",
-            "corpus/found",
-            "fuzz/target",
-            "fuzz/corpus",
-            "fuzz/artifacts",
-            "fuzz/coverage",
-        ];
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(root).unwrap().to_string_lossy().into_owned();
@@ -324,6 +327,20 @@ fn ci_runs_every_fuzz_target_and_finds_every_planted_fault() {
 }
 
 #[test]
+fn set_up_installs_what_the_tools_ask_for() {
+    let script = read("ci/setup");
+    let installed: BTreeSet<&str> = script
+        .lines()
+        .filter(|line| line.starts_with("PACKAGES"))
+        .flat_map(|line| line.split(['(', ')', ' ']))
+        .collect();
+    let tools = [tools::BUILD, tools::SOURCE].concat().into_iter().map(|tool| tool.package);
+    let files = executor::PREREQUISITES.into_iter().map(|(_, package)| package);
+    let missing = tools.chain(files).filter(|package| !installed.contains(package));
+    assert_none(missing.map(|package| format!("ci/setup does not install {package}")).collect());
+}
+
+#[test]
 fn every_script_stops_at_the_first_mistake() {
     let mut complaints = Vec::new();
     for file in files().iter().filter(|file| file.starts_with("ci/") || file.starts_with(".ci/")) {
@@ -374,8 +391,8 @@ fn documents_name_only_what_exists() {
         for path in text.split('`').skip(1).step_by(2) {
             let path = path.split_whitespace().next().unwrap_or_default();
             let is_ours = path.split_once('/').is_some_and(|(top, _)| TOP_LEVEL.contains(&top));
-            let is_pattern = path.contains(['*', '<', '{', '$']) || path.contains("...");
-            if is_ours && !is_pattern && !root().join(path).exists() {
+            let is_no_path = path.contains(['*', '<', '{', '$', ':']) || path.contains("...");
+            if is_ours && !is_no_path && !LEFT_OUT.contains(&path) && !root().join(path).exists() {
                 complaints.push(format!("{document} names {path}"));
             }
         }
