@@ -2,6 +2,7 @@
 
 use pinfold_contract::{ARENA_PAGES, Outcome, PAGE_BYTES, Position, Proc, Runs, Signal};
 
+use super::Prediction;
 use super::fault::Touch;
 use super::state::State;
 
@@ -14,8 +15,8 @@ impl State<'_> {
             if self.touch(proc, page, Touch::Write).is_err() {
                 return piece.fault(Signal::Bus);
             }
-            if let Some(pte) = self.pte(proc, page) {
-                let frame = &mut self.frames[pte.frame];
+            if let Some(frame) = self.pte(proc, page) {
+                let frame = &mut self.frames[frame];
                 frame.content = frame.content.filled(piece.from, piece.to, tag);
             }
         }
@@ -23,19 +24,26 @@ impl State<'_> {
     }
 
     /// Loads `len_bytes` bytes from `at` on.
-    pub(super) fn read(&mut self, proc: Proc, at: Position, len_bytes: u32) -> Outcome {
+    pub(super) fn read(&mut self, proc: Proc, at: Position, len_bytes: u32) -> Prediction {
         let mut value = Runs::default();
+        let mut perhaps = Vec::new();
         for piece in pieces(at, len_bytes) {
-            let permitted = piece.page.filter(|page| self.may_read(proc, *page));
-            let Some(page) = permitted else { return piece.fault(Signal::Segv) };
-            if self.touch(proc, page, Touch::Read).is_err() {
-                return piece.fault(Signal::Bus);
+            let right = piece.page.map_or(ReadRight::No, |page| self.read_right(proc, page));
+            if right == ReadRight::Perhaps {
+                perhaps.push(piece.fault(Signal::Segv));
             }
-            if let Some(pte) = self.pte(proc, page) {
-                value.append(&self.frames[pte.frame].content.slice(piece.from, piece.to));
+            let readable = piece.page.filter(|_| right != ReadRight::No);
+            let Some(page) = readable else {
+                return Prediction::rather(piece.fault(Signal::Segv), perhaps);
+            };
+            if self.touch(proc, page, Touch::Read).is_err() {
+                return Prediction::rather(piece.fault(Signal::Bus), perhaps);
+            }
+            if let Some(frame) = self.pte(proc, page) {
+                value.append(&self.frames[frame].content.slice(piece.from, piece.to));
             }
         }
-        Outcome::Value(value)
+        Prediction::rather(Outcome::Value(value), perhaps)
     }
 
     /// Source: `handle_page_fault()`, arch/um/kernel/trap.c, 6.1 and 6.12.
@@ -43,18 +51,27 @@ impl State<'_> {
         self.process(proc).vmas.at(page).is_some_and(|vma| vma.prot.write())
     }
 
-    /// Whether a load works. User Mode Linux asks a read *fault* for VM_READ or
-    /// VM_EXEC, so memory that may only be written can be read just where no
-    /// fault comes: where the page is present and not old.
+    /// Whether a load works. Linux asks a read *fault* for VM_READ or VM_EXEC on
+    /// User Mode Linux, so memory that may only be written can be read where no
+    /// fault comes: that depends on what the host has mapped already.
     ///
     /// Source: `handle_page_fault()`, arch/um/kernel/trap.c; `update_pte_range()`, arch/um/kernel/tlb.c, 6.1 and 6.12.
-    pub(super) fn may_read(&self, proc: Proc, page: u8) -> bool {
-        let young = self.pte(proc, page).is_some_and(|pte| pte.young);
-        self.process(proc).vmas.at(page).is_some_and(|vma| {
-            let prot = vma.prot;
-            prot.read() || prot.exec() || (prot.write() && young)
-        })
+    pub(super) fn read_right(&self, proc: Proc, page: u8) -> ReadRight {
+        match self.process(proc).vmas.at(page).map(|vma| vma.prot) {
+            Some(prot) if prot.read() || prot.exec() => ReadRight::Yes,
+            Some(prot) if prot.write() && self.pte(proc, page).is_some() => ReadRight::Perhaps,
+            Some(_) | None => ReadRight::No,
+        }
     }
+}
+
+/// Whether a load of a page works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum ReadRight {
+    Yes,
+    /// That is the processor's choice.
+    Perhaps,
+    No,
 }
 
 /// The part of an access that lies on one page.

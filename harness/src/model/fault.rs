@@ -38,16 +38,13 @@ impl State<'_> {
         let Some(&vma) = self.process(proc).vmas.at(page) else { return Err(NoMemoryBehind) };
         match (self.pte(proc, page), touch) {
             (Some(_), Touch::Read) => {}
-            (Some(pte), Touch::Write | Touch::Unshare) => {
+            (Some(frame), Touch::Write | Touch::Unshare) => {
                 if vma.sharing == Sharing::Private {
-                    self.write_protected_fault(proc, page, pte.frame);
+                    self.write_protected_fault(proc, page, frame);
                 }
             }
             (None, Touch::Read | Touch::Unshare) => self.read_missing(proc, page, &vma)?,
             (None, Touch::Write) => self.write_missing(proc, page, &vma)?,
-        }
-        if touch != Touch::Unshare {
-            self.make_young(proc, page);
         }
         Ok(())
     }

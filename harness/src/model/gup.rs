@@ -64,7 +64,7 @@ impl State<'_> {
         if pin == Pin::Read && !stale && self.must_unshare(proc, page, &vma) {
             self.touch(proc, page, Touch::Unshare).map_err(|_| BadAddress)?;
         }
-        self.pte(proc, page).map(|pte| pte.frame).ok_or(BadAddress)
+        self.pte(proc, page).ok_or(BadAddress)
     }
 
     /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
@@ -83,7 +83,7 @@ impl State<'_> {
     fn must_unshare(&self, proc: Proc, page: u8, vma: &Vma) -> bool {
         let exclusive = self
             .pte(proc, page)
-            .is_some_and(|pte| self.frames[pte.frame].usage == Use::Anon { exclusive: true });
+            .is_some_and(|frame| self.frames[frame].usage == Use::Anon { exclusive: true });
         vma.sharing == Sharing::Private && !exclusive
     }
 }

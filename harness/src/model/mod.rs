@@ -66,8 +66,9 @@ fn run<'a>(
             Observe::End => index + 1 == sequence.ops.len(),
         };
         let checkpoint = looked_at.then(|| state.checkpoint());
+        let write_only = if looked_at { state.write_only() } else { Vec::new() };
         steps.push((
-            PredictedStep { prediction, checkpoint },
+            PredictedStep { prediction, checkpoint, write_only },
             std::mem::take(&mut state.kernel_log),
         ));
     }
@@ -86,7 +87,7 @@ fn step(state: &mut State<'_>, op: &Op) -> Prediction {
         Op::Unmap { proc, pages } => state.unmap(proc, pages),
         Op::Protect { proc, pages, prot } => state.protect(proc, pages, prot),
         Op::Write { proc, at, len_bytes, tag } => state.write(proc, at, len_bytes, tag),
-        Op::Read { proc, at, len_bytes } => state.read(proc, at, len_bytes),
+        Op::Read { proc, at, len_bytes } => return state.read(proc, at, len_bytes),
         Op::Fork { proc, child } => state.fork(proc, child),
         Op::Exit { proc } => state.exit(proc),
         Op::Limit { bytes } => {

@@ -2,6 +2,7 @@
 
 use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PageView, Proc, ProcView};
 
+use super::cpu::ReadRight;
 use super::frame::Use;
 use super::state::State;
 
@@ -21,6 +22,14 @@ impl State<'_> {
             mrs: mrs.collect(),
             pins: self.pins(),
         }
+    }
+
+    /// The present pages whose mapping permits writing but not reading.
+    pub(super) fn write_only(&self) -> Vec<(Proc, u8)> {
+        let live = Proc::all().filter(|proc| self.is_live(*proc));
+        live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
+            .filter(|(proc, page)| self.read_right(*proc, *page) == ReadRight::Perhaps)
+            .collect()
     }
 
     /// Every pin of every registration: an overlap counts as often as it is registered.
@@ -52,14 +61,14 @@ impl State<'_> {
     }
 
     fn page_view(&self, proc: Proc, page: u8) -> Option<PageView> {
-        let pte = self.pte(proc, page)?;
-        let frame = &self.frames[pte.frame];
+        let id = self.pte(proc, page)?;
+        let frame = &self.frames[id];
         Some(PageView {
             page,
-            frame: pte.frame.name(),
+            frame: id.name(),
             file_or_shared: frame.usage == Use::Cache,
             exclusively_mapped: frame.usage != Use::Zero && frame.map_count == 1,
-            bytes: self.may_read(proc, page).then(|| frame.content.clone()),
+            bytes: (self.read_right(proc, page) != ReadRight::No).then(|| frame.content.clone()),
         })
     }
 }

@@ -2,27 +2,46 @@
 
 use std::fmt;
 
-use pinfold_contract::{Checkpoint, Outcome};
+use pinfold_contract::{Checkpoint, Outcome, Proc};
 
 /// The outcomes that a right kernel may give, the likeliest first. Never empty.
-///
-/// All of them leave the same state behind: which of two bad arguments is
-/// complained of first is not a bug.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Prediction {
     expected: Outcome,
     others: Vec<Outcome>,
+    after: After,
+}
+
+/// What the state after an op holds for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum After {
+    /// Every outcome that is allowed.
+    Any,
+    /// The expected outcome alone: with another one the comparison ends.
+    Expected,
 }
 
 impl Prediction {
     /// Only `outcome` is right.
     pub fn only(outcome: Outcome) -> Prediction {
-        Prediction { expected: outcome, others: Vec::new() }
+        Prediction::any_of(outcome, Vec::new())
     }
 
-    /// `expected` is right and so is each of `others`.
+    /// `expected` is right and so is each of `others`, and all leave the same
+    /// state behind: which of two bad arguments is complained of first is not a bug.
     pub fn any_of(expected: Outcome, others: Vec<Outcome>) -> Prediction {
-        Prediction { expected, others }
+        Prediction { expected, others, after: After::Any }
+    }
+
+    /// `expected` is right and so is each of `others`, but these leave a state
+    /// that the model does not follow.
+    pub fn rather(expected: Outcome, others: Vec<Outcome>) -> Prediction {
+        Prediction { expected, others, after: After::Expected }
+    }
+
+    /// Whether the model's state after the op is the one that `outcome` leaves behind.
+    pub fn follows(&self, outcome: &Outcome) -> bool {
+        self.after == After::Any || self.expected == *outcome
     }
 
     /// Whether a right kernel may give `outcome`.
@@ -51,4 +70,7 @@ pub struct PredictedStep {
     pub prediction: Prediction,
     /// The state after it, where it is looked at. Frames have the model's names.
     pub checkpoint: Option<Checkpoint>,
+    /// Present pages of the checkpoint whose mapping permits writing but not
+    /// reading. Whether a load works there is the processor's choice.
+    pub write_only: Vec<(Proc, u8)>,
 }

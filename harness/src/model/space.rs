@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use pinfold_contract::{ARENA_PAGES, Backing, Errno, Outcome, PageRange, Proc, Prot, Sharing};
 
 use super::Fault;
-use super::frame::Use;
-use super::state::{FileState, Process, Pte, State};
+use super::frame::{FrameId, Use};
+use super::state::{FileState, Process, State};
 use super::vma::{FileId, Object};
 
 impl State<'_> {
@@ -54,13 +54,7 @@ impl State<'_> {
     /// `mprotect`: up to the first hole, which is ENOMEM.
     pub(super) fn protect(&mut self, proc: Proc, pages: PageRange, prot: Prot) -> Outcome {
         let profile = self.profile;
-        let mut changed = Vec::new();
-        let result = self
-            .process_mut(proc)
-            .vmas
-            .protect(pages, prot, profile, |piece| changed.extend(piece));
-        // The new protection comes with the accessed bit: `pte_modify()`, arch/um/include/asm/pgtable.h.
-        changed.into_iter().for_each(|page| self.make_young(proc, page));
+        let result = self.process_mut(proc).vmas.protect(pages, prot, profile);
         if result.is_ok() { Outcome::Done } else { Outcome::Errno(Errno::ENOMEM) }
     }
 
@@ -77,16 +71,16 @@ impl State<'_> {
         *self.process_slot(child) = Some(empty);
         for vma in parent.vmas.iter().filter(|vma| vma.anon_vma.is_some()) {
             for page in vma.first..vma.end {
-                if let Some(pte) = parent.ptes[usize::from(page)] {
-                    self.copy_pte(child, page, pte);
+                if let Some(frame) = parent.ptes[usize::from(page)] {
+                    self.copy_pte(child, page, frame);
                 }
             }
         }
         Outcome::Done
     }
 
-    fn copy_pte(&mut self, child: Proc, page: u8, pte: Pte) {
-        let frame = &mut self.frames[pte.frame];
+    fn copy_pte(&mut self, child: Proc, page: u8, id: FrameId) {
+        let frame = &mut self.frames[id];
         match frame.usage {
             Use::Anon { exclusive: true }
                 if frame.pin_count > 0 && self.fault != Some(Fault::ForkSharesPinned) =>
@@ -100,8 +94,7 @@ impl State<'_> {
             Use::Zero | Use::Cache => {}
         }
         frame.map_count += 1;
-        self.process_mut(child).ptes[usize::from(page)] =
-            Some(Pte { frame: pte.frame, young: false });
+        self.process_mut(child).ptes[usize::from(page)] = Some(id);
     }
 
     /// `_exit` of a process other than `p0`.

@@ -35,20 +35,10 @@ pub(super) struct State<'a> {
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) vmas: Vmas,
-    pub(super) ptes: [Option<Pte>; ARENA_PAGES as usize],
+    /// The frame behind each present page.
+    pub(super) ptes: [Option<FrameId>; ARENA_PAGES as usize],
     /// `mm->pinned_vm` without the executor's own, in pages.
     pub(super) pinned_vm: i64,
-}
-
-/// One present page table entry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Pte {
-    pub(super) frame: FrameId,
-    /// The accessed bit. Fork gives the child old entries (`pte_mkold()` in
-    /// `copy_present_pte()`, mm/memory.c 6.1; `__copy_present_ptes()` 6.12). User
-    /// Mode Linux maps an old entry only after a fault has made it young
-    /// (arch/um/kernel/tlb.c), and such a fault asks for VM_READ or VM_EXEC.
-    pub(super) young: bool,
 }
 
 /// A memory file or a piece of shared anonymous memory.
@@ -113,7 +103,7 @@ impl<'a> State<'a> {
         &mut self.procs[proc.index()]
     }
 
-    pub(super) fn pte(&self, proc: Proc, page: u8) -> Option<Pte> {
+    pub(super) fn pte(&self, proc: Proc, page: u8) -> Option<FrameId> {
         self.process(proc).ptes[usize::from(page)]
     }
 
@@ -121,20 +111,13 @@ impl<'a> State<'a> {
     pub(super) fn set_pte(&mut self, proc: Proc, page: u8, frame: FrameId) {
         self.clear_pte(proc, page);
         self.frames[frame].map_count += 1;
-        self.process_mut(proc).ptes[usize::from(page)] = Some(Pte { frame, young: true });
+        self.process_mut(proc).ptes[usize::from(page)] = Some(frame);
     }
 
     /// Makes `page` of `proc` not present.
     pub(super) fn clear_pte(&mut self, proc: Proc, page: u8) {
-        if let Some(pte) = self.process_mut(proc).ptes[usize::from(page)].take() {
-            self.frames[pte.frame].map_count -= 1;
-        }
-    }
-
-    /// Marks `page` of `proc` as accessed, if it is present.
-    pub(super) fn make_young(&mut self, proc: Proc, page: u8) {
-        if let Some(pte) = &mut self.process_mut(proc).ptes[usize::from(page)] {
-            pte.young = true;
+        if let Some(frame) = self.process_mut(proc).ptes[usize::from(page)].take() {
+            self.frames[frame].map_count -= 1;
         }
     }
 

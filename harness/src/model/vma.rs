@@ -168,7 +168,6 @@ impl Vmas {
     }
 
     /// Gives `pages` the protection `prot`, mapping by mapping, up to the first hole.
-    /// Tells of each piece whose flags really changed.
     ///
     /// Source: `do_mprotect_pkey()` and `mprotect_fixup()`, mm/mprotect.c, 6.1 and 6.12.
     pub(super) fn protect(
@@ -176,7 +175,6 @@ impl Vmas {
         pages: PageRange,
         prot: Prot,
         profile: &Profile,
-        mut changed: impl FnMut(std::ops::Range<u8>),
     ) -> Result<(), Hole> {
         let mut at = pages.first();
         while at < pages.end() {
@@ -185,7 +183,6 @@ impl Vmas {
             let account = account_after(&self.0[index], prot, profile);
             if (prot, account) != (self.0[index].prot, self.0[index].account) {
                 self.protect_piece(at, end, prot, account);
-                changed(at..end);
             }
             at = end;
         }

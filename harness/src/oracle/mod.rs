@@ -112,6 +112,8 @@ pub enum Inconclusive {
     TraceIsShort,
     /// The trace has more ops than the sequence.
     TraceIsLong,
+    /// The target did what the model allows but does not go on from.
+    NotFollowed,
     /// One side looked at the state after an op and the other did not.
     NotLookedAt,
     /// The target failed without giving a trace. Never said by [`judge`].
@@ -127,6 +129,7 @@ impl Inconclusive {
         match self {
             Inconclusive::TraceIsShort => "trace is short",
             Inconclusive::TraceIsLong => "trace is long",
+            Inconclusive::NotFollowed => "allowed, but not followed",
             Inconclusive::NotLookedAt => "state not looked at",
             Inconclusive::TargetFailed { .. } => "target failed",
         }
@@ -136,9 +139,10 @@ impl Inconclusive {
 impl fmt::Display for Inconclusive {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Inconclusive::TraceIsShort | Inconclusive::TraceIsLong | Inconclusive::NotLookedAt => {
-                f.write_str(self.name())
-            }
+            Inconclusive::TraceIsShort
+            | Inconclusive::TraceIsLong
+            | Inconclusive::NotFollowed
+            | Inconclusive::NotLookedAt => f.write_str(self.name()),
             Inconclusive::TargetFailed { reason } => write!(f, "{}: {reason}", self.name()),
         }
     }
@@ -179,6 +183,9 @@ pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) ->
             if let Some(finding) = case.ask(oracle, &mut frames) {
                 return finding.at(op_index, oracle);
             }
+        }
+        if !predicted.prediction.follows(&step.outcome) {
+            return Verdict::Inconclusive { reason: Inconclusive::NotFollowed };
         }
     }
     judge_end(predicted, trace)
@@ -251,7 +258,7 @@ impl Case<'_> {
                 let tags = coherence::Tags::up_to(self.sequence, self.op_index);
                 coherence::check_value(self.op(), prediction, seen, &tags).or_else(|| {
                     let (a, b) = self.checkpoints()?;
-                    coherence::check_state(a, b, &tags)
+                    coherence::check_state(a, b, &self.predicted.write_only, &tags)
                 })
             }
             Oracle::Frames => {

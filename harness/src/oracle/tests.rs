@@ -50,6 +50,7 @@ fn example() -> Example {
     let predicted = trace.steps.iter().map(|step| PredictedStep {
         prediction: Prediction::only(step.outcome.clone()),
         checkpoint: step.checkpoint.clone(),
+        write_only: Vec::new(),
     });
     let predicted = predicted.collect();
     Example { sequence: parse(text).unwrap().sequence, predicted, trace }
@@ -92,6 +93,31 @@ fn any_outcome_of_the_set_agrees() {
         let others = vec![Outcome::Errno(Errno::EINVAL)];
         e.predicted[1].prediction = Prediction::any_of(Outcome::Errno(Errno::EFAULT), others);
         e.trace.steps[1].outcome = Outcome::Errno(Errno::EINVAL);
+    });
+    assert_eq!(verdict, Verdict::Agrees);
+}
+
+#[test]
+fn an_outcome_that_the_model_does_not_go_on_from_ends_the_comparison() {
+    let verdict = check(|e| {
+        let others = vec![Outcome::Errno(Errno::EINVAL)];
+        e.predicted[1].prediction = Prediction::rather(Outcome::Done, others);
+        e.trace.steps[1].outcome = Outcome::Errno(Errno::EINVAL);
+    });
+    assert_eq!(verdict, Verdict::Inconclusive { reason: Inconclusive::NotFollowed });
+}
+
+#[test]
+fn only_a_write_only_page_may_be_unreadable_or_not() {
+    let unreadable = |e: &mut Example| {
+        let seen = e.trace.steps[2].checkpoint.as_mut().unwrap();
+        seen.procs[0].pages[0].bytes = None;
+    };
+    let found = diverges(unreadable);
+    assert_is(&found, 2, Oracle::Coherence, "registrar-readable-unreadable");
+    let verdict = check(|e| {
+        e.predicted[2].write_only.push((Proc::P0, 0));
+        unreadable(e);
     });
     assert_eq!(verdict, Verdict::Agrees);
 }
