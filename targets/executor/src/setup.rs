@@ -16,14 +16,9 @@ pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
 const NET_DEVICE: &str = "dummy0";
 
-/// Settings that keep the kernel from moving, merging or mapping pages by
-/// itself. Those a kernel does not know are left out.
-///
-/// The first: a read fault on a file mapping otherwise maps up to fifteen
-/// neighbours that happen to be in the page cache (`do_fault_around()`,
-/// mm/memory.c, 6.1 and 6.12), and they count in RssShmem.
-const QUIET: [(&str, &str); 5] = [
-    ("/sys/kernel/debug/fault_around_bytes", "4096"),
+/// Settings that keep the kernel from moving or merging pages by itself. Those a
+/// kernel does not know are left out.
+const QUIET: [(&str, &str); 4] = [
     ("/proc/sys/vm/compaction_proactiveness", "0"),
     ("/proc/sys/kernel/numa_balancing", "0"),
     ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
@@ -41,8 +36,6 @@ pub(crate) fn mount_all() -> Result<(), Failure> {
             result => result.doing(&format!("mount {path}"))?,
         }
     }
-    // Where there is no debugfs, its settings are left as they are.
-    let _ = sys::mount(c"debugfs", c"/sys/kernel/debug");
     for (path, value) in QUIET {
         // A kernel that lacks the setting lacks what it would turn off.
         let _ = fs::write(path, value);

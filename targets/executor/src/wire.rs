@@ -1,34 +1,31 @@
 //! The line to the host.
 
 use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 
-use pinfold_contract::{FromGuest, ToGuest};
+use pinfold_contract::{CREDIT_BYTES, FromGuest, ToGuest};
 
 use crate::failure::{Doing, Failure};
 use crate::protocol::Channel;
 use crate::sys;
 
 const DEFAULT_PATH: &str = "/dev/ttyS0";
-const PARAMETER: &str = "pinfold.wire=";
+const WIRE_PARAMETER: &str = "pinfold.wire=";
+const CREDIT_PARAMETER: &str = "pinfold.credit=";
 
 /// The line to the host.
 #[derive(Debug)]
 pub(crate) struct Wire {
-    channel: Channel<File>,
+    channel: Channel<Line>,
 }
 
 impl Wire {
-    /// Opens the device that `command_line`, the kernel's, names.
+    /// Opens the devices that `command_line`, the kernel's, names.
     pub(crate) fn open(command_line: &str) -> Result<Wire, Failure> {
-        let path = path(command_line);
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .open(path)
-            .doing(&format!("open the wire {path}"))?;
-        sys::make_raw(file.as_fd()).doing("make the wire transparent")?;
-        Ok(Wire { channel: Channel::new(file) })
+        let wire = open(parameter(command_line, WIRE_PARAMETER).unwrap_or(DEFAULT_PATH))?;
+        let credit = parameter(command_line, CREDIT_PARAMETER).map(open).transpose()?;
+        Ok(Wire { channel: Channel::new(Line { wire, credit, uncredited_bytes: 0 }) })
     }
 
     /// Sends `message`.
@@ -43,15 +40,55 @@ impl Wire {
 
     /// Waits until everything sent has left the machine.
     pub(crate) fn drain(&self) {
-        sys::drain(self.channel.stream().as_fd());
+        sys::drain(self.channel.stream().wire.as_fd());
     }
 }
 
-fn path(command_line: &str) -> &str {
-    command_line
-        .split_ascii_whitespace()
-        .find_map(|word| word.strip_prefix(PARAMETER))
-        .unwrap_or(DEFAULT_PATH)
+fn open(path: &str) -> Result<File, Failure> {
+    let file = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .open(path)
+        .doing(&format!("open the line {path}"))?;
+    sys::make_raw(file.as_fd()).doing("make a line transparent")?;
+    Ok(file)
+}
+
+fn parameter<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
+    command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name))
+}
+
+/// The wire, and the line on which the host is told how much of it was read. A
+/// serial line of User Mode Linux that was ever full stays silent, so the host
+/// sends no more than it has credit for.
+#[derive(Debug)]
+struct Line {
+    wire: File,
+    credit: Option<File>,
+    uncredited_bytes: usize,
+}
+
+impl Read for Line {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.wire.read(buffer)?;
+        self.uncredited_bytes += count;
+        let Some(credit) = &mut self.credit else { return Ok(count) };
+        while self.uncredited_bytes >= CREDIT_BYTES {
+            credit.write_all(b"+")?;
+            self.uncredited_bytes -= CREDIT_BYTES;
+        }
+        Ok(count)
+    }
+}
+
+impl Write for Line {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.wire.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.wire.flush()
+    }
 }
 
 #[cfg(test)]
@@ -60,7 +97,10 @@ mod tests {
 
     #[test]
     fn the_command_line_may_name_the_wire() {
-        assert_eq!(path("root=/dev/x pinfold.wire=/dev/vport0p1 quiet"), "/dev/vport0p1");
-        assert_eq!(path("root=/dev/x quiet"), DEFAULT_PATH);
+        assert_eq!(
+            parameter("root=/dev/x pinfold.wire=/dev/vport0p1 quiet", WIRE_PARAMETER),
+            Some("/dev/vport0p1")
+        );
+        assert_eq!(parameter("root=/dev/x quiet", WIRE_PARAMETER), None);
     }
 }

@@ -16,8 +16,7 @@ use std::time::{Duration, Instant};
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
 
-/// For each so many bytes it has read from the wire, the guest writes one byte, whatever it is, to the credit line.
-pub const CREDIT_BYTES: usize = 1024;
+pub use pinfold_contract::CREDIT_BYTES;
 
 /// How many bytes the host sends at most that the guest has given no credit for.
 pub const WINDOW_BYTES: usize = 3 * CREDIT_BYTES;
