@@ -7,7 +7,10 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinfold::oracle::kernel_log_title;
 use pinfold_contract::{End, FromGuest, Observe, Sequence, Step, ToGuest, Trace, WireError};
+
+use pinfold_machine::Ending;
 
 use crate::error::RunError;
 use crate::link::{Link, LinkError, Patience, Received, Stream};
@@ -19,7 +22,7 @@ pub(crate) trait Guest: fmt::Debug + Send {
     /// What the console printed since the last call.
     fn drain_console(&mut self) -> String;
     /// How the machine ended, if it did.
-    fn exit_status(&mut self) -> Option<String>;
+    fn ending(&mut self) -> Option<Ending>;
 }
 
 /// Makes machines, one like the other.
@@ -253,21 +256,24 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// If it does not die, or dies of the executor: then only the executor is gone, which is no fault of the kernel.
+    /// If it does not die, or dies of the executor or of somebody's SIGKILL, which is no fault of the kernel.
     fn died(&mut self, deadlines: Deadlines) -> Result<End, RunError> {
         let deadline = Instant::now() + deadlines.last_words;
         let mut kernel_log = self.guest.drain_console();
-        while self.guest.exit_status().is_none() && Instant::now() < deadline {
+        while self.guest.ending().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
             kernel_log.push_str(&self.guest.drain_console());
         }
-        let status = self.guest.exit_status();
+        let status = self.guest.ending();
         kernel_log.push_str(&self.guest.drain_console());
         let failed = |reason: &str, console: &str| {
             Err(RunError::Executor { reason: reason.to_owned(), console: tail(console) })
         };
         match status {
             None => failed("it closed the connection, and its kernel runs on", &kernel_log),
+            Some(Ending::Killed) if kernel_log_title(&kernel_log).is_none() => {
+                failed("its machine was killed from outside", &kernel_log)
+            }
             Some(_) if kernel_log.contains(EXECUTOR_PANICKED) => failed("it panicked", &kernel_log),
             Some(_) => Ok(End::Died { kernel_log }),
         }
@@ -275,7 +281,7 @@ impl Session {
 }
 
 fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
-    if stop.load(Ordering::Relaxed) || guest.exit_status().is_some() {
+    if stop.load(Ordering::Relaxed) || guest.ending().is_some() {
         Patience::GiveUp
     } else {
         Patience::Wait
@@ -286,7 +292,7 @@ fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
 fn ending(guest: &mut dyn Guest) -> String {
     // The connection goes first, the processes a moment later.
     for _ in 0..50 {
-        if let Some(status) = guest.exit_status() {
+        if let Some(status) = guest.ending() {
             return format!("it ended with {status}");
         }
         thread::sleep(Duration::from_millis(10));

@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pinfold_machine::{
-    Cache, CacheError, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest, Machine,
-    MachineError, MachineOptions, Progress, SourceError, executor, initramfs, kernel, tools,
+    Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
+    Machine, MachineError, MachineOptions, Progress, SourceError, executor, initramfs, kernel,
+    tools,
 };
 
 use crate::error::RunError;
@@ -112,7 +113,7 @@ impl Guest for UmlGuest {
         self.0.drain_console()
     }
 
-    fn exit_status(&mut self) -> Option<String> {
-        self.0.exit_status()
+    fn ending(&mut self) -> Option<Ending> {
+        self.0.ending()
     }
 }

@@ -27,5 +27,5 @@ pub use initramfs::InitramfsError;
 pub use kernel::{Kernel, KernelError, KernelRequest};
 pub use progress::{Activity, Progress};
 pub use source::{KernelSource, Series, SourceError};
-pub use uml::{Machine, MachineError, MachineOptions};
+pub use uml::{Ending, Machine, MachineError, MachineOptions};
 pub use wire::Wire;

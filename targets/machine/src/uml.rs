@@ -140,8 +140,8 @@ pub enum MachineError {
         "the kernel did not boot, it ended with {status}: check the kernel and its command line; its console:\n{console}"
     )]
     Died {
-        /// How it ended, in words.
-        status: String,
+        /// How it ended.
+        status: Ending,
         /// What it printed.
         console: String,
     },
@@ -247,7 +247,7 @@ impl Machine {
             if seen.contains(PollFlags::IN) && !seen.contains(PollFlags::HUP) {
                 return Ok(());
             }
-            if let Some(status) = self.exit_status() {
+            if let Some(status) = self.ending() {
                 return Err(MachineError::Died { status, console: self.drain_console() });
             }
             if left.is_zero() {
@@ -285,10 +285,10 @@ impl Machine {
         self.status.is_none()
     }
 
-    /// How the machine ended, in words; `None` while it runs.
-    pub fn exit_status(&mut self) -> Option<String> {
+    /// How the machine ended; `None` while it runs.
+    pub fn ending(&mut self) -> Option<Ending> {
         self.look();
-        self.status.map(in_words)
+        self.status.map(Ending::of)
     }
 
     /// The id of the host session, which holds all host processes of the machine and no other.
@@ -421,15 +421,50 @@ fn console() -> io::Result<(PipeReader, PipeWriter)> {
     Ok((reader, writer))
 }
 
-fn in_words(status: ExitStatus) -> String {
-    match (status.code(), status.signal()) {
-        (Some(0), _) => "exit status 0 (the guest powered off)".to_owned(),
-        (Some(code), _) => format!("exit status {code}"),
-        (None, Some(libc::SIGABRT)) => "SIGABRT (the kernel panicked)".to_owned(),
-        (None, Some(libc::SIGKILL)) => "SIGKILL (it was killed)".to_owned(),
-        (None, Some(libc::SIGSEGV)) => "SIGSEGV (the kernel crashed)".to_owned(),
-        (None, Some(signal)) => format!("signal {signal}"),
-        (None, None) => "an unknown status".to_owned(),
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// The guest powered off.
+    PoweredOff,
+    /// The kernel panicked.
+    Panicked,
+    /// The kernel crashed without a word.
+    Crashed,
+    /// Somebody killed it: we, or the host when it ran out of memory.
+    Killed,
+    /// With another exit status.
+    Status(i32),
+    /// By another signal.
+    Signal(i32),
+    /// Nobody knows.
+    Unknown,
+}
+
+impl Ending {
+    fn of(status: ExitStatus) -> Ending {
+        match (status.code(), status.signal()) {
+            (Some(0), _) => Ending::PoweredOff,
+            (Some(code), _) => Ending::Status(code),
+            (None, Some(libc::SIGABRT)) => Ending::Panicked,
+            (None, Some(libc::SIGKILL)) => Ending::Killed,
+            (None, Some(libc::SIGSEGV)) => Ending::Crashed,
+            (None, Some(signal)) => Ending::Signal(signal),
+            (None, None) => Ending::Unknown,
+        }
+    }
+}
+
+impl fmt::Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Ending::PoweredOff => f.write_str("exit status 0 (the guest powered off)"),
+            Ending::Panicked => f.write_str("SIGABRT (the kernel panicked)"),
+            Ending::Crashed => f.write_str("SIGSEGV (the kernel crashed)"),
+            Ending::Killed => f.write_str("SIGKILL (it was killed)"),
+            Ending::Status(code) => write!(f, "exit status {code}"),
+            Ending::Signal(signal) => write!(f, "signal {signal}"),
+            Ending::Unknown => f.write_str("an unknown status"),
+        }
     }
 }
 
@@ -484,6 +519,6 @@ mod tests {
         assert!(error.contains("300ms") && error.contains("here"), "{error}");
         assert!(machine.is_alive());
         machine.kill();
-        assert_eq!(machine.exit_status().as_deref(), Some("SIGKILL (it was killed)"));
+        assert_eq!(machine.ending(), Some(Ending::Killed));
     }
 }

@@ -16,7 +16,7 @@ type Play = fn(&mut Peer, u64, &Sequence);
 #[derive(Debug, Default)]
 struct Shared {
     console: Mutex<String>,
-    status: Mutex<Option<String>>,
+    status: Mutex<Option<Ending>>,
 }
 
 /// The guest's end.
@@ -38,8 +38,8 @@ impl Peer {
         self.say(&FromGuest::Step { id, op_index, outcome: Outcome::Done, checkpoint: None });
     }
 
-    fn die(&self, status: &str) {
-        *self.shared.status.lock().unwrap() = Some(status.to_owned());
+    fn die(&self, status: Ending) {
+        *self.shared.status.lock().unwrap() = Some(status);
     }
 
     /// Answers `Run`s until the host is gone.
@@ -79,8 +79,8 @@ impl Guest for FakeGuest {
         std::mem::take(&mut *self.shared.console.lock().unwrap())
     }
 
-    fn exit_status(&mut self) -> Option<String> {
-        self.shared.status.lock().unwrap().clone()
+    fn ending(&mut self) -> Option<Ending> {
+        *self.shared.status.lock().unwrap()
     }
 }
 
@@ -118,7 +118,7 @@ impl Boot for FakeBoot {
             match start {
                 Start::Hello => peer.say(&hello),
                 Start::Silence => {}
-                Start::Death => peer.die("SIGABRT"),
+                Start::Death => peer.die(Ending::Panicked),
                 Start::OtherVersion => {
                     let mut frame = encode_frame(&hello);
                     frame[2] ^= 1;
@@ -184,7 +184,7 @@ fn a_machine_that_dies_is_a_trace_with_its_last_words() {
         peer.step(id, 0);
         thread::sleep(Duration::from_millis(20));
         peer.print("Kernel panic - not syncing: Kernel mode fault\n");
-        peer.die("SIGABRT");
+        peer.die(Ending::Panicked);
     });
     let trace = result.unwrap();
     assert_eq!(trace.steps.len(), 1);
@@ -197,12 +197,20 @@ fn a_machine_that_dies_is_a_trace_with_its_last_words() {
 fn an_executor_that_panics_is_no_dead_kernel() {
     let (result, boot_count) = run(|peer, _, _| {
         peer.print("Kernel panic - not syncing: Attempted to kill init! exitcode=0x00006500\n");
-        peer.die("SIGABRT");
+        peer.die(Ending::Panicked);
     });
     let error = result.unwrap_err();
     assert!(matches!(&error, RunError::Executor { reason, .. } if reason == "it panicked"));
     assert_eq!(error.reach(), crate::Reach::Run);
     assert_eq!(boot_count, 2);
+}
+
+#[test]
+fn a_machine_killed_from_outside_is_no_dead_kernel() {
+    let (result, boot_count) = run(|peer, _, _| peer.die(Ending::Killed));
+    let error = result.unwrap_err();
+    assert!(error.to_string().contains("killed from outside"), "{error}");
+    assert_eq!((error.reach(), boot_count), (crate::Reach::Run, 2));
 }
 
 #[test]
