@@ -53,9 +53,29 @@ impl Position {
 
 /// Whole pages of the arena, `first..end`. Never empty, never beyond the arena.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(u8, u8)", into = "(u8, u8)")]
 pub struct PageRange {
     first: u8,
     end: u8,
+}
+
+/// Pages or bytes that make no range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("not a range of the arena")]
+pub struct BadRange;
+
+impl TryFrom<(u8, u8)> for PageRange {
+    type Error = BadRange;
+
+    fn try_from((first, end): (u8, u8)) -> Result<PageRange, BadRange> {
+        PageRange::new(first, end).ok_or(BadRange)
+    }
+}
+
+impl From<PageRange> for (u8, u8) {
+    fn from(range: PageRange) -> (u8, u8) {
+        (range.first, range.end)
+    }
 }
 
 impl PageRange {
@@ -97,9 +117,24 @@ impl PageRange {
 
 /// Any bytes `start..end` of the arena or past its end. May be empty.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "(Position, Position)", into = "(Position, Position)")]
 pub struct ByteRange {
     start: Position,
     end: Position,
+}
+
+impl TryFrom<(Position, Position)> for ByteRange {
+    type Error = BadRange;
+
+    fn try_from((start, end): (Position, Position)) -> Result<ByteRange, BadRange> {
+        ByteRange::new(start, end).ok_or(BadRange)
+    }
+}
+
+impl From<ByteRange> for (Position, Position) {
+    fn from(range: ByteRange) -> (Position, Position) {
+        (range.start, range.end)
+    }
 }
 
 impl ByteRange {

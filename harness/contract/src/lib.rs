@@ -18,13 +18,15 @@ mod wire;
 
 pub use access::Access;
 pub use arena::{
-    ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, ByteRange, FILE_COUNT, FILE_PAGES, PAGE_BYTES,
+    ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, BadRange, ByteRange, FILE_COUNT, FILE_PAGES, PAGE_BYTES,
     PageRange, Position,
 };
 pub use decode::{Decoded, decode};
-pub use op::{Backing, File, Key, MR_SLOTS, Mr, Op, OpKind, PROC_SLOTS, Proc, Prot, Sharing};
+pub use op::{
+    Backing, File, Key, MR_SLOTS, Mr, NoSuchSlot, Op, OpKind, PROC_SLOTS, Proc, Prot, Sharing,
+};
 pub use outcome::{Errno, Outcome, Signal, WcStatus};
-pub use runs::Runs;
+pub use runs::{BadRuns, Runs};
 pub use sequence::{OPS_MAX, Sequence};
 pub use text::{Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
 pub use trace::{Checkpoint, End, MrView, PageView, ProcView, Step, Teardown, Trace};

@@ -13,9 +13,23 @@ pub const PROC_SLOTS: u8 = 4;
 /// How many MRs a sequence can hold at once.
 pub const MR_SLOTS: usize = 256;
 
+/// A slot beyond the last one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no such slot")]
+pub struct NoSuchSlot;
+
 /// A process of a sequence, `p0` to `p3`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct Proc(u8);
+
+impl TryFrom<u8> for Proc {
+    type Error = NoSuchSlot;
+
+    fn try_from(index: u8) -> Result<Proc, NoSuchSlot> {
+        Proc::new(index).ok_or(NoSuchSlot)
+    }
+}
 
 impl Proc {
     /// The process that owns the queue pairs and is there from the start.
@@ -62,7 +76,16 @@ impl fmt::Display for Mr {
 
 /// A memory file of [`FILE_PAGES`](crate::FILE_PAGES) pages, `memfd0` or `memfd1`. All holes at the start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(try_from = "u8")]
 pub struct File(u8);
+
+impl TryFrom<u8> for File {
+    type Error = NoSuchSlot;
+
+    fn try_from(index: u8) -> Result<File, NoSuchSlot> {
+        File::new(index).ok_or(NoSuchSlot)
+    }
+}
 
 impl File {
     /// File `index`, or nothing from [`FILE_COUNT`](crate::FILE_COUNT) on.
@@ -101,7 +124,14 @@ pub enum Sharing {
 
 /// Protection of a mapping: any set of `PROT_READ`, `PROT_WRITE` and `PROT_EXEC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(from = "u8")]
 pub struct Prot(u8);
+
+impl From<u8> for Prot {
+    fn from(bits: u8) -> Prot {
+        Prot::from_bits(bits)
+    }
+}
 
 impl Prot {
     /// No access.

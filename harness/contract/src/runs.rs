@@ -10,7 +10,24 @@ use serde::{Deserialize, Serialize};
 /// handful of runs. Canonical: no run is empty and no two neighbours have the
 /// same value, so equality of runs is equality of bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "Vec<(u32, u8)>")]
 pub struct Runs(Vec<(u32, u8)>);
+
+/// Runs that are not canonical, or longer than anything a sequence can hold.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("runs that are not canonical or too long")]
+pub struct BadRuns;
+
+impl TryFrom<Vec<(u32, u8)>> for Runs {
+    type Error = BadRuns;
+
+    fn try_from(runs: Vec<(u32, u8)>) -> Result<Runs, BadRuns> {
+        let total = runs.iter().try_fold(0u32, |total, (len, _)| total.checked_add(*len));
+        let canonical =
+            runs.iter().all(|(len, _)| *len > 0) && runs.is_sorted_by(|a, b| a.1 != b.1);
+        if total.is_some() && canonical { Ok(Runs(runs)) } else { Err(BadRuns) }
+    }
+}
 
 impl Runs {
     /// The runs of `bytes`.
@@ -109,6 +126,14 @@ impl fmt::Display for Runs {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_canonical_runs_are_taken_from_outside() {
+        assert!(Runs::try_from(vec![(1, 0), (2, 1)]).is_ok());
+        assert_eq!(Runs::try_from(vec![(1, 0), (2, 0)]), Err(BadRuns));
+        assert_eq!(Runs::try_from(vec![(0, 0)]), Err(BadRuns));
+        assert_eq!(Runs::try_from(vec![(u32::MAX, 0), (1, 1)]), Err(BadRuns));
+    }
 
     #[test]
     fn runs_are_canonical() {

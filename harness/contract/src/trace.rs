@@ -56,7 +56,7 @@ pub struct Checkpoint {
     pub procs: Vec<ProcView>,
     /// Each live MR, by ascending slot.
     pub mrs: Vec<MrView>,
-    /// Pages pinned system-wide since the sequence began:
+    /// Pages pinned system-wide since the sequence began, without the bounce buffer:
     /// `nr_foll_pin_acquired - nr_foll_pin_released` of `/proc/vmstat`.
     pub pins: i64,
 }
@@ -105,7 +105,7 @@ pub struct MrView {
 /// the first one was there.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Teardown {
-    /// Pins that were not given back, in pages.
+    /// Pins that were not given back, in pages, the bounce buffer's included.
     pub pins: i64,
     /// `nr_anon_pages` of `/proc/vmstat`: pages still mapped.
     pub anon_pages: i64,

@@ -78,7 +78,8 @@ pub enum FromGuest {
         /// What was left.
         teardown: Teardown,
     },
-    /// An op did not finish in its time. The guest is not to be used any more.
+    /// An op did not finish in its time. The guest is not to be used any more. As many as there are
+    /// ops means that the end of `p0` hangs.
     Hung {
         /// Of which run.
         id: u64,
