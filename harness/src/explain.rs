@@ -4,21 +4,25 @@
 //! differ begins with `!`. Frames have letters: a frame of the target is called
 //! as the model's frame that it was first seen in place of, so equal names mean
 //! equal frames; `0` is the zero page, and lower case a frame that no page of
-//! the model has.
+//! the model has. Each `reg` has its memory bill, and the op that diverges says
+//! which frames each MR holds: in the model, for no kernel tells.
 
+mod bill;
 mod names;
 
-use std::collections::BTreeSet;
+pub use bill::{Bill, Cost, bills};
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
     Checkpoint, End, PageView, Proc, ProcView, Runs, Sequence, Trace, print_op,
 };
 
 use crate::{
-    model::PredictedStep,
+    model::{Held, PredictedStep},
     oracle::{Divergence, Verdict},
 };
-use names::Names;
+use names::{Named, Names};
 
 /// Longest line, in columns.
 const COLUMNS: usize = 100;
@@ -38,6 +42,8 @@ pub fn explain(
     verdict: &Verdict,
 ) -> String {
     let mut page = Page { text: String::new(), names: Names::default(), shown: BTreeSet::new() };
+    let bills = bills(sequence, predicted, trace);
+    let bills: BTreeMap<usize, &Bill> = bills.iter().map(|bill| (bill.op_index, bill)).collect();
     page.row(' ', "", "model", "target");
     for (op_index, (op, prediction)) in sequence.ops.iter().zip(predicted).enumerate() {
         let step = trace.steps.get(op_index);
@@ -54,11 +60,15 @@ pub fn explain(
         let mark = if right { ' ' } else { '!' };
         page.row(mark, "outcome", &prediction.prediction.to_string(), &seen);
         let seen = step.and_then(|step| step.checkpoint.as_ref());
-        page.state(prediction.checkpoint.as_ref(), seen);
+        let named = page.state(prediction, seen);
+        if let Some(bill) = bills.get(&op_index) {
+            page.bill(bill);
+        }
         page.log(step.map_or("", |step| &step.kernel_log));
         if let Verdict::Diverges(divergence) = verdict
             && divergence.op_index == op_index
         {
+            page.held(&prediction.held, &named);
             page.divergence(divergence);
         }
     }
@@ -89,9 +99,12 @@ impl Page {
         self.line(line.trim_end());
     }
 
-    /// Rows of a state: those that differ, and those that are new.
-    fn state(&mut self, predicted: Option<&Checkpoint>, seen: Option<&Checkpoint>) {
-        let (model, target) = self.names.of(predicted, seen);
+    /// Rows of a state: those that differ, and those that are new. Gives the names used.
+    fn state(&mut self, prediction: &PredictedStep, seen: Option<&Checkpoint>) -> Named {
+        let predicted = prediction.checkpoint.as_ref();
+        let named = self.names.of(predicted, &prediction.held, seen);
+        let model = |page: &PageView| named.model(page.frame).to_owned();
+        let target = |page: &PageView| named.target(page.frame).to_owned();
         let rows = rows(predicted, seen, &model, &target);
         let mut now = BTreeSet::new();
         for (label, model, target) in rows {
@@ -105,6 +118,21 @@ impl Page {
         }
         if predicted.is_some() || seen.is_some() {
             self.shown = now;
+        }
+        named
+    }
+
+    /// What a registration cost.
+    fn bill(&mut self, bill: &Bill) {
+        let text = |cost: Option<Cost>| cost.map_or("-".to_owned(), |cost| cost.to_string());
+        self.row(' ', "bill", &text(bill.model), &text(bill.target));
+    }
+
+    /// Which frames each MR holds.
+    fn held(&mut self, held: &[Held], named: &Named) {
+        for held in held {
+            let frames: Vec<&str> = held.frames.iter().map(|f| named.model(f.frame)).collect();
+            self.row(' ', &format!("{} holds", held.mr), &frames.join(" "), "(no kernel tells)");
         }
     }
 
@@ -228,7 +256,7 @@ fn page_text(page: &PageView, name: &str) -> String {
 }
 
 /// Bytes in what room there is: the first runs, and how many more.
-fn bytes_text(runs: &Runs) -> String {
+pub(crate) fn bytes_text(runs: &Runs) -> String {
     const RUNS_MAX: usize = 2;
     let count = runs.iter().count();
     if count <= RUNS_MAX {

@@ -32,6 +32,7 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
             prediction: Prediction::only(Outcome::Done),
             checkpoint: Some(state),
             write_only: Vec::new(),
+            held: Vec::new(),
         })
         .collect();
     let finished = End::Finished { teardown: Teardown::default(), kernel_log: String::new() };

@@ -18,7 +18,7 @@ mod state;
 mod vma;
 
 pub use planted::Fault;
-pub use prediction::{PredictedStep, Prediction};
+pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 
 use pinfold_contract::{End, Observe, Op, Outcome, Proc, Sequence, Step, Teardown, Trace};
 
@@ -67,8 +67,9 @@ fn run<'a>(
         };
         let checkpoint = looked_at.then(|| state.checkpoint());
         let write_only = if looked_at { state.write_only() } else { Vec::new() };
+        let held = if looked_at { state.held() } else { Vec::new() };
         steps.push((
-            PredictedStep { prediction, checkpoint, write_only },
+            PredictedStep { prediction, checkpoint, write_only, held },
             std::mem::take(&mut state.kernel_log),
         ));
     }

@@ -4,6 +4,7 @@ use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PageView, Proc, ProcView
 
 use super::cpu::ReadRight;
 use super::frame::Use;
+use super::prediction::{Held, HeldFrame};
 use super::state::State;
 
 impl State<'_> {
@@ -22,6 +23,23 @@ impl State<'_> {
             mrs: mrs.collect(),
             pins: self.pins(),
         }
+    }
+
+    /// The frames under every live MR.
+    pub(super) fn held(&self) -> Vec<Held> {
+        let frame = |id: &super::frame::FrameId| HeldFrame {
+            frame: id.name(),
+            file_or_shared: self.frames[*id].usage == Use::Cache,
+            bytes: self.frames[*id].content.clone(),
+        };
+        let live = self.mrs.iter().filter(|(_, state)| state.live);
+        live.map(|(mr, state)| Held {
+            mr: *mr,
+            range: state.range,
+            access: state.access,
+            frames: state.frames.iter().map(frame).collect(),
+        })
+        .collect()
     }
 
     /// The present pages whose mapping permits writing but not reading.

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pinfold_contract::{Checkpoint, Outcome, Proc};
+use pinfold_contract::{Access, ByteRange, Checkpoint, Mr, Outcome, Proc, Runs};
 
 /// The outcomes that a right kernel may give, the likeliest first. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -73,4 +73,31 @@ pub struct PredictedStep {
     /// Present pages of the checkpoint whose mapping permits writing but not
     /// reading. Whether a load works there is the processor's choice.
     pub write_only: Vec<(Proc, u8)>,
+    /// What each live MR of the checkpoint holds, by ascending slot. No kernel
+    /// tells this, so no oracle compares it: it is for those who explain.
+    pub held: Vec<Held>,
+}
+
+/// What one live MR holds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Held {
+    /// Which MR.
+    pub mr: Mr,
+    /// The memory it was registered over.
+    pub range: ByteRange,
+    /// Its rights.
+    pub access: Access,
+    /// The frames it pins, one a page of the range.
+    pub frames: Vec<HeldFrame>,
+}
+
+/// One frame that an MR pins, whoever else has it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HeldFrame {
+    /// Its name, as in a checkpoint of the model.
+    pub frame: u64,
+    /// Whether it is a page of a file or of shared anonymous memory.
+    pub file_or_shared: bool,
+    /// Its 4096 bytes.
+    pub bytes: Runs,
 }

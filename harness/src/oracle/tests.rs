@@ -51,6 +51,7 @@ fn example() -> Example {
         prediction: Prediction::only(step.outcome.clone()),
         checkpoint: step.checkpoint.clone(),
         write_only: Vec::new(),
+        held: Vec::new(),
     });
     let predicted = predicted.collect();
     Example { sequence: parse(text).unwrap().sequence, predicted, trace }
