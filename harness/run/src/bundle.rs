@@ -9,7 +9,7 @@ use pinfold::explain::explain;
 use pinfold::oracle::{Divergence, Oracle};
 use pinfold::signature::Signature;
 use pinfold_contract::{End, Observe, Sequence, Trace, print};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::annotate::annotate;
 use crate::check::{Checked, observe_name};
@@ -20,7 +20,7 @@ use crate::shrink::Ended;
 pub const BUNDLES_MAX: u32 = 10;
 
 /// `finding.json`.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
     /// Version of this form.
     pub schema: u32,
@@ -43,7 +43,7 @@ pub struct Finding {
     /// `uname -r` of its kernel.
     pub kernel: String,
     /// When the state was looked at: `each` or `end`.
-    pub observe: &'static str,
+    pub observe: String,
     /// The rng seed of the run.
     pub rng_seed: u64,
     /// Which sequence of that rng seed it is.
@@ -56,10 +56,31 @@ pub struct Finding {
     pub minimal: Option<bool>,
     /// A command line that repeats it.
     pub repeat: String,
+    /// The version of Pinfold that found it.
+    #[serde(default)]
+    pub tool: String,
+}
+
+/// `trace.json`: what the target did, op by op. The model's side is not stored: it can be had again.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct StoredTrace {
+    /// Version of this form.
+    pub schema: u32,
+    /// The sequence (`.seq`) that was run: `minimized.seq`, or `sequence.seq` while there is none.
+    pub sequence: String,
+    /// What the target did.
+    pub trace: Trace,
+}
+
+impl StoredTrace {
+    fn json(sequence: &Sequence, trace: &Trace) -> String {
+        let stored = StoredTrace { schema: 1, sequence: print(sequence), trace: trace.clone() };
+        serde_json::to_string(&stored).expect("a trace always serializes") + "\n"
+    }
 }
 
 /// How often a divergence came again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Reliability {
     /// Runs that diverged with the same signature.
     pub again: u32,
@@ -125,6 +146,8 @@ impl Bundle {
                 let verdict = &checked.verdict;
                 let text = explain(sequence, &checked.predicted, &checked.trace, verdict);
                 fs::write(draft.path().join("explain.txt"), text)?;
+                let stored = StoredTrace::json(sequence, &checked.trace);
+                fs::write(draft.path().join("trace.json"), stored)?;
                 // Somebody else's bundle may have come between: a folder that is not empty is not replaced.
                 if fs::rename(draft.path(), &place).is_ok() {
                     // Moved away: nothing is left to remove.
@@ -168,6 +191,8 @@ impl Bundle {
         let explanation = explain(&pursued.sequence, predicted, trace, verdict);
         replace(&minimized, text.as_bytes())?;
         replace(&self.folder.join("explain.txt"), explanation.as_bytes())?;
+        let stored = StoredTrace::json(&pursued.sequence, trace);
+        replace(&self.folder.join("trace.json"), stored.as_bytes())?;
         replace(&self.folder.join("finding.json"), json(&self.finding).as_bytes())
     }
 }
@@ -190,13 +215,14 @@ fn finding(
         known: circumstances.known.clone(),
         target: circumstances.target.clone(),
         kernel: circumstances.kernel.to_owned(),
-        observe: observe_name(circumstances.observe),
+        observe: observe_name(circumstances.observe).to_owned(),
         rng_seed: circumstances.rng_seed,
         index: circumstances.index,
         reliability: None,
         op_count,
         minimal: None,
         repeat,
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
     }
 }
 

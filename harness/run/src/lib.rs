@@ -23,7 +23,7 @@ mod target;
 mod uml;
 
 pub use annotate::annotate;
-pub use bundle::{BUNDLES_MAX, Finding, Reliability};
+pub use bundle::{BUNDLES_MAX, Finding, Reliability, StoredTrace};
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use cpu::allowed as allowed_cpus;
 pub use doctor::examine_host;

@@ -7,7 +7,7 @@ use pinfold::oracle::Oracle;
 use pinfold::signature::Signature;
 use pinfold::tally::{KindTally, Tally};
 use pinfold_contract::OpKind;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::bundle::Reliability;
 
@@ -15,7 +15,7 @@ use crate::bundle::Reliability;
 pub const VACUITY_SEQUENCES_MIN: u64 = 10_000;
 
 /// The final object: what `--json` prints.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Summary {
     /// Version of this form.
     pub schema: u32,
@@ -49,7 +49,7 @@ pub struct Summary {
 }
 
 /// What the ops of a run did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Coverage {
     /// What became of each kind of op.
     pub ops: BTreeMap<OpKind, KindTally>,
@@ -74,7 +74,7 @@ impl Coverage {
 }
 
 /// All findings of one signature.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FoundSignature {
     /// The signature.
     pub signature: Signature,

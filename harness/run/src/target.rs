@@ -217,7 +217,7 @@ fn series_of(release: &str) -> Option<(u32, u32)> {
 }
 
 /// The rules of the series nearest to `release`; those of the first where it tells nothing.
-fn nearest(release: &str) -> &'static Profile {
+pub(crate) fn nearest(release: &str) -> &'static Profile {
     // A major number is left behind after about twenty minor ones: 5.19 and 6.0 are neighbours.
     let place = |release: &str| series_of(release).map(|(major, minor)| major * 20 + minor);
     let Some(wanted) = place(release) else { return Profile::ALL[0] };

@@ -102,7 +102,7 @@ fn bundles_are_whole_and_capped_over_several_runs() {
         assert_eq!(bundles.len(), BUNDLES_MAX as usize, "{bundles:?}");
         for bundle in bundles {
             for file in
-                ["sequence.seq", "minimized.seq", "finding.json", "console.txt", "explain.txt"]
+                ["sequence.seq", "minimized.seq", "finding.json", "console.txt", "explain.txt", "trace.json"]
             {
                 assert!(bundle.join(file).is_file(), "{} has no {file}", bundle.display());
             }
