@@ -7,10 +7,14 @@
 //! the op. Does not check proportional shares (`Pss`), which follow from the
 //! frames, nor memory of the kernel itself (page tables, rings), which user
 //! space is charged for nowhere.
+//!
+//! The class joins every counter that differs, because which of them do is what tells causes apart: an MR that is not
+//! released changes two, a charge that is not taken back one. Children are named only where nothing of the registrar
+//! and of the system differs: they inherit what is wrong, and how many there are is chance.
 
 use pinfold_contract::Checkpoint;
 
-use super::{Finding, who};
+use super::{CHILD, Finding, who};
 
 /// Compares every counter of one look at the state.
 pub(super) fn check(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding> {
@@ -62,8 +66,10 @@ pub(super) fn finding(counters: &[Difference]) -> Option<Finding> {
     let list = |value: fn(&Difference) -> i64| {
         differing.iter().map(|d| format!("{} {}", d.name, value(d))).collect::<Vec<_>>().join(", ")
     };
+    let own = |d: &&Difference| d.class != CHILD;
+    let has_own = differing.iter().any(own);
     let mut classes: Vec<String> = Vec::new();
-    for class in differing.iter().map(|d| d.direction()) {
+    for class in differing.iter().filter(|d| own(d) || !has_own).map(|d| d.direction()) {
         if !classes.contains(&class) {
             classes.push(class);
         }
@@ -81,6 +87,7 @@ pub(super) fn finding(counters: &[Difference]) -> Option<Finding> {
         predicted: list(|d| d.predicted),
         seen: list(|d| d.seen),
         class: classes.join("-"),
+        mr: None,
         detail: lines.collect::<Vec<_>>().join("\n"),
     })
 }
@@ -122,6 +129,8 @@ mod tests {
         let model = checkpoint(0, &[[1, 0, 0], [1, 0, 0], [1, 0, 0]]);
         let seen = checkpoint(0, &[[1, 0, 0], [2, 0, 0], [3, 0, 0]]);
         assert_eq!(check(&model, &seen).unwrap().class, "child.rss_anon.more");
+        let inherited = checkpoint(0, &[[2, 0, 0], [2, 0, 0], [3, 0, 0]]);
+        assert_eq!(check(&model, &inherited).unwrap().class, "registrar.rss_anon.more");
         assert_eq!(check(&model, &model), None);
     }
 }

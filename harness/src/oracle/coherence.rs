@@ -123,6 +123,7 @@ fn who_is_there(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding> {
         detail: format!("predicted live {predicted}, seen {seen}"),
         predicted,
         seen,
+        mr: None,
         class: "live".to_owned(),
     })
 }
@@ -146,7 +147,10 @@ fn mr_differs(predicted: &MrView, seen: &MrView, tags: &Tags) -> Option<Finding>
     }
     let whose = format!("adapter sees {}:", predicted.mr);
     match (&predicted.bytes, &seen.bytes) {
-        (Ok(a), Ok(b)) => Some(bytes_differ("adapter", &whose, a, b, tags)),
+        (Ok(a), Ok(b)) => {
+            let finding = bytes_differ("adapter", &whose, a, b, tags);
+            Some(Finding { mr: Some(predicted.mr), ..finding })
+        }
         (a, b) => {
             let class = |bytes: &Result<Runs, _>| match bytes {
                 Ok(_) => "bytes".to_owned(),
@@ -159,6 +163,7 @@ fn mr_differs(predicted: &MrView, seen: &MrView, tags: &Tags) -> Option<Finding>
             Some(Finding {
                 predicted: text(a),
                 seen: text(b),
+                mr: Some(predicted.mr),
                 class: format!("adapter-{}-{}", class(a), class(b)),
                 detail: format!("{whose} predicted {}, seen {}", text(a), text(b)),
             })
@@ -179,6 +184,7 @@ fn page_differs(proc: Proc, predicted: &PageView, seen: &PageView, tags: &Tags) 
             Some(Finding {
                 predicted: predicted.to_owned(),
                 seen: seen.to_owned(),
+                mr: None,
                 class: format!("{}-{predicted}-{seen}", who(proc)),
                 detail: format!("{whose} predicted {predicted}, seen {seen}"),
             })
@@ -191,6 +197,7 @@ fn bytes_differ(reader: &str, whose: &str, predicted: &Runs, seen: &Runs, tags: 
     Finding {
         predicted: predicted.to_string(),
         seen: seen.to_string(),
+        mr: None,
         class: format!("{reader}-{}-{}", tags.name(a), tags.name(b)),
         detail: format!("{whose} predicted {predicted}, seen {seen}, from byte {offset} on"),
     }

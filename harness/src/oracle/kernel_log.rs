@@ -35,6 +35,7 @@ fn finding(title: &str, log: &str) -> Finding {
     Finding {
         predicted: "a silent kernel".to_owned(),
         seen: title.to_owned(),
+        mr: None,
         class: slug(title),
         detail: log.trim_end().to_owned(),
     }

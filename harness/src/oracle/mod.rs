@@ -5,6 +5,7 @@ mod coherence;
 mod frames;
 mod kernel_log;
 mod outcome;
+mod state;
 mod teardown;
 
 pub use kernel_log::title as kernel_log_title;
@@ -12,7 +13,7 @@ pub(crate) use outcome::name as outcome_name;
 
 use std::fmt;
 
-use pinfold_contract::{Checkpoint, End, Op, Proc, Sequence, Step, Trace};
+use pinfold_contract::{Checkpoint, End, Mr, Op, Proc, Sequence, Step, Trace};
 use serde::{Deserialize, Serialize};
 
 use crate::model::PredictedStep;
@@ -42,7 +43,7 @@ pub struct Divergence {
     pub predicted: String,
     /// What the target did.
     pub seen: String,
-    /// What kind of difference it is, without any value that another instance of
+    /// What kind of difference it is, with the state that matters and without any value that another instance of
     /// the same cause would have differently: a part of the signature.
     pub class: String,
     /// Everything a person wants to know, in one line or more.
@@ -155,11 +156,13 @@ struct Finding {
     seen: String,
     class: String,
     detail: String,
+    /// The MR that it is about, where it is about one that the op does not name.
+    mr: Option<Mr>,
 }
 
 impl Finding {
     fn at(self, op_index: usize, oracle: Oracle) -> Verdict {
-        let Finding { predicted, seen, class, detail } = self;
+        let Finding { predicted, seen, class, detail, mr: _ } = self;
         let class = slug(&class);
         Verdict::Diverges(Divergence { op_index, oracle, predicted, seen, class, detail })
     }
@@ -176,11 +179,14 @@ impl Finding {
 /// If `predicted` is not one step an op.
 pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) -> Verdict {
     assert_eq!(sequence.ops.len(), predicted.len(), "the prediction of another sequence");
+    let all = predicted;
     let mut frames = frames::Correspondence::default();
-    for (op_index, (step, predicted)) in trace.steps.iter().zip(predicted).enumerate() {
+    for (op_index, (step, predicted)) in trace.steps.iter().zip(all).enumerate() {
         let case = Case { sequence, op_index, predicted, step, trace };
         for oracle in Oracle::ALL {
-            if let Some(finding) = case.ask(oracle, &mut frames) {
+            if let Some(mut finding) = case.ask(oracle, &mut frames) {
+                let words = state::that_matters(&case, all, oracle, &finding);
+                finding.class.extend(words.iter().map(|word| format!("-{word}")));
                 return finding.at(op_index, oracle);
             }
         }
@@ -188,7 +194,7 @@ pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) ->
             return Verdict::Inconclusive { reason: Inconclusive::NotFollowed };
         }
     }
-    judge_end(predicted, trace)
+    judge_end(all, trace)
 }
 
 /// What is said after the last op that came to its end.
@@ -299,8 +305,11 @@ impl Case<'_> {
 
 /// What a process is to the registrations: `registrar` or `child`.
 fn who(proc: Proc) -> &'static str {
-    if proc == Proc::P0 { "registrar" } else { "child" }
+    if proc == Proc::P0 { "registrar" } else { CHILD }
 }
+
+/// The name of every process but the one that registers.
+const CHILD: &str = "child";
 
 /// `text` in lower case, everything but letters, digits, `.` and `_` as single dashes.
 pub(crate) fn slug(text: &str) -> String {

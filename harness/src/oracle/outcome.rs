@@ -7,7 +7,8 @@
 //! the coherence oracle.
 //!
 //! Does not check the state after the op, and not which of several predicted
-//! outcomes it is. A CPU access that the mapping does not permit is an outcome:
+//! outcomes it is. Where a limit should have refused a registration and the kernel went on to memory, what memory said
+//! is not told apart in the class: the limit was passed over. A CPU access that the mapping does not permit is an outcome:
 //! no registration has a part in it. So is a limit that is passed over.
 
 use pinfold_contract::{Errno, Op, OpKind, Outcome};
@@ -35,6 +36,7 @@ pub(super) fn hung(prediction: Option<&Prediction>) -> Finding {
         detail: format!("predicted {predicted}, and it did not come back"),
         predicted,
         seen: "hung".to_owned(),
+        mr: None,
         class: "hung".to_owned(),
     }
 }
@@ -85,14 +87,23 @@ fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
             let place = if a < b { "later" } else { "earlier" };
             format!("{}-{}.{place}", name(expected), name(seen))
         }
+        _ if passed_a_limit(expected, seen) => format!("{}-passed", name(expected)),
         _ => format!("{}-{}", name(expected), name(seen)),
     };
     Finding {
         predicted: prediction.to_string(),
         seen: seen.to_string(),
         class,
+        mr: None,
         detail: format!("predicted {prediction}, seen {seen}"),
     }
+}
+
+/// Whether a limit was to refuse a registration, and its memory was pinned or looked at all the same. No other op is
+/// refused with these.
+fn passed_a_limit(expected: &Outcome, seen: &Outcome) -> bool {
+    let by_limit = [Errno::ENOMEM, Errno::EPERM].map(Outcome::Errno).contains(expected);
+    by_limit && (*seen == Outcome::Done || *seen == Outcome::Errno(Errno::EFAULT))
 }
 
 /// A name for the kind of outcome: `ok`, `value`, `skipped`, or what it was refused with.

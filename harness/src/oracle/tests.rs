@@ -126,7 +126,7 @@ fn only_a_write_only_page_may_be_unreadable_or_not() {
 #[test]
 fn a_key_that_lets_through_too_much_is_a_matter_of_protection() {
     let found = diverges(|e| e.trace.steps[4].outcome = Outcome::Done);
-    assert_is(&found, 4, Oracle::Protection, "rem_access_err-ok");
+    assert_is(&found, 4, Oracle::Protection, "rem_access_err-ok-right");
 }
 
 #[test]
@@ -134,7 +134,7 @@ fn registering_what_may_not_be_written_is_a_matter_of_protection() {
     let found = diverges(|e| {
         e.predicted[1].prediction = Prediction::only(Outcome::Errno(Errno::EFAULT));
     });
-    assert_is(&found, 1, Oracle::Protection, "efault-ok");
+    assert_is(&found, 1, Oracle::Protection, "efault-ok-reader");
 }
 
 #[test]
@@ -142,7 +142,7 @@ fn passing_over_a_limit_is_an_outcome() {
     let found = diverges(|e| {
         e.predicted[1].prediction = Prediction::only(Outcome::Errno(Errno::ENOMEM));
     });
-    assert_is(&found, 1, Oracle::Outcome, "enomem-ok");
+    assert_is(&found, 1, Oracle::Outcome, "enomem-passed");
 }
 
 #[test]
@@ -158,7 +158,7 @@ fn a_cpu_access_that_goes_on_too_long_is_an_outcome() {
 #[test]
 fn a_wrong_value_is_a_matter_of_coherence() {
     let found = diverges(|e| e.trace.steps[3].outcome = Outcome::Value(Runs::uniform(8, 0)));
-    assert_is(&found, 3, Oracle::Coherence, "adapter-tag-zero");
+    assert_is(&found, 3, Oracle::Coherence, "adapter-tag-zero-reader");
 }
 
 #[test]
@@ -166,15 +166,15 @@ fn bytes_are_told_apart_by_where_they_come_from() {
     let read = |runs: Runs| move |e: &mut Example| e.trace.steps[3].outcome = Outcome::Value(runs);
     let mut half = Runs::uniform(4, 0x22);
     half.push(4, 0x77);
-    assert_is(&diverges(read(half)), 3, Oracle::Coherence, "adapter-tag-alien");
+    assert_is(&diverges(read(half)), 3, Oracle::Coherence, "adapter-tag-alien-reader");
     let short = Runs::uniform(7, 0x22);
-    assert_is(&diverges(read(short)), 3, Oracle::Coherence, "adapter-tag-end");
+    assert_is(&diverges(read(short)), 3, Oracle::Coherence, "adapter-tag-end-reader");
 }
 
 #[test]
 fn a_stale_adapter_is_seen_where_the_cpu_writes() {
     let found = diverges(|e| e.trace.steps[2].checkpoint = Some(state(0, 0x22)));
-    assert_is(&found, 2, Oracle::Coherence, "adapter-tag-zero");
+    assert_is(&found, 2, Oracle::Coherence, "adapter-tag-zero-reader");
     let found = diverges(|e| e.trace.steps[2].checkpoint = Some(state(0x22, 0)));
     assert_is(&found, 2, Oracle::Coherence, "registrar-tag-zero");
 }
@@ -185,7 +185,7 @@ fn an_mr_that_cannot_be_read_any_more_is_a_matter_of_coherence() {
         let checkpoint = e.trace.steps[3].checkpoint.as_mut().unwrap();
         checkpoint.mrs[0].bytes = Err(WcStatus::LOC_PROT_ERR);
     });
-    assert_is(&found, 3, Oracle::Coherence, "adapter-bytes-loc_prot_err");
+    assert_is(&found, 3, Oracle::Coherence, "adapter-bytes-loc_prot_err-reader");
 }
 
 #[test]
@@ -282,7 +282,7 @@ fn a_short_trace_that_diverges_diverges() {
         e.trace.steps.truncate(2);
         e.trace.steps[1].outcome = Outcome::Errno(Errno::EFAULT);
     });
-    assert_is(&found, 1, Oracle::Outcome, "ok-efault");
+    assert_is(&found, 1, Oracle::Outcome, "ok-efault-reader");
 }
 
 #[test]
