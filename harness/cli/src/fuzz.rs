@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use pinfold_run::{
-    Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Summary, allowed_cpus, fuzz,
+    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Summary,
+    allowed_cpus, fuzz,
 };
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
@@ -40,6 +41,9 @@ pub(crate) struct Fuzz {
     /// When the state is looked at [default: after the last op, and in every eighth sequence after each]
     #[arg(long, value_enum)]
     observe: Option<ObserveArg>,
+    /// Most bundles kept of one signature; the rest is counted
+    #[arg(long, value_name = "N", default_value_t = BUNDLES_MAX_DEFAULT)]
+    keep_per_signature: u32,
     #[command(flatten)]
     known: KnownArgs,
     /// Print one JSON object instead of a summary
@@ -87,6 +91,7 @@ impl Fuzz {
             jobs: self.jobs.unwrap_or(cpu_count),
             out: self.out.clone(),
             observe: self.observe.map_or(Looks::Sampled, |observe| Looks::Always(observe.into())),
+            bundles_max: self.keep_per_signature,
             known: self.known.read()?,
         })
     }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use anyhow::Context as _;
 use clap::Args;
-use pinfold_run::{Ended, ShrinkLimits, allowed_cpus, minimize_sequence, read_seq};
+use pinfold_run::{
+    Memory, MinimizeOptions, Minimized, Reliability, ShrinkLimits, allowed_cpus, minimize_sequence,
+    read_seq,
+};
 
-use crate::args::{ObserveArg, TargetArgs};
+use crate::args::{KnownArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
-use crate::output::say;
+use crate::output::{self, say};
 use crate::signals::Signals;
 
-/// Shorten a sequence (.seq) while it diverges as it does
+/// Shorten a sequence (.seq) and simplify it while it diverges as it does
 #[derive(Args, Debug)]
 pub(crate) struct Minimize {
     /// The sequence
@@ -20,43 +23,79 @@ pub(crate) struct Minimize {
     file: PathBuf,
     #[command(flatten)]
     target: TargetArgs,
-    /// Where the shorter one goes
+    /// Where the simpler one goes [default: standard output, unless it is kept]
     #[arg(short, long = "out", value_name = "FILE")]
-    out: PathBuf,
+    out: Option<PathBuf>,
+    /// Keep it as a regression: DIR/SIGNATURE/sequence.seq and entry.toml
+    #[arg(long, value_name = "DIR", requires_all = ["title", "cause"])]
+    keep: Option<PathBuf>,
+    /// What it is, in a few words, for entry.toml
+    #[arg(long, value_name = "TEXT")]
+    title: Option<String>,
+    /// What is wrong with the kernel (a commit, a patch, a fault), for entry.toml
+    #[arg(long, value_name = "TEXT")]
+    cause: Option<String>,
     /// When the state is looked at
     #[arg(long, value_enum, default_value = "each")]
     observe: ObserveArg,
     /// Most runs on the target
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     runs: u32,
+    /// How often it is run before, for how reliably it diverges
+    #[arg(long, value_name = "N", default_value_t = 3)]
+    repeat: u32,
+    /// Run each sequence as often as it comes up, and not only once
+    #[arg(long)]
+    no_cache: bool,
+    #[command(flatten)]
+    known: KnownArgs,
 }
 
 impl Minimize {
     /// Ends well when there is a shorter sequence or none can be had; that it diverges is no news.
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let file = read_seq(&self.file)?;
+        let known = self.known.read()?;
         let prepared = self.target.prepare()?;
         let stop = signals.stop_well();
         let mut target = prepared.open(allowed_cpus().first().copied(), Arc::clone(&stop))?;
-        let limits = ShrinkLimits { runs_max: self.runs, deadline: None };
+        let options = MinimizeOptions {
+            observe: self.observe.into(),
+            repeat: self.repeat,
+            memory: if self.no_cache { Memory::Off } else { Memory::Cached },
+            limits: ShrinkLimits { runs_max: self.runs, deadline: None },
+        };
         let name = self.file.display().to_string();
         let sequence = &file.sequence;
-        let observe = self.observe.into();
-        let minimized = minimize_sequence(&mut target, &name, sequence, observe, limits, &stop)?;
-        std::fs::write(&self.out, &minimized.text)
-            .with_context(|| format!("cannot write {}", self.out.display()))?;
-        let ended = match minimized.ended {
-            Ended::Minimal => "",
-            Ended::Early => " (not done: stopped before)",
-        };
+        let minimized = minimize_sequence(&mut target, &name, sequence, &options, &known, &stop)?;
+        let places = self.store(&minimized)?;
+        let Reliability { again, of } = minimized.reliability;
         say(&format!(
-            "{}\n{} ops became {} in {} runs{ended}: {}",
+            "{}\ndiverges so in {again} of {of} runs; {} ops became {} in {} runs, {}{places}",
             minimized.what,
             sequence.ops.len(),
             minimized.op_count,
-            minimized.run_count,
-            self.out.display()
+            minimized.shrunk.run_count,
+            minimized.shrunk.ended,
         ));
         Ok(Status::Clean)
+    }
+
+    /// Puts it wherever it is wanted; says where.
+    fn store(&self, minimized: &Minimized) -> anyhow::Result<String> {
+        let mut places = String::new();
+        if let Some(out) = &self.out {
+            std::fs::write(out, &minimized.text)
+                .with_context(|| format!("cannot write {}", out.display()))?;
+            places.push_str(&format!(": {}", out.display()));
+        }
+        if let (Some(regress), Some(title), Some(cause)) = (&self.keep, &self.title, &self.cause) {
+            let folder = minimized.entry.keep(regress, &minimized.text, title, cause)?;
+            places.push_str(&format!("\nkept in {}", folder.display()));
+        }
+        if places.is_empty() {
+            output::result(&minimized.text)?;
+        }
+        Ok(places)
     }
 }

@@ -16,9 +16,6 @@ use crate::check::{Checked, observe_name};
 use crate::error::RunError;
 use crate::shrink::Ended;
 
-/// Most bundles kept of one signature.
-pub const BUNDLES_MAX: u32 = 10;
-
 /// `finding.json`.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Finding {
@@ -117,9 +114,10 @@ pub(crate) struct Bundle {
 }
 
 impl Bundle {
-    /// Writes what is known at once, whole or not at all. `None` if there are enough of this signature.
+    /// Writes what is known into a folder of `out`, at once, whole or not at all. `None` if there are `bundles_max` of
+    /// this signature.
     pub(crate) fn create(
-        out: &Path,
+        (out, bundles_max): (&Path, u32),
         sequence: &Sequence,
         checked: &Checked,
         (signature, divergence): (&Signature, &Divergence),
@@ -132,7 +130,7 @@ impl Bundle {
                 .prefix(".draft-")
                 .permissions(Permissions::from_mode(0o755))
                 .tempdir_in(&folder)?;
-            for number in 1..=BUNDLES_MAX {
+            for number in 1..=bundles_max {
                 let place = folder.join(number.to_string());
                 if place.exists() {
                     continue;

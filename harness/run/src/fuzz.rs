@@ -67,9 +67,14 @@ pub struct FuzzOptions {
     pub out: PathBuf,
     /// When the state is looked at, as long as nothing diverges.
     pub observe: Looks,
+    /// Most bundles kept of one signature; what comes after is counted.
+    pub bundles_max: u32,
     /// What is known.
     pub known: Known,
 }
+
+/// Bundles of one signature that are usually enough.
+pub const BUNDLES_MAX_DEFAULT: u32 = 10;
 
 /// What is told while a run goes on.
 #[derive(Clone, Debug, PartialEq)]

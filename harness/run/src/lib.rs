@@ -16,6 +16,7 @@ mod known;
 mod link;
 mod minimize;
 mod name;
+mod regress;
 mod replay;
 mod shrink;
 mod summary;
@@ -23,22 +24,23 @@ mod target;
 mod uml;
 
 pub use annotate::annotate;
-pub use bundle::{BUNDLES_MAX, Finding, Reliability, StoredTrace};
+pub use bundle::{Finding, Reliability, StoredTrace};
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use cpu::allowed as allowed_cpus;
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
-pub use fuzz::{Budget, Event, Found, FuzzOptions, Looks, Progress, fuzz};
+pub use fuzz::{BUNDLES_MAX_DEFAULT, Budget, Event, Found, FuzzOptions, Looks, Progress, fuzz};
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use known::{embedded_known, read_known};
 pub use link::LinkError;
-pub use minimize::{Minimized, minimize_sequence};
+pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
+pub use regress::Entry;
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
     replay,
 };
-pub use shrink::{Ended, ShrinkLimits, Shrunk, shrink};
+pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Target, TargetOptions, prepare};
 pub use uml::UmlError;

@@ -2,14 +2,30 @@
 
 use std::sync::atomic::AtomicBool;
 
+use pinfold::known::Known;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::annotate::annotate;
-use crate::check::{Judgement, check_closely};
+use crate::bundle::Reliability;
+use crate::check::{Checked, Judgement, check_closely};
 use crate::error::RunError;
 use crate::known::nothing_known;
-use crate::shrink::{Ended, ShrinkLimits, Shrunk, diverging_as, shrink};
+use crate::regress::Entry;
+use crate::shrink::{Memory, ShrinkLimits, Shrunk, Wanted, diverging_once, reliability, shrink};
 use crate::target::Target;
+
+/// How a sequence is minimized.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct MinimizeOptions {
+    /// When the state is looked at.
+    pub observe: Observe,
+    /// How often it is run before, for how reliably it diverges. At least one.
+    pub repeat: u32,
+    /// Whether answers are remembered.
+    pub memory: Memory,
+    /// What it may cost.
+    pub limits: ShrinkLimits,
+}
 
 /// A minimized sequence, ready to be stored.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,13 +36,15 @@ pub struct Minimized {
     pub op_count: usize,
     /// What diverges, in one line.
     pub what: String,
-    /// Runs on the target.
-    pub run_count: u32,
-    /// Whether it is as short as can be.
-    pub ended: Ended,
+    /// How often it diverged in this way before it was minimized.
+    pub reliability: Reliability,
+    /// What minimizing cost, and why it ended.
+    pub shrunk: Shrunk,
+    /// What would be said of it in `corpus/regress`.
+    pub entry: Entry,
 }
 
-/// Shortens `sequence` while it diverges on `target` as it does now. `name` says in an error which sequence it is.
+/// Simplifies `sequence` while it diverges on `target` as it does now. `name` says in an error which sequence it is.
 ///
 /// # Errors
 ///
@@ -35,14 +53,14 @@ pub fn minimize_sequence(
     target: &mut Target,
     name: &str,
     sequence: &Sequence,
-    observe: Observe,
-    limits: ShrinkLimits,
+    options: &MinimizeOptions,
+    known: &Known,
     stop: &AtomicBool,
 ) -> Result<Minimized, RunError> {
-    let first = check_closely(target, sequence, observe)?;
+    let (first, missed) = first_divergence(target, sequence, options)?;
     let judgement =
         Judgement::of(sequence, &first.verdict, nothing_known(), target.kernel_release());
-    let Some(signature) = judgement.signature() else {
+    let Judgement::Diverges { divergence, signature } = &judgement else {
         return Err(RunError::NothingToMinimize {
             file: name.to_owned(),
             target: target.name().to_string(),
@@ -50,18 +68,52 @@ pub fn minimize_sequence(
         });
     };
     let observe = first.observe;
-    let Shrunk { sequence: shorter, run_count, ended } =
-        shrink(target, sequence.clone(), observe, signature, limits, stop)?;
-    let (shorter, checked) = match diverging_as(target, &shorter, observe, signature)? {
-        Some(checked) => (shorter, checked),
-        None => (sequence.clone(), first),
+    let left = options.repeat.saturating_sub(missed + 1);
+    let later = reliability(target, sequence, observe, signature, left)?;
+    let reliability = Reliability { again: later.again + 1, of: later.of + missed + 1 };
+    let wanted = Wanted { signature, observe, tries: reliability.tries(), memory: options.memory };
+    let shrunk = shrink(target, sequence.clone(), wanted, options.limits, stop)?;
+    let (shorter, checked) = match diverging_once(target, &shrunk.sequence, wanted)? {
+        Some(checked) => (shrunk.sequence.clone(), checked),
+        None => (sequence.clone(), first.clone()),
     };
-    let heading = format!("{signature}\non {}, linux {}", target.name(), target.kernel_release());
+    let release = target.kernel_release();
+    let Reliability { again, of } = reliability;
+    let heading =
+        format!("{signature}\non {}, linux {release}; came in {again} of {of} runs", target.name());
+    let what = judgement.to_string();
+    let entry = Entry {
+        signature: signature.clone(),
+        target: target.name().to_string(),
+        found_on: release.to_owned(),
+        oracle: divergence.oracle,
+        predicted: divergence.predicted.clone(),
+        seen: divergence.seen.clone(),
+        known: known.matching(signature, release).map(|entry| entry.title.clone()),
+    };
     Ok(Minimized {
         text: annotate(&shorter, &checked, &heading),
         op_count: shorter.ops.len(),
-        what: judgement.to_string(),
-        run_count,
-        ended,
+        what,
+        reliability,
+        shrunk,
+        entry: entry.seen_in(&checked),
     })
+}
+
+/// The first run that diverges, and how many did not before it; the last one if none does.
+fn first_divergence(
+    target: &mut Target,
+    sequence: &Sequence,
+    options: &MinimizeOptions,
+) -> Result<(Checked, u32), RunError> {
+    let mut missed = 0;
+    loop {
+        let checked = check_closely(target, sequence, options.observe)?;
+        let diverges = matches!(checked.verdict, pinfold::oracle::Verdict::Diverges(_));
+        if diverges || missed + 1 >= options.repeat {
+            return Ok((checked, missed));
+        }
+        missed += 1;
+    }
 }

@@ -12,8 +12,9 @@ use pinfold::known::Known;
 use pinfold::model::Fault;
 use pinfold_contract::Observe;
 use pinfold_run::{
-    BUNDLES_MAX, Budget, Conclusion, Event, FuzzOptions, Judgement, Looks, ReplayConclusion,
-    ReplayOptions, Summary, Target, TargetOptions, assert_agrees, fuzz, prepare, read_seq, replay,
+    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FuzzOptions, Judgement, Looks,
+    ReplayConclusion, ReplayOptions, Summary, Target, TargetOptions, assert_agrees, fuzz, prepare,
+    read_seq, replay,
 };
 
 fn options(out: &Path, budget: Budget) -> FuzzOptions {
@@ -23,6 +24,7 @@ fn options(out: &Path, budget: Budget) -> FuzzOptions {
         jobs: NonZeroUsize::new(2).unwrap(),
         out: out.to_owned(),
         observe: Looks::Sampled,
+        bundles_max: BUNDLES_MAX_DEFAULT,
         known: Known::default(),
     }
 }
@@ -92,18 +94,24 @@ fn what_is_found_does_not_depend_on_the_number_of_jobs() {
 fn bundles_are_whole_and_capped_over_several_runs() {
     let out = tempfile::tempdir().unwrap();
     for rng_seed in [1, 2] {
-        let options = FuzzOptions { rng_seed, ..options(out.path(), Budget::Sequences(200)) };
+        let options =
+            FuzzOptions { rng_seed, bundles_max: 3, ..options(out.path(), Budget::Sequences(200)) };
         run("model:6.12+vm_pin_kept", &options);
     }
     let signatures = fs::read_dir(out.path().join("findings")).unwrap();
     for signature in signatures.map(|entry| entry.unwrap().path()) {
         let bundles: Vec<_> =
             fs::read_dir(&signature).unwrap().map(|entry| entry.unwrap().path()).collect();
-        assert_eq!(bundles.len(), BUNDLES_MAX as usize, "{bundles:?}");
+        assert_eq!(bundles.len(), 3, "{bundles:?}");
         for bundle in bundles {
-            for file in
-                ["sequence.seq", "minimized.seq", "finding.json", "console.txt", "explain.txt", "trace.json"]
-            {
+            for file in [
+                "sequence.seq",
+                "minimized.seq",
+                "finding.json",
+                "console.txt",
+                "explain.txt",
+                "trace.json",
+            ] {
                 assert!(bundle.join(file).is_file(), "{} has no {file}", bundle.display());
             }
             read_seq(&bundle.join("sequence.seq")).unwrap();

@@ -11,7 +11,7 @@ use pinfold::tally::Tally;
 use pinfold_contract::Sequence;
 
 use super::{Event, Found, FuzzOptions, Progress};
-use crate::bundle::{BUNDLES_MAX, Bundle};
+use crate::bundle::Bundle;
 use crate::check::{Checked, Judgement};
 use crate::error::RunError;
 use crate::summary::{Coverage, FoundSignature, Summary};
@@ -102,15 +102,16 @@ impl Board {
         self.lock().tally.record(sequence, &checked.trace, &checked.verdict, known);
     }
 
-    /// Counts a divergence under its signature; whether another bundle of it is wanted.
-    pub(super) fn wants_bundle(&self, first: FoundSignature) -> bool {
+    /// Counts a divergence under its signature; whether another bundle of it is wanted, of which there are to be
+    /// `bundles_max`.
+    pub(super) fn wants_bundle(&self, first: FoundSignature, bundles_max: u32) -> bool {
         let mut state = self.lock();
         let record = state
             .signatures
             .entry(first.signature.clone())
             .or_insert(Record { summary: FoundSignature { count: 0, ..first }, bundle_count: 0 });
         record.summary.count += 1;
-        let is_wanted = record.bundle_count < BUNDLES_MAX;
+        let is_wanted = record.bundle_count < bundles_max;
         record.bundle_count += u32::from(is_wanted);
         is_wanted
     }

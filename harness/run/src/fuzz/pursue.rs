@@ -9,10 +9,10 @@ use pinfold_contract::Sequence;
 
 use super::board::first_of;
 use super::{Found, Run};
-use crate::bundle::{Bundle, Circumstances, Pursued, Reliability};
+use crate::bundle::{Bundle, Circumstances, Pursued};
 use crate::check::Checked;
 use crate::error::RunError;
-use crate::shrink::{ShrinkLimits, Shrunk, diverging_as, shrink};
+use crate::shrink::{Memory, ShrinkLimits, Shrunk, Wanted, diverging_once, reliability, shrink};
 use crate::target::Target;
 
 /// How often a divergence is repeated.
@@ -50,7 +50,7 @@ impl Run<'_> {
         let options = self.options;
         let dir = options.out.join("findings").join(lead.signature.as_str());
         let first = first_of(&lead.signature, lead, sequence.ops.len(), dir);
-        if !self.board.wants_bundle(first) {
+        if !self.board.wants_bundle(first, options.bundles_max) {
             return Ok(());
         }
         let kernel = target.kernel_release().to_owned();
@@ -63,7 +63,13 @@ impl Run<'_> {
             known: lead.known.clone(),
         };
         let what = (&lead.signature, &lead.divergence);
-        let bundle = Bundle::create(&options.out, sequence, checked, what, &circumstances)?;
+        let bundle = Bundle::create(
+            (&options.out, options.bundles_max),
+            sequence,
+            checked,
+            what,
+            &circumstances,
+        )?;
         let Some(mut bundle) = bundle else { return Ok(()) };
         self.board.note(&bundle);
         let completed = self
@@ -86,16 +92,14 @@ impl Run<'_> {
         signature: &Signature,
     ) -> Result<Pursued, RunError> {
         let observe = checked.observe;
-        let mut again = 0;
-        for _ in 0..REPEAT_COUNT {
-            again += u32::from(diverging_as(target, sequence, observe, signature)?.is_some());
-        }
+        let reliability = reliability(target, sequence, observe, signature, REPEAT_COUNT)?;
+        let tries = reliability.tries();
+        let wanted = Wanted { signature, observe, tries, memory: Memory::Cached };
         let limits = ShrinkLimits { runs_max: SHRINK_RUNS_MAX, deadline: self.shrink_deadline() };
         let Shrunk { sequence: shorter, ended, .. } =
-            shrink(target, sequence.clone(), observe, signature, limits, self.stop)?;
-        let reliability = Reliability { again, of: REPEAT_COUNT };
+            shrink(target, sequence.clone(), wanted, limits, self.stop)?;
         // Once more, for what it looks like; where it does not come again, the first time must do.
-        let (sequence, checked) = match diverging_as(target, &shorter, observe, signature)? {
+        let (sequence, checked) = match diverging_once(target, &shorter, wanted)? {
             Some(checked) => (shorter, checked),
             None => (sequence.clone(), checked.clone()),
         };
