@@ -6,6 +6,7 @@
 //! goes any more. What "it" is only the caller knows; it should be *the same*
 //! divergence, not any.
 
+mod any_of;
 mod arguments;
 mod cached;
 mod rank;
@@ -13,6 +14,7 @@ mod renumber;
 
 use std::collections::BTreeSet;
 
+pub use any_of::any_of;
 pub use cached::cached;
 use rank::Rank;
 

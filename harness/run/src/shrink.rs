@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
-use pinfold::minimize::{cached, minimize};
+use pinfold::minimize::{any_of, cached, minimize};
 use pinfold::oracle::Verdict;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
@@ -120,26 +120,25 @@ pub fn shrink(
     let mut run_count = 0;
     let mut ended = Ended::Minimal;
     let mut failure = None;
-    let mut diverges = |candidate: &Sequence| {
-        for _ in 0..wanted.tries.max(1) {
-            if ended == Ended::Minimal {
-                ended = why_to_end(run_count, limits, stop);
-            }
-            if ended != Ended::Minimal || failure.is_some() {
-                return false;
-            }
-            run_count += 1;
-            match diverging_as(target, candidate, wanted.observe, wanted.signature) {
-                Ok(Some(_)) => return true,
-                Ok(None) => {}
-                Err(error) => failure = Some(error),
+    let question = any_of(wanted.tries.max(1), |candidate| {
+        if ended == Ended::Minimal {
+            ended = why_to_end(run_count, limits, stop);
+        }
+        if ended != Ended::Minimal || failure.is_some() {
+            return false;
+        }
+        run_count += 1;
+        match diverging_as(target, candidate, wanted.observe, wanted.signature) {
+            Ok(found) => found.is_some(),
+            Err(error) => {
+                failure = Some(error);
+                false
             }
         }
-        false
-    };
+    });
     let sequence = match wanted.memory {
-        Memory::Cached => minimize(sequence, cached(&mut diverges)),
-        Memory::Off => minimize(sequence, &mut diverges),
+        Memory::Cached => minimize(sequence, cached(question)),
+        Memory::Off => minimize(sequence, question),
     };
     match failure {
         Some(RunError::Interrupted) => Ok(Shrunk { sequence, run_count, ended: Ended::Stopped }),
