@@ -22,7 +22,7 @@ use crate::{
     model::{Held, PredictedStep},
     oracle::{Divergence, Verdict},
 };
-use names::{Named, Names};
+pub(crate) use names::{Named, Names, ZERO};
 
 /// Longest line, in columns.
 const COLUMNS: usize = 100;

@@ -9,5 +9,6 @@ pub mod minimize;
 pub mod model;
 pub mod oracle;
 pub mod profile;
+pub mod report;
 pub mod signature;
 pub mod tally;

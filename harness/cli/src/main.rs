@@ -10,6 +10,7 @@ mod minimize;
 mod output;
 mod progress;
 mod replay;
+mod report;
 mod signals;
 
 use std::process::ExitCode;
@@ -35,6 +36,7 @@ enum Command {
     Fuzz(fuzz::Fuzz),
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
+    Report(report::Report),
     Kernel(kernel::Kernel),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -53,6 +55,7 @@ fn main() -> ExitCode {
         Command::Fuzz(fuzz) => fuzz.run(&signals),
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
+        Command::Report(report) => report.run(),
         Command::Kernel(kernel) => kernel.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completions(completions) => completions.run(),

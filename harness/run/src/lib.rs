@@ -18,6 +18,7 @@ mod minimize;
 mod name;
 mod regress;
 mod replay;
+mod report;
 mod shrink;
 mod summary;
 mod target;
@@ -40,6 +41,7 @@ pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
     replay,
 };
+pub use report::read_report;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Target, TargetOptions, prepare};
