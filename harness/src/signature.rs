@@ -1,10 +1,15 @@
 //! The name under which divergences of one cause are one.
 //!
-//! A signature says which oracle, in which kind of op, and what kind of
-//! difference; a report of the kernel is named by its title alone, whatever op
-//! was running. Nothing in it counts or addresses anything: two sequences that
-//! show one cause on other pages, in other slots or with other values have one
-//! signature.
+//! A signature says which oracle, in which kind of op, what kind of
+//! difference, and the state that matters (`oracle/state.rs`); a report of the
+//! kernel is named by its title alone, whatever op was running. Nothing in it
+//! counts or addresses anything: two sequences that show one cause on other
+//! pages, in other slots or with other values have one signature.
+//!
+//! There is one signature, not a coarse one before and a fine one after
+//! minimizing: a sequence is minimized while its signature stays, so what it was
+//! found under is what it is kept under, and what `known.toml` says of it holds
+//! for both.
 
 use std::{fmt, str::FromStr};
 

@@ -222,6 +222,74 @@ fn a_signal_ends_a_run_well_with_its_findings_on_disk() {
     }
 }
 
+/// Every folder in `findings` that is not a draft.
+fn bundles(findings: &Path) -> Vec<std::path::PathBuf> {
+    let entries = |folder: &Path| {
+        let entries = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+        entries.collect::<Vec<_>>()
+    };
+    let is_draft = |path: &Path| path.file_name().unwrap().to_str().unwrap().starts_with(".draft-");
+    let signatures = entries(findings);
+    signatures.iter().flat_map(|folder| entries(folder)).filter(|path| !is_draft(path)).collect()
+}
+
+#[test]
+fn a_run_that_is_killed_leaves_only_whole_bundles() {
+    let mut bundle_count = 0;
+    for rng_seed in ["1", "2", "3", "4", "5"] {
+        let folder = tempfile::tempdir().unwrap();
+        let target = "model:6.12+stale_read_only_pin";
+        let mut arguments = vec!["fuzz", "--target", target, "--time", "10m"];
+        arguments.extend(["--keep-per-signature", "1000", "--rng-seed", rng_seed]);
+        let mut child = pinfold(folder.path(), &arguments).stderr(Stdio::piped()).spawn().unwrap();
+        let mut lines = BufReader::new(child.stderr.take().unwrap()).lines();
+        lines.find(|line| line.as_ref().unwrap().starts_with("found ")).unwrap().unwrap();
+        // SIGKILL, in the middle of the next ones.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let bundles = bundles(&folder.path().join("out/findings"));
+        assert!(!bundles.is_empty());
+        bundle_count += bundles.len();
+        for bundle in bundles {
+            let read = |name: &str| fs::read_to_string(bundle.join(name)).unwrap();
+            pinfold_contract::parse(&read("sequence.seq")).unwrap();
+            let finding: serde_json::Value = serde_json::from_str(&read("finding.json")).unwrap();
+            assert!(read("explain.txt").ends_with('\n') && bundle.join("console.txt").is_file());
+            // What is minimal in finding.json is there.
+            let minimized = bundle.join("minimized.seq");
+            assert!(finding["minimal"].is_null() || minimized.is_file(), "{}", bundle.display());
+            if minimized.is_file() {
+                pinfold_contract::parse(&read("minimized.seq")).unwrap();
+            }
+        }
+    }
+    assert!(bundle_count > 5, "{bundle_count} bundles: nothing was being written");
+}
+
+#[test]
+fn minimize_keeps_a_regression_in_a_folder_named_for_its_signature() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let target = "model:6.12+vm_pin_kept";
+    let keep = ["minimize", "a.seq", "--target", target, "--keep", "regress"];
+    // Nothing is kept that nobody can say a word about.
+    check(folder.path(), &keep, 2);
+    let words = ["--title", "VmPin \"stays\"", "--cause", "planted"];
+    let (out, err) = check(folder.path(), &[&keep[..], &words].concat(), 0);
+    assert_eq!(out, "");
+    assert!(err.contains("3 of 3 runs") && err.contains("minimal"), "{err}");
+    let kept = folder.path().join("regress/accounting-dereg-registrar.vm_pin.more");
+    let entry = fs::read_to_string(kept.join("entry.toml")).unwrap();
+    assert!(entry.starts_with("title = \"VmPin \\\"stays\\\"\"\ncause = \"planted\"\n"), "{entry}");
+    let sequence = kept.join("sequence.seq");
+    check(folder.path(), &["replay", sequence.to_str().unwrap(), "--target", "model:6.1"], 0);
+    // Without a place to go to, it is the output; and too few runs are said.
+    let arguments = ["minimize", "a.seq", "--target", target, "--no-cache", "--runs", "2"];
+    let (out, err) = check(folder.path(), &arguments, 0);
+    assert!(out.starts_with("# pinfold 1\n"), "{out}");
+    assert!(err.contains("not minimal") && err.contains("--runs"), "{err}");
+}
+
 #[test]
 fn a_reader_that_went_away_is_no_error() {
     let folder = tempfile::tempdir().unwrap();

@@ -6,7 +6,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinfold::known::Known;
+use pinfold::model::Fault;
 use pinfold::profile::Profile;
+use pinfold::signature::Signature;
 use pinfold_contract::{Observe, OpKind, SeqFile};
 use pinfold_run::{
     Account, ReplayOptions, Target, TargetOptions, embedded_known, read_seq, replay,
@@ -82,7 +84,94 @@ fn every_known_divergence_has_its_sequence() {
     }
 }
 
+/// What every `entry.toml` says, and what it may say.
+const ENTRY_KEYS: [&str; 7] =
+    ["title", "cause", "target", "found_on", "oracle", "predicted", "seen"];
+const ENTRY_KEYS_MORE: [&str; 1] = ["known"];
+
+/// A folder of `corpus/regress`.
+struct Regression {
+    signature: Signature,
+    entry: toml::Table,
+    file: SeqFile,
+}
+
+impl Regression {
+    fn says(&self, key: &str) -> &str {
+        self.entry[key].as_str().unwrap()
+    }
+}
+
+fn regressions() -> Vec<Regression> {
+    let read = |path: PathBuf| {
+        let mut files: Vec<_> =
+            fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        files.sort();
+        assert_eq!(files, ["entry.toml", "sequence.seq"], "{}", path.display());
+        Regression {
+            signature: path.file_name().unwrap().to_str().unwrap().parse().unwrap(),
+            entry: fs::read_to_string(path.join("entry.toml")).unwrap().parse().unwrap(),
+            file: read_seq(&path.join("sequence.seq")).unwrap_or_else(|error| panic!("{error}")),
+        }
+    };
+    let entries = fs::read_dir(root().join("corpus/regress")).unwrap();
+    let paths = entries.map(|entry| entry.unwrap().path()).filter(|path| path.is_dir());
+    let mut found: Vec<Regression> = paths.map(read).collect();
+    found.sort_by(|one, other| one.signature.cmp(&other.signature));
+    assert!(found.len() >= 20, "only {} regressions", found.len());
+    found
+}
+
 #[test]
-fn every_regression_can_be_read() {
-    sequences(&root().join("corpus/regress"));
+fn every_regression_says_where_it_comes_from() {
+    for regression in regressions() {
+        let Regression { signature, entry, .. } = &regression;
+        for key in ENTRY_KEYS {
+            assert!(!regression.says(key).is_empty(), "{signature}: no {key}");
+        }
+        let known = |key: &&String| {
+            ENTRY_KEYS.contains(&key.as_str()) || ENTRY_KEYS_MORE.contains(&key.as_str())
+        };
+        assert!(entry.keys().all(|key| known(&key)), "{signature}: {entry:?}");
+        let oracle = format!("{}-", regression.says("oracle"));
+        assert!(signature.as_str().starts_with(&oracle), "{signature}: {oracle}");
+    }
+}
+
+#[test]
+fn every_regression_is_right_on_the_model_and_does_what_it_expects() {
+    let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
+    let (known, mut expectation_count) = (Known::default(), 0);
+    for profile in Profile::ALL {
+        let name = format!("model:{}", profile.series).parse().unwrap();
+        let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
+        for Regression { signature, file, .. } in regressions() {
+            let replayed = replay(&mut target, &file, &options, &known).unwrap();
+            let unmet: Vec<String> = replayed.unmet.iter().map(ToString::to_string).collect();
+            assert!(unmet.is_empty(), "{signature} on {name}: {}", unmet.join("; "));
+            assert_eq!(replayed.conclusion(), pinfold_run::ReplayConclusion::Clean, "{signature}");
+            let unexpected = file.expectations.iter().filter(|e| e.is_none()).count();
+            assert_eq!(unexpected, 0, "{signature}: an op without an expectation");
+            expectation_count += file.expectations.len();
+        }
+    }
+    assert!(expectation_count >= 100, "only {expectation_count} expectations");
+}
+
+#[test]
+fn a_regression_of_a_planted_fault_still_shows_it_under_its_name() {
+    let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
+    let known = Known::default();
+    let mut faults = BTreeSet::new();
+    for regression in regressions() {
+        let Some((_, fault)) = regression.says("target").split_once('+') else { continue };
+        let Some(fault) = Fault::from_name(fault) else { continue };
+        let name = regression.says("target").parse().unwrap();
+        let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
+        let replayed = replay(&mut target, &regression.file, &options, &known).unwrap();
+        let signature = replayed.judgements[0].signature();
+        assert_eq!(signature, Some(&regression.signature), "on {name}");
+        faults.insert(fault);
+    }
+    assert_eq!(faults.len(), Fault::ALL.len(), "no regression of some fault: only {faults:?}");
 }

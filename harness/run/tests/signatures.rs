@@ -221,11 +221,12 @@ fn memory_saves_runs_and_a_bound_is_kept() {
         tries: 1,
         memory: Memory::Cached,
     };
-    let limits = ShrinkLimits { runs_max: 30, deadline: None };
+    let runs_max = with.run_count / 2;
+    let limits = ShrinkLimits { runs_max, deadline: None };
     let stop = AtomicBool::new(false);
     let bounded =
         shrink(&mut open(&found.target), found.raw.clone(), wanted, limits, &stop).unwrap();
-    assert_eq!((bounded.run_count, bounded.ended), (30, Ended::OutOfRuns));
+    assert_eq!((bounded.run_count, bounded.ended), (runs_max, Ended::OutOfRuns));
     assert!(bounded.ended.to_string().contains("--runs"));
     assert!(bounded.sequence.ops.len() < found.raw.ops.len());
 }
