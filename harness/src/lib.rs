@@ -10,5 +10,6 @@ pub mod model;
 pub mod oracle;
 pub mod profile;
 pub mod report;
+pub mod reproduce;
 pub mod signature;
 pub mod tally;

@@ -27,9 +27,14 @@ pub(crate) struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// Its name alone.
+    pub(crate) fn name(&self) -> Result<TargetName, RunError> {
+        Ok(self.target.parse()?)
+    }
+
     /// Builds what the target needs, with progress.
     pub(crate) fn prepare(&self) -> Result<Prepared, RunError> {
-        let name: TargetName = self.target.parse()?;
+        let name = self.name()?;
         let options =
             TargetOptions { kernel_src: self.kernel_src.clone(), executor: self.executor.clone() };
         let mut meter = BuildMeter::default();

@@ -11,6 +11,7 @@ mod output;
 mod progress;
 mod replay;
 mod report;
+mod reproduce;
 mod signals;
 
 use std::process::ExitCode;
@@ -37,6 +38,7 @@ enum Command {
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
     Report(report::Report),
+    Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
@@ -56,6 +58,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
         Command::Report(report) => report.run(),
+        Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completions(completions) => completions.run(),

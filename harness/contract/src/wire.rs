@@ -93,7 +93,26 @@ pub enum FromGuest {
         /// Why, for a person.
         reason: String,
     },
+    /// A program that the guest was booted for has ended. The guest goes down.
+    Ran {
+        /// How it ended.
+        end: ProgramEnd,
+        /// What it printed, at most [`PROGRAM_OUTPUT_BYTES_MAX`] bytes of it.
+        output: String,
+    },
 }
+
+/// How a program ended that a guest was booted for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProgramEnd {
+    /// With this status.
+    Exited(u8),
+    /// By this signal.
+    Killed(u8),
+}
+
+/// Most output of a program that comes back, in bytes.
+pub const PROGRAM_OUTPUT_BYTES_MAX: usize = 1 << 20;
 
 /// Why bytes are not a frame.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

@@ -103,6 +103,14 @@ pub enum RunError {
         #[source]
         source: KnownError,
     },
+    /// A reproducer does not compile.
+    #[error("{source_file} does not compile: {reason}")]
+    Compile {
+        /// The C file.
+        source_file: PathBuf,
+        /// What the compiler said, or why there is none.
+        reason: String,
+    },
     /// A sequence that was to be minimized does not diverge.
     #[error("{file} does not diverge on {target} ({verdict}): there is nothing to minimize")]
     NothingToMinimize {
@@ -162,6 +170,7 @@ impl RunError {
             | RunError::Hello(_)
             | RunError::Executor { .. }
             | RunError::Link { .. }
+            | RunError::Compile { .. }
             | RunError::Write { .. } => Blame::Environment,
             RunError::Interrupted => Blame::User,
         }
@@ -181,6 +190,7 @@ impl RunError {
             | RunError::Read { .. }
             | RunError::Write { .. }
             | RunError::Known { .. }
+            | RunError::Compile { .. }
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }
     }

@@ -171,7 +171,10 @@ impl Session {
             }
             Ok(Received::Message(FromGuest::Failed { reason, .. })) => down(reason),
             Ok(Received::Message(
-                FromGuest::Step { .. } | FromGuest::Finished { .. } | FromGuest::Hung { .. },
+                FromGuest::Step { .. }
+                | FromGuest::Finished { .. }
+                | FromGuest::Hung { .. }
+                | FromGuest::Ran { .. },
             )) => down("the executor did not greet first".to_owned()),
             Ok(Received::Closed) => down(ending(guest)),
             Ok(Received::TimedOut) => {
@@ -234,7 +237,8 @@ impl Session {
                 FromGuest::Hello { .. }
                 | FromGuest::Step { .. }
                 | FromGuest::Finished { .. }
-                | FromGuest::Hung { .. } => {
+                | FromGuest::Hung { .. }
+                | FromGuest::Ran { .. } => {
                     let reason = format!("it said {message:?} after {} ops", steps.len());
                     return Err(RunError::Executor { reason, console: tail(&kernel_log) });
                 }
@@ -280,7 +284,7 @@ impl Session {
     }
 }
 
-fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
+pub(crate) fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {
     if stop.load(Ordering::Relaxed) || guest.ending().is_some() {
         Patience::GiveUp
     } else {

@@ -6,6 +6,7 @@
 mod annotate;
 mod bundle;
 mod check;
+mod compile;
 mod cpu;
 mod doctor;
 mod error;
@@ -16,9 +17,11 @@ mod known;
 mod link;
 mod minimize;
 mod name;
+mod program;
 mod regress;
 mod replay;
 mod report;
+mod reproduce;
 mod shrink;
 mod summary;
 mod target;
@@ -27,6 +30,7 @@ mod uml;
 pub use annotate::annotate;
 pub use bundle::{Finding, Reliability, StoredTrace};
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
+pub use compile::{Linking, compile_c};
 pub use cpu::allowed as allowed_cpus;
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
@@ -37,10 +41,12 @@ pub use link::LinkError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
 pub use regress::Entry;
+pub use program::{ProgramRun, RunEnd, run_program};
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
     replay,
 };
+pub use reproduce::{reproduce_c, reproduce_seq};
 pub use report::read_report;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};

@@ -108,6 +108,14 @@ impl Prepared {
         self.note.as_deref()
     }
 
+    /// What its machines are made of, if it is one.
+    pub(crate) fn parts(&self) -> Option<&Parts> {
+        match &self.kind {
+            PreparedKind::Model { .. } => None,
+            PreparedKind::Uml { parts, .. } => Some(parts),
+        }
+    }
+
     /// Brings it up, pinned to `cpu` where it is a machine. Gives up when `stop` is set, then and in each later run.
     ///
     /// # Errors
@@ -227,7 +235,7 @@ pub(crate) fn nearest(release: &str) -> &'static Profile {
     Profile::ALL.into_iter().min_by_key(distance).unwrap_or(Profile::ALL[0])
 }
 
-fn of_series(series: &str) -> &'static Profile {
+pub(crate) fn of_series(series: &str) -> &'static Profile {
     Profile::of_series(series).expect("every packaged series has a profile")
 }
 

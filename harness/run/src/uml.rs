@@ -50,7 +50,8 @@ impl UmlError {
 /// What machines are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
-    image: PathBuf,
+    pub(crate) image: PathBuf,
+    pub(crate) executor: PathBuf,
     initramfs: PathBuf,
 }
 
@@ -65,8 +66,9 @@ impl Parts {
         if !tools::is_executable(image) {
             return Err(MachineError::NoImage { image: image.to_owned() }.into());
         }
-        let initramfs = initramfs::provide(cache, &executor::provide(cache, executor, watch)?)?;
-        Ok(Parts { image: image.to_owned(), initramfs })
+        let executor = executor::provide(cache, executor, watch)?;
+        let initramfs = initramfs::provide(cache, &executor)?;
+        Ok(Parts { image: image.to_owned(), executor, initramfs })
     }
 
     /// Builds the kernel that `request` asks for, if it is not there yet, and brings together what is needed to boot it.
@@ -77,9 +79,10 @@ impl Parts {
         watch: &mut dyn FnMut(&Progress),
     ) -> Result<(Parts, Kernel), UmlError> {
         // First what takes less time: a wrong executor must not cost a kernel build.
-        let initramfs = initramfs::provide(cache, &executor::provide(cache, executor, watch)?)?;
+        let executor = executor::provide(cache, executor, watch)?;
+        let initramfs = initramfs::provide(cache, &executor)?;
         let kernel = kernel::provide(cache, request, watch)?;
-        Ok((Parts { image: kernel.image.clone(), initramfs }, kernel))
+        Ok((Parts { image: kernel.image.clone(), executor, initramfs }, kernel))
     }
 }
 
@@ -102,7 +105,7 @@ impl Boot for UmlBoot {
 }
 
 #[derive(Debug)]
-struct UmlGuest(Machine);
+pub(crate) struct UmlGuest(pub(crate) Machine);
 
 impl Guest for UmlGuest {
     fn wire(&mut self) -> io::Result<Box<dyn Stream>> {

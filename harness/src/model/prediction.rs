@@ -49,6 +49,11 @@ impl Prediction {
         self.expected == *outcome || self.others.contains(outcome)
     }
 
+    /// What else is right.
+    pub fn others(&self) -> &[Outcome] {
+        &self.others
+    }
+
     /// The likeliest.
     pub fn expected(&self) -> &Outcome {
         &self.expected

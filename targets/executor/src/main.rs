@@ -17,6 +17,7 @@ mod observe;
 mod own_memory;
 mod pagemap;
 mod process0;
+mod program;
 mod protocol;
 mod runs;
 mod setup;

@@ -13,8 +13,8 @@ use crate::own_memory::{self, OwnMemory};
 use crate::protocol::{Channel, Report};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
-use crate::wire::Wire;
-use crate::{console, cpu, process0, setup};
+use crate::wire::{Wire, parameter};
+use crate::{console, cpu, process0, program, setup};
 
 /// How long the set-up of a sequence may take.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
@@ -22,6 +22,8 @@ const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
 const EXIT_DEADLINE: Duration = Duration::from_secs(10);
 /// How long counters may take to come back: some frees are asynchronous.
 const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
+/// Names, on the kernel's command line, a program to run instead of sequences.
+const RUN_PARAMETER: &str = "pinfold.run=";
 /// Heap that the supervisor may need while a sequence runs, in bytes.
 const HEAP_BYTES: usize = 32 << 10;
 
@@ -55,13 +57,30 @@ pub(crate) fn run() -> Result<(), Failure> {
     setup::mount_all()?;
     let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
     let mut wire = Wire::open(&command_line)?;
-    let result = Supervisor::new().and_then(|mut supervisor| supervisor.serve(&mut wire));
+    let result = match parameter(&command_line, RUN_PARAMETER) {
+        Some(path) => run_program(path, &mut wire),
+        None => Supervisor::new().and_then(|mut supervisor| supervisor.serve(&mut wire)),
+    };
     if let Err(failure) = &result {
         // A failure to tell the host shows on the console.
         wire.send(&FromGuest::Failed { id: None, reason: failure.reason() })?;
     }
     wire.drain();
     result
+}
+
+/// Makes the RDMA device, greets, and runs the program at `path` instead of sequences.
+fn run_program(path: &str, wire: &mut Wire) -> Result<(), Failure> {
+    setup::make_rdma_device()?;
+    Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
+    greet(wire)?;
+    let (end, output) = program::run(path)?;
+    wire.send(&FromGuest::Ran { end, output })
+}
+
+fn greet(wire: &mut Wire) -> Result<(), Failure> {
+    let (kernel_release, kernel_version) = sys::kernel();
+    wire.send(&FromGuest::Hello { wire_version: WIRE_VERSION, kernel_release, kernel_version })
 }
 
 struct Supervisor {
@@ -90,9 +109,7 @@ impl Supervisor {
     }
 
     fn serve(&mut self, wire: &mut Wire) -> Result<(), Failure> {
-        let (kernel_release, kernel_version) = sys::kernel();
-        let wire_version = WIRE_VERSION;
-        wire.send(&FromGuest::Hello { wire_version, kernel_release, kernel_version })?;
+        greet(wire)?;
         while let Some(message) = wire.receive()? {
             match message {
                 ToGuest::Run { id, sequence, observe, op_deadline_ms } => {

@@ -54,7 +54,8 @@ fn open(path: &str) -> Result<File, Failure> {
     Ok(file)
 }
 
-fn parameter<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
+/// The value of the parameter `name` (with its equals sign) of a kernel's command line.
+pub(crate) fn parameter<'a>(command_line: &'a str, name: &str) -> Option<&'a str> {
     command_line.split_ascii_whitespace().find_map(|word| word.strip_prefix(name))
 }
 

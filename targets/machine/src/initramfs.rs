@@ -11,6 +11,9 @@ use crate::kernel::{hex, hex_digest};
 
 use sha2::{Digest, Sha256};
 
+/// The name, in the root folder, of a program that comes with the executor.
+pub const PROGRAM_NAME: &str = "reproducer";
+
 /// Why there is no initramfs.
 #[derive(Debug, thiserror::Error)]
 pub enum InitramfsError {
@@ -56,11 +59,7 @@ enum Entry<'a> {
 ///
 /// If the executor cannot be read or is not static, or the cache cannot be written.
 pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError> {
-    let program = fs::read(executor)
-        .map_err(|source| InitramfsError::Executor { executor: executor.to_owned(), source })?;
-    if needs_linker(&program) {
-        return Err(InitramfsError::NotStatic { executor: executor.to_owned() });
-    }
+    let program = read_static(executor)?;
     let key = hex_digest(&["initramfs 2", &hex(&Sha256::digest(&program))]);
     let place = cache.root().join("initramfs").join(format!("{}.cpio", &key[..16]));
     if !place.is_file() {
@@ -69,6 +68,32 @@ pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError
         cache.publish_file(&place, &bytes)?;
     }
     Ok(place)
+}
+
+/// Writes to `place` an initramfs that has `program` as `/`[`PROGRAM_NAME`] beside `executor` as `/init`.
+///
+/// # Errors
+///
+/// If one of the two cannot be read or is not static, or `place` cannot be written.
+pub fn write_with_program(
+    executor: &Path,
+    program: &Path,
+    place: &Path,
+) -> Result<(), InitramfsError> {
+    let (init, extra) = (read_static(executor)?, read_static(program)?);
+    let too_large = || InitramfsError::TooLarge { executor: program.to_owned() };
+    let bytes = archive(&init, Some(&extra)).ok_or_else(too_large)?;
+    fs::write(place, bytes).map_err(CacheError::io("write", place))?;
+    Ok(())
+}
+
+fn read_static(path: &Path) -> Result<Vec<u8>, InitramfsError> {
+    let program = fs::read(path)
+        .map_err(|source| InitramfsError::Executor { executor: path.to_owned(), source })?;
+    if needs_linker(&program) {
+        return Err(InitramfsError::NotStatic { executor: path.to_owned() });
+    }
+    Ok(program)
 }
 
 /// Whether the ELF program asks for a dynamic linker (has a PT_INTERP segment).
@@ -89,9 +114,13 @@ fn needs_linker(program: &[u8]) -> bool {
     })
 }
 
-/// The archive; `None` if `program` does not fit.
+/// The archive with nothing but the executor; `None` if it does not fit.
 fn build(program: &[u8]) -> Option<Vec<u8>> {
-    let entries = [
+    archive(program, None)
+}
+
+fn archive(init: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
+    let mut entries = vec![
         Entry::Folder("dev"),
         Entry::Device("dev/console", 5, 1),
         Entry::Device("dev/null", 1, 3),
@@ -99,8 +128,9 @@ fn build(program: &[u8]) -> Option<Vec<u8>> {
         Entry::Folder("proc"),
         Entry::Folder("sys"),
         Entry::Folder("tmp"),
-        Entry::Program("init", program),
+        Entry::Program("init", init),
     ];
+    entries.extend(extra.map(|program| Entry::Program(PROGRAM_NAME, program)));
     let mut archive = Vec::new();
     for (index, entry) in (1_u32..).zip(&entries) {
         archive.extend(encode(index, entry)?);
@@ -173,6 +203,19 @@ mod tests {
         assert_eq!(&header[14..22], "00002180", "a character device, mode 600");
         assert_eq!(&header[78..94], "0000000500000001");
         assert_eq!(&header[46..54], "00000000", "of time 0");
+    }
+
+    #[test]
+    fn a_program_can_come_with_the_executor() {
+        let root = tempfile::tempdir().unwrap();
+        let path = |name: &str| root.path().join(name);
+        fs::write(path("executor"), "one").unwrap();
+        fs::write(path("program"), "two").unwrap();
+        write_with_program(&path("executor"), &path("program"), &path("cpio")).unwrap();
+        let text = String::from_utf8_lossy(&fs::read(path("cpio")).unwrap()).into_owned();
+        assert!(text.contains("init\0") && text.contains("reproducer\0"), "{text:?}");
+        let error = write_with_program(&path("executor"), Path::new("/bin/sh"), &path("cpio"));
+        assert!(error.unwrap_err().to_string().contains("/bin/sh"));
     }
 
     #[test]

@@ -1,0 +1,4 @@
+static const char *outcome(int error)
+{
+	return error ? strerror(error) : "ok";
+}
