@@ -210,21 +210,19 @@ pub(super) fn counters(evidence: &Evidence, op_index: usize) -> Vec<Counter> {
         before: Pair { model: before.model.and_then(value), target: before.target.and_then(value) },
         after: Pair { model: after.model.and_then(value), target: after.target.and_then(value) },
     };
-    let mut rows = vec![row("Pages pinned in all".to_owned(), &|c| Some(c.pins))];
+    let mut rows = vec![row("Pins in all".to_owned(), &|c| Some(c.pins))];
     let states = [before.model, before.target, after.model, after.target];
     let procs: BTreeSet<Proc> =
         states.into_iter().flatten().flat_map(|c| c.procs.iter().map(|view| view.proc)).collect();
-    let kinds: [(&str, fn(&ProcView) -> i64); 3] = [
-        ("VmPin", |view| view.vm_pin),
-        ("RssAnon", |view| view.rss_anon),
-        ("RssShmem", |view| view.rss_shmem),
-    ];
     for proc in procs {
-        for (name, value) in kinds {
+        let mut push = |name: &str, value: fn(&ProcView) -> i64| {
             rows.push(row(format!("{name} of {proc}"), &|c| {
                 c.procs.iter().find(|view| view.proc == proc).map(value)
             }));
-        }
+        };
+        push("VmPin", |view| view.vm_pin);
+        push("RssAnon", |view| view.rss_anon);
+        push("RssShmem", |view| view.rss_shmem);
     }
     rows
 }
@@ -244,7 +242,7 @@ fn what(comparison: &Comparison, side: Side, name: &str) -> &'static str {
     let row = comparison.frames.iter().find(|row| row.name == name);
     let cell = row.and_then(|row| row.cells.of(side).as_ref());
     match cell.map(|cell| (cell.kind, cell.mapped_count)) {
-        Some((FrameKind::File, _)) => ", a page of the file",
+        Some((FrameKind::File, _)) => ", a file or shared page",
         Some((FrameKind::Anonymous, 0 | 1)) => ", its own",
         Some((FrameKind::Anonymous, _)) => ", which other pages show as well",
         Some((FrameKind::Zero | FrameKind::Unseen, _)) | None => "",

@@ -49,7 +49,7 @@ fn told(finding: &FindingReport, evidence: &Evidence) -> Markup {
         (pictures(evidence, &comparison, op_index))
         h3 { "What was done" }
         (ops(evidence, op_index))
-        h3 { "What memory is charged for, before and after" }
+        h3 { "What memory is charged for, in pages, before and after" }
         (tables::counters(evidence, op_index))
         (tables::bills(evidence))
         (log(evidence))

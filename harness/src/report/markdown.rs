@@ -148,7 +148,7 @@ fn told(text: &mut Text, finding: &FindingReport, evidence: &Evidence) {
     ops(text, evidence, op_index);
     text.heading(3, "Who has which memory");
     picture(text, &comparison);
-    text.heading(3, "What memory is charged for, before and after");
+    text.heading(3, "What memory is charged for, in pages, before and after");
     let rows: Vec<Vec<String>> = counters(evidence, op_index)
         .iter()
         .map(|c| {
@@ -233,7 +233,7 @@ fn frame_text(comparison: &Comparison, side: Side, name: &str) -> String {
     let mut notes: Vec<String> = bytes.iter().map(bytes_text).collect();
     match kind {
         FrameKind::Zero => notes.push("zero page".to_owned()),
-        FrameKind::File => notes.push("page of the file".to_owned()),
+        FrameKind::File => notes.push("file or shared page".to_owned()),
         FrameKind::Anonymous | FrameKind::Unseen => {}
     }
     if *pin_count > 0 {

@@ -7,9 +7,11 @@ use super::{FindingReport, RunNumbers, RunReport, finding_page, tables, visible}
 const STYLE: &str = include_str!("style.css");
 
 /// Void elements, closed as XML wants it; and the browser's promise to fetch nothing.
-const HEAD: &str = "<meta charset=\"utf-8\"/>\
-<meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\
-<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'\"/>";
+const HEAD: &str = concat!(
+    "<meta charset='utf-8'/>",
+    "<meta name='viewport' content='width=device-width, initial-scale=1'/>",
+    "<meta http-equiv='Content-Security-Policy' content=\"default-src 'none'; style-src 'unsafe-inline'\"/>",
+);
 
 /// The report as one HTML page that needs nothing but itself.
 pub fn html(report: &RunReport) -> String {

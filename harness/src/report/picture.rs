@@ -191,8 +191,8 @@ fn frame(name: &str, cell: &FrameCell, y: i32) -> Markup {
     let what = match cell.kind {
         FrameKind::Zero => "the kernel's zero page",
         FrameKind::Anonymous => "anonymous",
-        FrameKind::File => "page of the file",
-        FrameKind::Unseen if cell.pin_count > 0 => "no page shows it",
+        FrameKind::File => "file or shared",
+        FrameKind::Unseen if cell.pin_count > 0 => "only an MR has it",
         FrameKind::Unseen => "gone",
     };
     let class = match cell.kind {
@@ -202,7 +202,7 @@ fn frame(name: &str, cell: &FrameCell, y: i32) -> Markup {
     };
     let pinned = match (cell.pin_count, cell.kind) {
         (0, _) => String::new(),
-        (_, FrameKind::Zero) => String::new(),
+        (_, FrameKind::Zero | FrameKind::Unseen) => String::new(),
         (1, _) => ", pinned".to_owned(),
         (count, _) => format!(", pinned ×{count}"),
     };
