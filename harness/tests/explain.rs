@@ -45,3 +45,15 @@ fn a_stale_pin_shows_as_another_frame_and_then_as_old_bytes() {
     differs("mr0", " 0x00");
     differs("outcome", " 0x00");
 }
+
+#[test]
+fn a_registration_has_its_bill_and_a_divergence_says_what_each_mr_holds() {
+    let text = "# pinfold 1\nmap 0..2 anon private rw\nreg mr0 0..2 remote_read\n";
+    let (text, _) = explained(Some(Fault::StaleReadOnlyPin), &parse(text).unwrap().sequence);
+    let has = |label: &str, model: &str, target: &str| {
+        let row = format!("     {label:<14}{model:<40} {target}\n");
+        assert!(text.contains(&row), "no {row} in\n{text}");
+    };
+    has("bill", "2 frames, 0 COW, pin 8 KiB, rss 8 KiB", "0 frames, 0 COW, pin 8 KiB, rss 0 KiB");
+    has("mr0 holds", "A B", "(no kernel tells)");
+}
