@@ -313,3 +313,36 @@ fn doctor_names_every_fault() {
         assert!(out.contains(name), "no {name} in: {out}");
     }
 }
+
+#[test]
+fn a_program_in_c_is_made_of_a_sequence() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", "map 0..1 anon private r\nreg mr0 0..1 local_write\n");
+    let (out, _) = check(folder.path(), &["reproduce", "a.seq"], 0);
+    assert!(out.starts_with("// SPDX-License-Identifier: ") && out.contains("strerror(EFAULT)"));
+    let (out, _) = check(folder.path(), &["reproduce", "a.seq", "--lang", "c", "-o", "a.c"], 0);
+    assert_eq!(out, "");
+    assert!(fs::read_to_string(folder.path().join("a.c")).unwrap().contains("int main("));
+    let (out, _) = check(folder.path(), &["reproduce", "a.seq", "--lang", "seq"], 0);
+    assert!(out.contains("reg mr0 0..1 local_write  # = EFAULT"), "{out}");
+    let (_, err) = check(folder.path(), &["reproduce", "none.seq"], 2);
+    assert!(err.contains("none.seq"), "{err}");
+    check(folder.path(), &["reproduce", "a.seq", "--target", "nonsense"], 2);
+}
+
+#[test]
+fn a_finding_comes_with_a_program_that_shows_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let target = "model:6.12+writable_over_read_only";
+    check(
+        folder.path(),
+        &["fuzz", "--target", target, "--sequences", "200", "--rng-seed", "1", "--out", "out"],
+        1,
+    );
+    let bundle = folder.path().join("out/findings/protection-reg-efault-ok-writer/1");
+    let kept = fs::read_to_string(bundle.join("reproducer.c")).unwrap();
+    assert!(kept.contains("Actual:   ok") && kept.contains("strerror(EFAULT)"), "{kept}");
+    let minimized = bundle.join("minimized.seq");
+    let (again, _) = check(folder.path(), &["reproduce", minimized.to_str().unwrap()], 0);
+    assert_eq!(again, kept);
+}

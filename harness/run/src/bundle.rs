@@ -6,7 +6,8 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
 use pinfold::explain::explain;
-use pinfold::oracle::{Divergence, Oracle};
+use pinfold::oracle::{Divergence, Oracle, Verdict};
+use pinfold::profile::Profile;
 use pinfold::signature::Signature;
 use pinfold_contract::{End, Observe, Sequence, Trace, print};
 use serde::{Deserialize, Serialize};
@@ -14,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::annotate::annotate;
 use crate::check::{Checked, observe_name};
 use crate::error::RunError;
+use crate::reproduce::bundled;
 use crate::shrink::Ended;
 
 /// `finding.json`.
@@ -90,6 +92,8 @@ pub struct Reliability {
 pub(crate) struct Circumstances<'a> {
     pub(crate) target: String,
     pub(crate) kernel: &'a str,
+    /// The rules that it is held to.
+    pub(crate) profile: &'static Profile,
     pub(crate) observe: Observe,
     pub(crate) rng_seed: u64,
     pub(crate) index: u64,
@@ -146,6 +150,8 @@ impl Bundle {
                 fs::write(draft.path().join("explain.txt"), text)?;
                 let stored = StoredTrace::json(sequence, &checked.trace);
                 fs::write(draft.path().join("trace.json"), stored)?;
+                let program = c_program(sequence, checked, signature, circumstances);
+                fs::write(draft.path().join("reproducer.c"), program)?;
                 // Somebody else's bundle may have come between: a folder that is not empty is not replaced.
                 if fs::rename(draft.path(), &place).is_ok() {
                     // Moved away: nothing is left to remove.
@@ -191,8 +197,26 @@ impl Bundle {
         replace(&self.folder.join("explain.txt"), explanation.as_bytes())?;
         let stored = StoredTrace::json(&pursued.sequence, trace);
         replace(&self.folder.join("trace.json"), stored.as_bytes())?;
+        let program =
+            c_program(&pursued.sequence, &pursued.checked, &self.finding.signature, circumstances);
+        replace(&self.folder.join("reproducer.c"), program.as_bytes())?;
         replace(&self.folder.join("finding.json"), json(&self.finding).as_bytes())
     }
+}
+
+/// `reproducer.c`.
+fn c_program(
+    sequence: &Sequence,
+    checked: &Checked,
+    signature: &Signature,
+    circumstances: &Circumstances<'_>,
+) -> String {
+    let divergence = match &checked.verdict {
+        Verdict::Diverges(divergence) => Some(divergence),
+        Verdict::Agrees | Verdict::Inconclusive { .. } => None,
+    };
+    let place = (circumstances.kernel, circumstances.target.as_str());
+    bundled(sequence, circumstances.profile, signature.as_str(), place, divergence)
 }
 
 fn finding(

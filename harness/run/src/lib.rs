@@ -40,14 +40,14 @@ pub use known::{embedded_known, read_known};
 pub use link::LinkError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
-pub use regress::Entry;
 pub use program::{ProgramRun, RunEnd, run_program};
+pub use regress::Entry;
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
     replay,
 };
-pub use reproduce::{reproduce_c, reproduce_seq};
 pub use report::read_report;
+pub use reproduce::{reproduce_c, reproduce_seq};
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Target, TargetOptions, prepare};

@@ -205,9 +205,8 @@ impl Body {
                 };
                 let place = place(pages);
                 let prot = words::prot(prot);
-                self.outcome_of(&format!(
-                    "mmap({place}, {prot}, {sharing}{kind} | MAP_FIXED, {fd}) == MAP_FAILED"
-                ))
+                self.pieces.insert(Piece::Map);
+                format!("map({place}, {prot}, {sharing}{kind}, {fd})")
             }
             Op::Unmap { pages, .. } => self.outcome_of(&format!("munmap({})", place(pages))),
             Op::Protect { pages, prot, .. } => {

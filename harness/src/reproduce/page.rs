@@ -4,9 +4,9 @@ use std::collections::BTreeSet;
 
 use pinfold_contract::{ARENA_BASE, FILE_PAGES, Proc};
 
-use super::Reproduction;
 use super::body::{Body, Statement};
 use super::pieces::{Piece, with_needs};
+use super::{Reproduction, words};
 
 /// Columns that a line should have at most; a tab is eight.
 const COLUMNS: usize = 80;
@@ -21,7 +21,7 @@ pub(super) fn page(reproduction: &Reproduction<'_>, body: &Body) -> String {
     let end = if body.many { Piece::FinishShared } else { Piece::Finish };
     wanted.extend([checks, end]);
     let pieces = with_needs(&wanted);
-    let mut text = heading(reproduction, &pieces);
+    let mut text = heading(reproduction, body, &pieces);
     text.push_str("#define _GNU_SOURCE\n");
     for header in headers(&pieces) {
         text.push_str(&format!("#include <{header}>\n"));
@@ -45,11 +45,15 @@ fn is_watched(body: &Body) -> bool {
 
 // ---- heading ----
 
-fn heading(reproduction: &Reproduction<'_>, pieces: &BTreeSet<Piece>) -> String {
-    let Reproduction { title, seen_on, divergence, profile, .. } = *reproduction;
+fn heading(reproduction: &Reproduction<'_>, body: &Body, pieces: &BTreeSet<Piece>) -> String {
+    let Reproduction { sequence, title, seen_on, divergence, profile } = *reproduction;
     let mut lines = vec![title.to_owned(), String::new()];
     match divergence {
         Some(divergence) => {
+            let op = sequence.ops.get(divergence.op_index);
+            let place =
+                op.map_or("after the last step".to_owned(), |op| words::phrase(*op, body.many));
+            lines.extend(wrapped("Where:    ", &place));
             lines.extend(wrapped("Expected: ", &divergence.predicted));
             lines.extend(wrapped("Actual:   ", &divergence.seen));
         }
@@ -111,7 +115,7 @@ fn wrapped(label: &str, text: &str) -> Vec<String> {
 
 fn headers(pieces: &BTreeSet<Piece>) -> BTreeSet<&'static str> {
     let wanted = pieces.iter().flat_map(|piece| piece.headers().iter().copied());
-    // What the statements themselves call.
+    // What the statements themselves name.
     wanted.chain(["errno.h", "sys/mman.h", "unistd.h"]).collect()
 }
 
@@ -133,20 +137,18 @@ fn definitions(body: &Body, pieces: &BTreeSet<Piece>) -> String {
 
 /// The text of a piece, as it must be beside the others.
 fn fitted(piece: Piece, pieces: &BTreeSet<Piece>) -> String {
-    let is_shared = pieces.contains(&Piece::FinishShared);
+    let has = |piece| pieces.contains(&piece);
     let text = piece.text();
-    match piece {
-        Piece::Frames if is_shared => {
-            text.replace("static uint64_t frame[256];", "uint64_t *frame = shared->frame;")
-        }
-        Piece::FinishShared if !pieces.contains(&Piece::Frames) => {
-            text.replace("\tuint64_t frame[256];\n", "")
-        }
-        Piece::Turns if pieces.contains(&Piece::SettleChild) => {
-            text.replace("/* in the child */", "settle_child();")
-        }
-        Piece::Turns => text.replace("\t\t/* in the child */\n", ""),
-        _ => text.to_owned(),
+    if piece == Piece::Frames && has(Piece::FinishShared) {
+        text.replace("static uint64_t frame[256];", "uint64_t *frame = shared->frame;")
+    } else if piece == Piece::FinishShared && !has(Piece::Frames) {
+        text.replace("\tuint64_t frame[256];\n", "")
+    } else if piece == Piece::Turns && has(Piece::SettleChild) {
+        text.replace("/* in the child */", "settle_child();")
+    } else if piece == Piece::Turns {
+        text.replace("\t\t/* in the child */\n", "")
+    } else {
+        text.to_owned()
     }
 }
 
@@ -316,10 +318,10 @@ fn rendered(statement: &Statement, depth: usize) -> String {
             if let [line] = lines.as_slice()
                 && line.len() + 8 * depth + 6 <= COLUMNS
             {
-                return format!("\n{tabs}/* {line} */\n");
+                return format!("{tabs}/* {line} */\n");
             }
             let body: String = lines.iter().map(|line| format!("{tabs} * {line}\n")).collect();
-            format!("\n{tabs}/*\n{body}{tabs} */\n")
+            format!("{tabs}/*\n{body}{tabs} */\n")
         }
         Statement::Leave(proc) => format!("{tabs}leave({});\n", proc.index()),
         Statement::Call(_, function, arguments) => call(function, arguments, depth),
@@ -329,22 +331,67 @@ fn rendered(statement: &Statement, depth: usize) -> String {
 
 /// A call on as few lines as fit.
 fn call(function: &str, arguments: &[String], depth: usize) -> String {
-    let tabs = "\t".repeat(depth);
-    let indent = " ".repeat(function.len() + 1);
     let room = COLUMNS - 8 * depth;
-    let mut lines: Vec<String> = Vec::new();
-    let mut line = format!("{function}(");
-    for (index, argument) in arguments.iter().enumerate() {
-        let end = if index + 1 == arguments.len() { ");" } else { "," };
-        let piece = format!("{argument}{end}");
-        let is_first = line.ends_with('(') || line == indent;
-        if !is_first && line.len() + 1 + piece.len() > room {
-            lines.push(std::mem::replace(&mut line, indent.clone()));
-        } else if !is_first {
-            line.push(' ');
-        }
-        line.push_str(&piece);
+    let tabs = "\t".repeat(depth);
+    let text = laid_out(&format!("{function}({})", arguments.join(", ")), 0, room - 1);
+    text.lines().map(|line| format!("{tabs}{line}")).collect::<Vec<_>>().join("\n") + ";\n"
+}
+
+/// `expression`, which begins at `column`, on as few lines as fit `room`. A call is broken between its arguments.
+fn laid_out(expression: &str, column: usize, room: usize) -> String {
+    let parts = parts(expression);
+    let Some((head, arguments, tail)) = parts else { return expression.to_owned() };
+    if column + expression.chars().count() <= room {
+        return expression.to_owned();
     }
-    lines.push(line);
-    lines.iter().map(|line| format!("{tabs}{line}\n")).collect()
+    let indent = column + head.chars().count();
+    let mut text = head.to_owned();
+    let mut at = indent;
+    for (index, argument) in arguments.iter().enumerate() {
+        let is_last = index + 1 == arguments.len();
+        let end = if is_last { tail } else { "," };
+        let width = argument.chars().count() + end.chars().count();
+        if index > 0 && at + 1 + width <= room {
+            text.push(' ');
+            at += 1;
+        } else if index > 0 {
+            text.push_str(&format!("\n{}", " ".repeat(indent)));
+            at = indent;
+        }
+        let laid = laid_out(argument, at, room.saturating_sub(end.chars().count()));
+        at = laid.lines().last().map_or(0, |line| {
+            let before = if laid.contains('\n') { 0 } else { at };
+            before + line.chars().count()
+        });
+        text.push_str(&laid);
+        text.push_str(end);
+        at += end.chars().count();
+    }
+    text
+}
+
+/// A call in its parts: up to the opening parenthesis, the arguments, and what follows the last one.
+fn parts(expression: &str) -> Option<(&str, Vec<&str>, &str)> {
+    let open = expression.find('(').filter(|open| !expression[..*open].contains('"'))?;
+    let (mut depth, mut is_in_string, mut is_escaped) = (0, false, false);
+    let (mut arguments, mut start) = (Vec::new(), open + 1);
+    for (at, c) in expression.char_indices().skip(open) {
+        let was_escaped = std::mem::take(&mut is_escaped);
+        match c {
+            '\\' if is_in_string => is_escaped = !was_escaped,
+            '"' if !was_escaped => is_in_string = !is_in_string,
+            '(' if !is_in_string => depth += 1,
+            ',' if !is_in_string && depth == 1 => {
+                arguments.push(expression[start..at].trim());
+                start = at + 1;
+            }
+            ')' if !is_in_string && depth == 1 => {
+                arguments.push(expression[start..at].trim());
+                return Some((&expression[..=open], arguments, &expression[at..]));
+            }
+            ')' if !is_in_string => depth -= 1,
+            _ => {}
+        }
+    }
+    None
 }

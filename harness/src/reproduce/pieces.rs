@@ -26,6 +26,8 @@ pub(super) enum Piece {
     Unsure,
     /// What an errno says.
     Outcome,
+    /// Maps memory.
+    Map,
     /// How much of an access was done.
     Done,
     /// Bytes as text.
@@ -90,131 +92,133 @@ pub(super) enum Piece {
     WaitFor,
 }
 
-/// What a piece is made of.
-struct Source {
-    text: &'static str,
-    needs: &'static [Piece],
-    headers: &'static [&'static str],
-}
-
 impl Piece {
-    fn source(self) -> Source {
-        use Piece as P;
-        let (text, needs, headers): (_, &'static [Piece], &'static [&'static str]) = match self {
-            P::Finish => (include_str!("pieces/check.c"), &[], &["stdio.h", "stdlib.h"]),
-            P::FinishShared => (
-                include_str!("pieces/check_shared.c"),
-                &[P::SharedPage, P::Turns],
-                &["signal.h", "stdint.h", "stdio.h", "sys/types.h", "unistd.h"],
-            ),
-            P::SharedPage => {
-                (include_str!("pieces/shared_page.c"), &[], &["stdlib.h", "sys/mman.h"])
-            }
-            P::CannotTell => (include_str!("pieces/cannot_tell.c"), &[], &["stdio.h"]),
-            P::Check => (include_str!("pieces/compare.c"), &[], &["stdio.h", "string.h"]),
-            P::CheckShared => {
-                (include_str!("pieces/compare_shared.c"), &[], &["stdio.h", "string.h"])
-            }
-            P::Also => (include_str!("pieces/also.c"), &[], &["string.h"]),
-            P::Unsure => (include_str!("pieces/unsure.c"), &[P::CannotTell], &["string.h"]),
-            P::Outcome => (include_str!("pieces/outcome.c"), &[], &["errno.h", "string.h"]),
-            P::Done => (include_str!("pieces/done.c"), &[], &["stddef.h"]),
-            P::Describe => {
-                (include_str!("pieces/describe.c"), &[P::Done], &["stdio.h", "string.h"])
-            }
-            P::Guard => {
-                (include_str!("pieces/guard.c"), &[P::Done], &["setjmp.h", "signal.h", "stdio.h"])
-            }
-            P::Store => (include_str!("pieces/store.c"), &[P::Guard], &[]),
-            P::Load => (include_str!("pieces/load.c"), &[P::Guard, P::Describe], &[]),
-            P::MemoryFile => {
-                (include_str!("pieces/memfd.c"), &[P::CannotTell], &["sys/mman.h", "unistd.h"])
-            }
-            P::Device => {
-                let headers: &[&str] = &["infiniband/verbs.h", "string.h"];
-                (include_str!("pieces/device.c"), &[P::CannotTell], headers)
-            }
-            P::Landing => (include_str!("pieces/landing.c"), &[P::Device], &["sys/mman.h"]),
-            P::Transfer => {
-                let headers: &[&str] = &["sched.h", "stdint.h", "time.h"];
-                (include_str!("pieces/transfer.c"), &[P::Landing], headers)
-            }
-            P::RdmaRead => {
-                (include_str!("pieces/rdma_read.c"), &[P::Transfer, P::Describe], &["string.h"])
-            }
-            P::RdmaWrite => (include_str!("pieces/rdma_write.c"), &[P::Transfer], &["string.h"]),
-            P::Region => {
-                let headers: &[&str] = &["errno.h", "stdint.h", "string.h"];
-                (include_str!("pieces/region.c"), &[P::Device], headers)
-            }
-            P::Gather => {
-                let needs: &[Piece] = &[P::Transfer, P::Region, P::Describe];
-                (include_str!("pieces/gather.c"), needs, &["string.h"])
-            }
-            P::Limit => (
-                include_str!("pieces/limit.c"),
-                &[P::CannotTell, P::Outcome, P::Landing],
-                &["linux/capability.h", "sys/resource.h", "sys/syscall.h", "unistd.h"],
-            ),
-            P::Pagemap => {
-                let headers: &[&str] = &["fcntl.h", "stdint.h", "unistd.h"];
-                (include_str!("pieces/pagemap.c"), &[P::CannotTell], headers)
-            }
-            P::Frames => (include_str!("pieces/frames.c"), &[P::Pagemap], &[]),
-            P::ListFrames => {
-                (include_str!("pieces/list_frames.c"), &[P::Frames], &["stdio.h", "string.h"])
-            }
-            P::NoteFrame => (include_str!("pieces/note_frame.c"), &[P::Frames], &[]),
-            P::InPages => (include_str!("pieces/in_pages.c"), &[], &["stdio.h"]),
-            P::Status => (
-                include_str!("pieces/status.c"),
-                &[P::CannotTell],
-                &["fcntl.h", "stdlib.h", "string.h", "unistd.h"],
-            ),
-            P::Settle => (
-                include_str!("pieces/settle.c"),
-                &[P::Status, P::InPages],
-                &["malloc.h", "stdio.h", "stdlib.h"],
-            ),
-            P::SettleChild => {
-                (include_str!("pieces/settle_child.c"), &[P::Settle, P::Pagemap], &["unistd.h"])
-            }
-            P::VmStat => (
-                include_str!("pieces/vmstat.c"),
-                &[P::CannotTell, P::InPages],
-                &["fcntl.h", "stdlib.h", "string.h", "unistd.h"],
-            ),
-            P::Pins => (include_str!("pieces/pins.c"), &[P::VmStat], &[]),
-            P::AnonPages => (include_str!("pieces/anon_pages.c"), &[P::VmStat], &[]),
-            P::ShmemPages => (include_str!("pieces/shmem_pages.c"), &[P::VmStat], &[]),
-            P::Left => (include_str!("pieces/left.c"), &[P::InPages], &["unistd.h"]),
-            P::KernelLog => (
-                include_str!("pieces/kernel_log.c"),
-                &[P::CannotTell],
-                &["errno.h", "fcntl.h", "string.h", "unistd.h"],
-            ),
-            P::Turns => {
-                let headers: &[&str] = &["errno.h", "signal.h", "string.h", "unistd.h"];
-                (include_str!("pieces/turns.c"), &[P::CannotTell], headers)
-            }
-            P::Leave => (include_str!("pieces/leave.c"), &[P::Turns], &["sched.h", "signal.h"]),
-            P::WaitFor => (
-                include_str!("pieces/wait_for.c"),
-                &[],
-                &["signal.h", "stdlib.h", "sys/wait.h", "unistd.h"],
-            ),
-        };
-        Source { text, needs, headers }
-    }
-
     /// Its C.
     pub(super) fn text(self) -> &'static str {
-        self.source().text
+        match self {
+            Piece::Finish => include_str!("pieces/check.c"),
+            Piece::FinishShared => include_str!("pieces/check_shared.c"),
+            Piece::SharedPage => include_str!("pieces/shared_page.c"),
+            Piece::CannotTell => include_str!("pieces/cannot_tell.c"),
+            Piece::Check => include_str!("pieces/compare.c"),
+            Piece::CheckShared => include_str!("pieces/compare_shared.c"),
+            Piece::Also => include_str!("pieces/also.c"),
+            Piece::Unsure => include_str!("pieces/unsure.c"),
+            Piece::Outcome => include_str!("pieces/outcome.c"),
+            Piece::Map => include_str!("pieces/map.c"),
+            Piece::Done => include_str!("pieces/done.c"),
+            Piece::Describe => include_str!("pieces/describe.c"),
+            Piece::Guard => include_str!("pieces/guard.c"),
+            Piece::Store => include_str!("pieces/store.c"),
+            Piece::Load => include_str!("pieces/load.c"),
+            Piece::MemoryFile => include_str!("pieces/memfd.c"),
+            Piece::Device => include_str!("pieces/device.c"),
+            Piece::Landing => include_str!("pieces/landing.c"),
+            Piece::Transfer => include_str!("pieces/transfer.c"),
+            Piece::RdmaRead => include_str!("pieces/rdma_read.c"),
+            Piece::RdmaWrite => include_str!("pieces/rdma_write.c"),
+            Piece::Region => include_str!("pieces/region.c"),
+            Piece::Gather => include_str!("pieces/gather.c"),
+            Piece::Limit => include_str!("pieces/limit.c"),
+            Piece::Pagemap => include_str!("pieces/pagemap.c"),
+            Piece::Frames => include_str!("pieces/frames.c"),
+            Piece::ListFrames => include_str!("pieces/list_frames.c"),
+            Piece::NoteFrame => include_str!("pieces/note_frame.c"),
+            Piece::InPages => include_str!("pieces/in_pages.c"),
+            Piece::Status => include_str!("pieces/status.c"),
+            Piece::Settle => include_str!("pieces/settle.c"),
+            Piece::SettleChild => include_str!("pieces/settle_child.c"),
+            Piece::VmStat => include_str!("pieces/vmstat.c"),
+            Piece::Pins => include_str!("pieces/pins.c"),
+            Piece::AnonPages => include_str!("pieces/anon_pages.c"),
+            Piece::ShmemPages => include_str!("pieces/shmem_pages.c"),
+            Piece::Left => include_str!("pieces/left.c"),
+            Piece::KernelLog => include_str!("pieces/kernel_log.c"),
+            Piece::Turns => include_str!("pieces/turns.c"),
+            Piece::Leave => include_str!("pieces/leave.c"),
+            Piece::WaitFor => include_str!("pieces/wait_for.c"),
+        }
+    }
+
+    /// The pieces that it calls, beside those that every program has.
+    fn needs(self) -> &'static [Piece] {
+        use Piece as P;
+        match self {
+            P::Finish
+            | P::SharedPage
+            | P::CannotTell
+            | P::Check
+            | P::CheckShared
+            | P::Also
+            | P::Outcome
+            | P::Done
+            | P::InPages
+            | P::WaitFor => &[],
+            P::FinishShared => &[P::SharedPage, P::Turns],
+            P::Unsure
+            | P::MemoryFile
+            | P::Device
+            | P::Pagemap
+            | P::Status
+            | P::KernelLog
+            | P::Turns => &[P::CannotTell],
+            P::Map => &[P::Outcome],
+            P::Describe | P::Guard => &[P::Done],
+            P::Store => &[P::Guard],
+            P::Load => &[P::Guard, P::Describe],
+            P::Landing | P::Region => &[P::Device],
+            P::Transfer => &[P::Landing],
+            P::RdmaRead => &[P::Transfer, P::Describe],
+            P::RdmaWrite => &[P::Transfer],
+            P::Gather => &[P::Transfer, P::Region, P::Describe],
+            P::Limit => &[P::CannotTell, P::Outcome, P::Landing],
+            P::Frames => &[P::Pagemap],
+            P::ListFrames | P::NoteFrame => &[P::Frames],
+            P::Settle => &[P::Status, P::InPages],
+            P::SettleChild => &[P::Settle, P::Pagemap],
+            P::VmStat => &[P::CannotTell, P::InPages],
+            P::Pins | P::AnonPages | P::ShmemPages => &[P::VmStat],
+            P::Left => &[P::InPages],
+            P::Leave => &[P::Turns],
+        }
     }
 
     /// The headers it wants.
     pub(super) fn headers(self) -> &'static [&'static str] {
-        self.source().headers
+        use Piece as P;
+        match self {
+            P::Finish => &["stdio.h", "stdlib.h"],
+            P::FinishShared => &["signal.h", "stdint.h", "stdio.h", "sys/types.h", "unistd.h"],
+            P::SharedPage => &["stdlib.h", "sys/mman.h"],
+            P::CannotTell | P::InPages => &["stdio.h"],
+            P::Check | P::CheckShared | P::Describe | P::ListFrames => &["stdio.h", "string.h"],
+            P::Also | P::Unsure | P::RdmaRead | P::RdmaWrite | P::Gather => &["string.h"],
+            P::Outcome => &["errno.h", "string.h"],
+            P::Map => &["errno.h", "sys/mman.h"],
+            P::Done => &["stddef.h"],
+            P::Guard => &["setjmp.h", "signal.h", "stdio.h"],
+            P::Store
+            | P::Load
+            | P::Frames
+            | P::NoteFrame
+            | P::Pins
+            | P::AnonPages
+            | P::ShmemPages => &[],
+            P::MemoryFile => &["sys/mman.h", "unistd.h"],
+            P::Device => &["infiniband/verbs.h", "string.h"],
+            P::Landing => &["sys/mman.h"],
+            P::Transfer => &["sched.h", "stdint.h", "time.h"],
+            P::Region => &["errno.h", "stdint.h", "string.h"],
+            P::Limit => &["linux/capability.h", "sys/resource.h", "sys/syscall.h", "unistd.h"],
+            P::Pagemap => &["fcntl.h", "stdint.h", "unistd.h"],
+            P::Status | P::VmStat => &["fcntl.h", "stdlib.h", "string.h", "unistd.h"],
+            P::Settle => &["malloc.h", "stdio.h", "stdlib.h"],
+            P::SettleChild | P::Left => &["unistd.h"],
+            P::KernelLog => &["errno.h", "fcntl.h", "string.h", "unistd.h"],
+            P::Turns => &["errno.h", "signal.h", "string.h", "unistd.h"],
+            P::Leave => &["sched.h", "signal.h"],
+            P::WaitFor => &["signal.h", "stdlib.h", "sys/wait.h", "unistd.h"],
+        }
     }
 }
 
@@ -224,7 +228,7 @@ pub(super) fn with_needs(wanted: &BTreeSet<Piece>) -> BTreeSet<Piece> {
     let mut left: Vec<Piece> = wanted.iter().copied().collect();
     while let Some(piece) = left.pop() {
         if all.insert(piece) {
-            left.extend(piece.source().needs);
+            left.extend(piece.needs());
         }
     }
     all

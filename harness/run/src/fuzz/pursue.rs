@@ -57,6 +57,7 @@ impl Run<'_> {
         let circumstances = Circumstances {
             target: target.name().to_string(),
             kernel: &kernel,
+            profile: target.profile(),
             observe: checked.observe,
             rng_seed: options.rng_seed,
             index: lead.index,

@@ -1,0 +1,240 @@
+//! Reproducers in C: they compile without a word, and tell right kernels from wrong ones.
+//!
+//! Where there is no compiler, or no kernel, the tests say so and do nothing; with PINFOLD_REQUIRE_VM=1 they fail instead.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::explicit_write,
+    reason = "what macros print is kept back for a test that passes, as one that skips does"
+)]
+
+use std::collections::{BTreeMap, btree_map::Entry};
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::{env, fs};
+
+use pinfold::generate::Generator;
+use pinfold::minimize::minimize;
+use pinfold::model::{Fault, perform, predict};
+use pinfold::oracle::{Divergence, Verdict, judge};
+use pinfold::profile::{LINUX_6_12, Profile};
+use pinfold::reproduce::{Reproduction, c_program};
+use pinfold::signature::Signature;
+use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
+use pinfold_run::{
+    Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, compile_c, find_kernel, prepare,
+    reproduce_c, reproduce_seq, run_program,
+};
+
+static SKIPPED: AtomicUsize = AtomicUsize::new(0);
+
+/// Says that a test is skipped, and counts it; fails where nothing may be missing.
+fn skip(why: &str) {
+    assert!(env::var_os("PINFOLD_REQUIRE_VM").is_none(), "{why}");
+    let count = SKIPPED.fetch_add(1, Ordering::Relaxed) + 1;
+    writeln!(std::io::stderr(), "SKIP: {why} ({count} skipped so far)").unwrap();
+}
+
+fn can_compile() -> bool {
+    let has_headers = Path::new("/usr/include/infiniband/verbs.h").is_file();
+    if !has_headers {
+        skip("no rdma-core headers: run ci/setup");
+    }
+    has_headers
+}
+
+fn sequences(folder: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus").join(folder)];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "seq") {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// Compiles `text` in a folder of its own; the folder goes with what is returned.
+fn compiled(text: &str, linking: Linking) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let (source, program) = (folder.path().join("repro.c"), folder.path().join("repro"));
+    fs::write(&source, text).unwrap();
+    compile_c(&source, &program, linking).unwrap_or_else(|error| panic!("{error}\n{text}"));
+    (folder, program)
+}
+
+/// A program that shows what `fault` does to `sequence`, if it does something.
+fn shown(fault: Fault, sequence: &Sequence) -> Option<(Signature, Divergence)> {
+    let predicted = predict(&LINUX_6_12, sequence, Observe::Each);
+    let trace = perform(&LINUX_6_12, Some(fault), sequence, Observe::Each);
+    match judge(sequence, &predicted, &trace) {
+        Verdict::Diverges(found) => Some((Signature::of(sequence, &found), found)),
+        Verdict::Agrees | Verdict::Inconclusive { .. } => None,
+    }
+}
+
+/// A minimized sequence for each signature that `fault` has in some generated sequences.
+fn minimized(fault: Fault) -> BTreeMap<Signature, (Sequence, Divergence)> {
+    let generator = Generator::new(1);
+    let mut found = BTreeMap::new();
+    for index in 0..400 {
+        let sequence = generator.sequence(index);
+        let Some((signature, _)) = shown(fault, &sequence) else { continue };
+        if let Entry::Vacant(place) = found.entry(signature.clone()) {
+            let same = |s: &Sequence| shown(fault, s).is_some_and(|(other, _)| other == signature);
+            let least = minimize(sequence, same);
+            let (_, divergence) = shown(fault, &least).unwrap();
+            place.insert((least, divergence));
+        }
+    }
+    found
+}
+
+fn program(sequence: &Sequence, profile: &'static Profile, found: Option<&Divergence>) -> String {
+    let seen_on = ["Linux 6.12.0".to_owned()];
+    let title = "a test";
+    c_program(&Reproduction { sequence, profile, title, seen_on: &seen_on, divergence: found })
+}
+
+#[test]
+fn the_program_of_every_stored_sequence_compiles_without_a_word() {
+    if !can_compile() {
+        return;
+    }
+    for path in sequences("seeds").into_iter().chain(sequences("regress")) {
+        for target in ["uml:6.12", "uml:6.1"] {
+            let text = reproduce_c(&path, &target.parse().unwrap()).unwrap();
+            compiled(&text, Linking::Dynamic);
+        }
+    }
+}
+
+#[test]
+fn the_program_for_every_planted_fault_compiles_without_a_word_and_is_short() {
+    if !can_compile() {
+        return;
+    }
+    for (fault, name) in Fault::ALL {
+        let found = minimized(fault);
+        assert!(!found.is_empty(), "{name}");
+        for (signature, (sequence, divergence)) in found {
+            let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+            compiled(&text, Linking::Dynamic);
+            let length = text.lines().count();
+            assert!(length <= 480, "{name}: {signature}: {length} lines for\n{}", print(&sequence));
+            assert!(text.contains("check(WRONG,"), "{name}: nothing is decided in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn the_program_for_a_bug_of_two_ops_has_two_pages() {
+    let text = "# pinfold 1\nmap 0..1 anon private r\nreg mr0 0..1 local_write\n";
+    let sequence = parse(text).unwrap().sequence;
+    let (_, divergence) = shown(Fault::WritableOverReadOnly, &sequence).unwrap();
+    let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+    assert!(text.lines().count() <= 140, "{text}");
+    assert_eq!(text, program(&sequence, &LINUX_6_12, Some(&divergence)));
+}
+
+/// What a maintainer reads must not send them to look for another program.
+#[test]
+fn a_program_names_nothing_of_the_harness() {
+    for path in sequences("seeds") {
+        let text = reproduce_c(&path, &"uml:6.12".parse().unwrap()).unwrap();
+        let name = path.file_name().unwrap().to_string_lossy().into_owned();
+        let body = text.replace(&name, "").to_lowercase();
+        for word in ["pinfold", "oracle", "executor", "harness"] {
+            assert!(!body.contains(word), "{name}: {word} in\n{text}");
+        }
+    }
+}
+
+#[test]
+fn a_sequence_with_expectations_is_the_same_sequence() {
+    for path in sequences("seeds") {
+        let text = reproduce_seq(&path, &"uml:6.12".parse().unwrap()).unwrap();
+        let before = parse(&fs::read_to_string(&path).unwrap()).unwrap();
+        let after = parse(&text).unwrap();
+        assert_eq!(after.sequence, before.sequence, "{}", path.display());
+        assert!(after.expectations.iter().all(Option::is_some), "{text}");
+    }
+}
+
+/// The kernel of `name`, if it was built; building it is not for a test.
+fn kernel(name: &str) -> Option<Prepared> {
+    if !can_compile() {
+        return None;
+    }
+    if find_kernel(name).unwrap().is_none() {
+        skip(&format!("no kernel {name}: run `pinfold kernel build {name}`"));
+        return None;
+    }
+    let target = format!("uml:{name}").parse().unwrap();
+    Some(prepare(&target, &TargetOptions::default(), &mut |_| {}).unwrap())
+}
+
+/// Runs `text` on `target`: its exit status, and what it printed.
+fn run(target: &Prepared, text: &str) -> (RunEnd, String) {
+    let (_folder, program) = compiled(text, Linking::Static);
+    let cpu = allowed_cpus().first().copied();
+    let run = run_program(target, &program, cpu, &AtomicBool::new(false)).unwrap();
+    (run.end, format!("{}\n{}", run.output, run.console))
+}
+
+fn all_seeds_are_right_on(name: &str) {
+    let Some(target) = kernel(name) else { return };
+    for path in sequences("seeds").into_iter().chain(sequences("regress")) {
+        let text = reproduce_c(&path, target.name()).unwrap();
+        let (end, output) = run(&target, &text);
+        let right = RunEnd::Program(ProgramEnd::Exited(0));
+        assert_eq!(end, right, "{} on {name}:\n{output}", path.display());
+    }
+}
+
+#[test]
+fn a_right_kernel_6_12_is_right_by_the_program_of_every_stored_sequence() {
+    all_seeds_are_right_on("6.12");
+}
+
+#[test]
+fn a_right_kernel_6_1_is_right_by_the_program_of_every_stored_sequence() {
+    all_seeds_are_right_on("6.1");
+}
+
+/// The other answers: a program that expects what no kernel does says so, and one without a device that it cannot tell.
+#[test]
+fn a_program_says_when_a_kernel_is_wrong_and_when_it_cannot_tell() {
+    let Some(target) = kernel("6.12") else { return };
+    let text = "# pinfold 1\nmap 0..1 anon private rw\nwrite 0 8 0x11\nreg mr0 0..1 remote_read\n\
+                read_remote mr0+0 8\n";
+    let sequence = parse(text).unwrap().sequence;
+    let program = program(&sequence, &LINUX_6_12, None);
+    let wrong = program.replacen("\"0x11\"", "\"0x12\"", 1);
+    let (end, output) = run(&target, &wrong);
+    assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(1)), "{output}");
+    assert!(output.contains("not ok 4 ") && output.contains("# got:      0x11"), "{output}");
+    let (end, output) = run(&target, &program.replacen("\"rxe\"", "\"none\"", 1));
+    assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(4)), "{output}");
+    assert!(output.contains("ok 1 # SKIP no RDMA device"), "{output}");
+}
+
+/// Every planted fault's program runs to its end on a right kernel: no earlier op goes another way.
+#[test]
+fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
+    let Some(target) = kernel("6.12") else { return };
+    for (fault, name) in Fault::ALL {
+        for (signature, (sequence, divergence)) in minimized(fault) {
+            let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+            let (end, output) = run(&target, &text);
+            let right = RunEnd::Program(ProgramEnd::Exited(0));
+            assert_eq!(end, right, "{name}: {signature}\n{output}\n{}", print(&sequence));
+        }
+    }
+}
