@@ -91,6 +91,8 @@ pub struct Reliability {
 #[derive(Clone, Debug)]
 pub(crate) struct Circumstances<'a> {
     pub(crate) target: String,
+    /// What names the target on the command line.
+    pub(crate) arguments: &'a str,
     pub(crate) kernel: &'a str,
     /// The rules that it is held to.
     pub(crate) profile: &'static Profile,
@@ -276,11 +278,7 @@ fn json(finding: &Finding) -> String {
 
 fn repeat_line(file: &Path, circumstances: &Circumstances<'_>) -> String {
     let observe = observe_name(circumstances.observe);
-    format!(
-        "pinfold replay {} --target {} --observe {observe}",
-        file.display(),
-        circumstances.target
-    )
+    format!("pinfold replay {} {} --observe {observe}", file.display(), circumstances.arguments)
 }
 
 /// The console, op by op.

@@ -201,9 +201,9 @@ pub fn assert_agrees<'k>(
     if let Judgement::Diverges { divergence, .. } = &judgement {
         panic!(
             "{judgement}\n{}\nto repeat it, save the following as repeat.seq and run\n    \
-             pinfold replay repeat.seq --target {} --observe {}\n\n{}",
+             pinfold replay repeat.seq {} --observe {}\n\n{}",
             divergence.detail,
-            target.name(),
+            target.arguments(),
             observe_name(checked.observe),
             print(sequence),
         );

@@ -27,6 +27,7 @@ pub struct TargetOptions {
 #[derive(Clone, Debug)]
 pub struct Prepared {
     name: TargetName,
+    arguments: String,
     kind: PreparedKind,
     note: Option<String>,
 }
@@ -94,7 +95,16 @@ pub fn prepare(
             (PreparedKind::Uml { parts, expected }, note)
         }
     };
-    Ok(Prepared { name: name.clone(), kind, note })
+    Ok(Prepared { name: name.clone(), arguments: arguments(name, options), kind, note })
+}
+
+/// What names the same target on the command line.
+fn arguments(name: &TargetName, options: &TargetOptions) -> String {
+    let path = |option: &str, path: &Option<PathBuf>| {
+        path.as_ref().map_or(String::new(), |path| format!(" {option} {}", path.display()))
+    };
+    let kernel_src = path("--kernel-src", &options.kernel_src);
+    format!("--target {name}{kernel_src}{}", path("--executor", &options.executor))
 }
 
 impl Prepared {
@@ -122,10 +132,11 @@ impl Prepared {
     ///
     /// If it does not come up, or something else comes up.
     pub fn open(&self, cpu: Option<usize>, stop: Arc<AtomicBool>) -> Result<Target, RunError> {
-        let name = self.name.clone();
+        let (name, arguments) = (self.name.clone(), self.arguments.clone());
         match &self.kind {
             PreparedKind::Model { profile, fault } => Ok(Target {
                 name,
+                arguments,
                 profile,
                 kernel_release: format!("model-{}", profile.series),
                 kind: Kind::Model { fault: *fault },
@@ -135,7 +146,7 @@ impl Prepared {
                 let mut guest = GuestTarget::new(Box::new(boot), Deadlines::DEFAULT, stop);
                 let kernel_release = guest.kernel_release()?;
                 let profile = expected.profile_of(&kernel_release)?;
-                Ok(Target { name, profile, kernel_release, kind: Kind::Guest(guest) })
+                Ok(Target { name, arguments, profile, kernel_release, kind: Kind::Guest(guest) })
             }
         }
     }
@@ -160,6 +171,7 @@ impl Expected {
 #[derive(Debug)]
 pub struct Target {
     name: TargetName,
+    arguments: String,
     profile: &'static Profile,
     kernel_release: String,
     kind: Kind,
@@ -185,6 +197,11 @@ impl Target {
     /// Its name.
     pub fn name(&self) -> &TargetName {
         &self.name
+    }
+
+    /// What names it on the command line: `--target uml:6.12 --kernel-src DIR`.
+    pub fn arguments(&self) -> &str {
+        &self.arguments
     }
 
     /// The rules it is held to.
@@ -242,6 +259,14 @@ pub(crate) fn of_series(series: &str) -> &'static Profile {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_target_can_be_named_again_with_all_that_made_it() {
+        let name: TargetName = "uml:6.12".parse().unwrap();
+        let options = TargetOptions { kernel_src: Some("tree".into()), executor: None };
+        assert_eq!(arguments(&name, &options), "--target uml:6.12 --kernel-src tree");
+        assert_eq!(arguments(&name, &TargetOptions::default()), "--target uml:6.12");
+    }
 
     #[test]
     fn the_nearest_rules_are_those_of_the_nearest_series() {

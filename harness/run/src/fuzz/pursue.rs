@@ -54,8 +54,10 @@ impl Run<'_> {
             return Ok(());
         }
         let kernel = target.kernel_release().to_owned();
+        let arguments = target.arguments().to_owned();
         let circumstances = Circumstances {
             target: target.name().to_string(),
+            arguments: &arguments,
             kernel: &kernel,
             profile: target.profile(),
             observe: checked.observe,
