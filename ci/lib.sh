@@ -9,6 +9,7 @@ if ! command -v cargo >/dev/null && [[ -x ${CARGO_HOME:-$HOME/.cargo}/bin/cargo 
 fi
 export RUSTUP_TOOLCHAIN=${RUSTUP_TOOLCHAIN:-stable}
 
+# shellcheck disable=SC2034 # the scripts that source this use it
 TARGET_DIR=${CARGO_TARGET_DIR:-target}
 
 say() {
