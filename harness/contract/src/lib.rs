@@ -31,6 +31,6 @@ pub use sequence::{OPS_MAX, Sequence};
 pub use text::{Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
 pub use trace::{Checkpoint, End, MrView, PageView, ProcView, Step, Teardown, Trace};
 pub use wire::{
-    CREDIT_BYTES, FRAME_BYTES_MAX, FrameReader, FromGuest, Observe, PROGRAM_OUTPUT_BYTES_MAX,
-    ProgramEnd, ToGuest, WIRE_VERSION, WireError, encode_frame,
+    CREDIT_BYTES, FRAME_BYTES_MAX, FrameReader, FromGuest, LOG_MARK, Observe,
+    PROGRAM_OUTPUT_BYTES_MAX, ProgramEnd, ToGuest, WIRE_VERSION, WireError, encode_frame,
 };

@@ -13,6 +13,10 @@ pub const WIRE_VERSION: u16 = 1;
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
 
+/// What the executor writes to the kernel's log before each op, with the op's index
+/// behind it; once more, with the number of ops, when all are done.
+pub const LOG_MARK: &str = "pinfold: op ";
+
 /// Where the wire is a line without flow control, the guest writes one byte to a
 /// second line for each so many bytes it has read from the first, counted from boot.
 pub const CREDIT_BYTES: usize = 1024;

@@ -12,6 +12,7 @@ use pinfold_contract::{End, FromGuest, Observe, Sequence, Step, ToGuest, Trace, 
 
 use pinfold_machine::Ending;
 
+use crate::console::attribute;
 use crate::error::RunError;
 use crate::link::{Link, LinkError, Patience, Received, Stream};
 
@@ -195,44 +196,59 @@ impl Session {
         deadlines: Deadlines,
         stop: &AtomicBool,
     ) -> Result<Trace, RunError> {
+        let mut trace = self.listen(id, sequence, observe, deadlines, stop)?;
+        let (End::Finished { kernel_log, .. }
+        | End::Hung { kernel_log }
+        | End::Died { kernel_log }) = &mut trace.end;
+        *kernel_log = attribute(&std::mem::take(kernel_log), &mut trace.steps);
+        Ok(trace)
+    }
+
+    /// Runs a sequence. The whole log of the kernel stands at the end of what it gives.
+    fn listen(
+        &mut self,
+        id: u64,
+        sequence: &Sequence,
+        observe: Observe,
+        deadlines: Deadlines,
+        stop: &AtomicBool,
+    ) -> Result<Trace, RunError> {
         let op_deadline_ms = u32::try_from(deadlines.op.as_millis()).unwrap_or(u32::MAX);
         let message = ToGuest::Run { id, sequence: sequence.clone(), observe, op_deadline_ms };
         let sent = self.link.send(&message, || patience(stop, self.guest.as_mut()));
         sent.map_err(|source| self.lost(source))?;
         let mut steps = Vec::with_capacity(sequence.ops.len());
+        let mut log = String::new();
         loop {
             let deadline = Instant::now() + deadlines.op + deadlines.slack;
             let received = self.link.receive(deadline, || patience(stop, self.guest.as_mut()));
             let message = match received.map_err(|source| self.lost(source))? {
                 Received::Message(message) => message,
-                Received::TimedOut => return Ok(Trace { steps, end: self.hung(deadlines) }),
+                Received::TimedOut => return Ok(Trace { steps, end: self.hung(log, deadlines) }),
                 Received::GaveUp if stop.load(Ordering::Relaxed) => {
                     return Err(RunError::Interrupted);
                 }
                 Received::Closed | Received::GaveUp => {
-                    return Ok(Trace { steps, end: self.died(deadlines)? });
+                    return Ok(Trace { steps, end: self.died(log, deadlines)? });
                 }
             };
-            let kernel_log = self.guest.drain_console();
+            log.push_str(&self.guest.drain_console());
             match message {
                 FromGuest::Step { id: of, op_index, outcome, checkpoint }
                     if of == id && op_index as usize == steps.len() =>
                 {
-                    steps.push(Step { outcome, checkpoint, kernel_log });
+                    steps.push(Step { outcome, checkpoint, kernel_log: String::new() });
                 }
                 FromGuest::Finished { id: of, teardown }
                     if of == id && steps.len() == sequence.ops.len() =>
                 {
-                    return Ok(Trace { steps, end: End::Finished { teardown, kernel_log } });
+                    return Ok(Trace { steps, end: End::Finished { teardown, kernel_log: log } });
                 }
                 FromGuest::Hung { id: of, .. } if of == id => {
-                    let End::Hung { kernel_log: more } = self.hung(deadlines) else {
-                        unreachable!("a hung machine is hung");
-                    };
-                    return Ok(Trace { steps, end: End::Hung { kernel_log: kernel_log + &more } });
+                    return Ok(Trace { steps, end: self.hung(log, deadlines) });
                 }
                 FromGuest::Failed { reason, .. } => {
-                    return Err(RunError::Executor { reason, console: tail(&kernel_log) });
+                    return Err(RunError::Executor { reason, console: tail(&log) });
                 }
                 FromGuest::Hello { .. }
                 | FromGuest::Step { .. }
@@ -240,7 +256,7 @@ impl Session {
                 | FromGuest::Hung { .. }
                 | FromGuest::Ran { .. } => {
                     let reason = format!("it said {message:?} after {} ops", steps.len());
-                    return Err(RunError::Executor { reason, console: tail(&kernel_log) });
+                    return Err(RunError::Executor { reason, console: tail(&log) });
                 }
             }
         }
@@ -251,9 +267,9 @@ impl Session {
     }
 
     /// Listens to a hanging machine a little longer: what it hangs in is often printed late.
-    fn hung(&mut self, deadlines: Deadlines) -> End {
+    fn hung(&mut self, log: String, deadlines: Deadlines) -> End {
         thread::sleep(deadlines.last_words);
-        End::Hung { kernel_log: self.guest.drain_console() }
+        End::Hung { kernel_log: log + &self.guest.drain_console() }
     }
 
     /// Listens to a dying machine until it is dead.
@@ -261,9 +277,9 @@ impl Session {
     /// # Errors
     ///
     /// If it does not die, or dies of the executor or of somebody's SIGKILL, which is no fault of the kernel.
-    fn died(&mut self, deadlines: Deadlines) -> Result<End, RunError> {
+    fn died(&mut self, mut kernel_log: String, deadlines: Deadlines) -> Result<End, RunError> {
         let deadline = Instant::now() + deadlines.last_words;
-        let mut kernel_log = self.guest.drain_console();
+        kernel_log.push_str(&self.guest.drain_console());
         while self.guest.ending().is_none() && Instant::now() < deadline {
             thread::sleep(Duration::from_millis(10));
             kernel_log.push_str(&self.guest.drain_console());

@@ -7,6 +7,7 @@ mod annotate;
 mod bundle;
 mod check;
 mod compile;
+mod console;
 mod cpu;
 mod doctor;
 mod error;

@@ -159,11 +159,11 @@ fn run(play: Play) -> (Result<Trace, RunError>, u32) {
 
 fn finish(peer: &mut Peer, id: u64, sequence: &Sequence) {
     for op_index in 0..u32::try_from(sequence.ops.len()).unwrap() {
-        peer.print(&format!("op {op_index}\n"));
+        peer.print(&format!("pinfold: op {op_index}\nin {op_index}\n"));
         peer.step(id, op_index);
         thread::sleep(Duration::from_millis(10));
     }
-    peer.print("the end\n");
+    peer.print(&format!("pinfold: op {}\nthe end\n", sequence.ops.len()));
     peer.say(&FromGuest::Finished { id, teardown: Teardown::default() });
 }
 
@@ -172,7 +172,7 @@ fn each_op_has_the_console_text_of_its_time_and_the_machine_is_used_again() {
     let (result, boot_count) = run(finish);
     let trace = result.unwrap();
     let logs: Vec<&str> = trace.steps.iter().map(|step| step.kernel_log.as_str()).collect();
-    assert_eq!(logs, ["op 0\n", "op 1\n", "op 2\n"]);
+    assert_eq!(logs, ["in 0\n", "in 1\n", "in 2\n"]);
     let End::Finished { kernel_log, .. } = trace.end else { panic!("{:?}", trace.end) };
     assert_eq!(kernel_log, "the end\n");
     assert_eq!(boot_count, 1);
@@ -183,7 +183,7 @@ fn a_machine_that_dies_is_a_trace_with_its_last_words() {
     let (result, boot_count) = run(|peer, id, _| {
         peer.step(id, 0);
         thread::sleep(Duration::from_millis(20));
-        peer.print("Kernel panic - not syncing: Kernel mode fault\n");
+        peer.print("pinfold: op 1\nKernel panic - not syncing: Kernel mode fault\n");
         peer.die(Ending::Panicked);
     });
     let trace = result.unwrap();
@@ -227,13 +227,13 @@ fn an_op_that_hangs_is_found_by_the_executor_or_else_by_the_host() {
     let says_so: Play = |peer, id, _| {
         peer.step(id, 0);
         thread::sleep(Duration::from_millis(20));
-        peer.print("INFO: task hung\n");
+        peer.print("pinfold: op 1\nINFO: task hung\n");
         peer.say(&FromGuest::Hung { id, op_index: 1 });
     };
     let is_silent: Play = |peer, id, _| {
         peer.step(id, 0);
         thread::sleep(Duration::from_millis(20));
-        peer.print("INFO: task hung\n");
+        peer.print("pinfold: op 1\nINFO: task hung\n");
     };
     for play in [says_so, is_silent] {
         let (result, boot_count) = run(play);

@@ -1,8 +1,11 @@
 //! The loop over the ops of a sequence.
 
-use std::io::PipeWriter;
+use std::fs::File;
+use std::io::{PipeWriter, Write};
 
-use pinfold_contract::{Checkpoint, MrView, Observe, Op, Outcome, Proc, ProcView, Sequence};
+use pinfold_contract::{
+    Checkpoint, LOG_MARK, MrView, Observe, Op, Outcome, Proc, ProcView, Sequence,
+};
 
 use super::descendants::Descendants;
 use crate::child::{Process, outcome};
@@ -20,6 +23,8 @@ pub(super) struct Driver {
     rdma: Rdma,
     vmstat: VmStat,
     pins_before: i64,
+    /// The kernel's log, where it can be written to.
+    log: Option<File>,
 }
 
 impl Driver {
@@ -30,8 +35,9 @@ impl Driver {
         rdma: Rdma,
         vmstat: VmStat,
         pins_before: i64,
+        log: Option<File>,
     ) -> Driver {
-        Driver { process, descendants, rdma, vmstat, pins_before }
+        Driver { process, descendants, rdma, vmstat, pins_before, log }
     }
 
     /// Does all of `sequence`, and then ends every descendant.
@@ -42,6 +48,7 @@ impl Driver {
         reports: &mut Channel<PipeWriter>,
     ) -> Result<(), Failure> {
         for (op_index, &op) in sequence.ops.iter().enumerate() {
+            self.mark(op_index);
             let is_last = op_index + 1 == sequence.ops.len();
             let outcome = self.act(op)?;
             let checkpoint = match observe {
@@ -50,8 +57,20 @@ impl Driver {
             };
             let op_index = u32::try_from(op_index).expect("a sequence has few ops");
             reports.send(&Report::Step { op_index, outcome, checkpoint })?;
+            // Lets the supervisor pass it on before the next op, which may be the kernel's last.
+            std::thread::yield_now();
         }
+        self.mark(sequence.ops.len());
         self.descendants.kill_all()
+    }
+
+    /// Says in the kernel's log which op begins: the host hears the console and the
+    /// wire at different times. One past the last op means the end.
+    fn mark(&mut self, op_index: usize) {
+        if let Some(log) = &mut self.log {
+            // One call, so that it is one record. A log that takes nothing costs the attribution alone.
+            let _ = log.write_all(format!("<5>{LOG_MARK}{op_index}\n").as_bytes());
+        }
     }
 
     fn act(&mut self, op: Op) -> Result<Outcome, Failure> {

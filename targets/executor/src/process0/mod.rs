@@ -3,6 +3,7 @@
 mod descendants;
 mod driver;
 
+use std::fs::File;
 use std::io::PipeWriter;
 
 use pinfold_contract::{BOUNCE_PAGES, Observe, Sequence};
@@ -53,7 +54,8 @@ fn set_up(sequence: &Sequence, device: Device, own_memory: OwnMemory) -> Result<
     let bounce = Buffer::new(BOUNCE_PAGES).doing("map the bounce buffer")?;
     let rdma = Rdma::open(device, bounce)?;
     let mut vmstat = VmStat::open()?;
+    let log = File::options().write(true).open("/dev/kmsg").ok();
     process.settle(HEAP_BYTES + sequence.ops.len() * HEAP_BYTES_PER_OP)?;
     let pins_before = vmstat.totals()?.pins;
-    Ok(Driver::new(process, descendants, rdma, vmstat, pins_before))
+    Ok(Driver::new(process, descendants, rdma, vmstat, pins_before, log))
 }
