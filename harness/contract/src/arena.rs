@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::PD_COUNT;
+
 /// Size of a page, in bytes.
 pub const PAGE_BYTES: u32 = 4096;
 
@@ -14,16 +16,18 @@ pub const ARENA_PAGES: u8 = 64;
 /// its stack and its mmap area, on x86-64 and on User Mode Linux.
 pub const ARENA_BASE: u64 = 0x10_0000_0000;
 
-/// Memory files that exist at the start of each sequence (`memfd0`, `memfd1`).
-pub const FILE_COUNT: u8 = 2;
+/// Files that exist at the start of each sequence: see [`File`](crate::File).
+pub const FILE_COUNT: u8 = 5;
 
-/// Size of each memory file, in pages. Mappings may reach beyond it.
+/// Size of each file at the start, in pages. Mappings may reach beyond it.
 pub const FILE_PAGES: u8 = 16;
 
-/// Pages that `p0` has registered for itself before the first op: the buffer
-/// RDMA reads land in and RDMA writes come from. They count in VmPin, and so
-/// against RLIMIT_MEMLOCK.
+/// Pages of the bounce buffer of `p0`: RDMA reads land in it and RDMA writes come from it.
 pub const BOUNCE_PAGES: u64 = ARENA_PAGES as u64;
+
+/// Pins that `p0` holds before the first op: each protection domain has a
+/// registration of the bounce buffer. They count in VmPin, and so against RLIMIT_MEMLOCK.
+pub const BOUNCE_PINS: u64 = BOUNCE_PAGES * PD_COUNT as u64;
 
 /// A byte of the arena, counted from its start. May lie beyond its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -165,3 +169,32 @@ impl ByteRange {
         self.end.0.div_ceil(page) - self.start.0 / page
     }
 }
+
+/// Bytes that begin in the arena or past its end, and may reach anywhere: even
+/// around the end of the address space.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Span {
+    /// First byte.
+    pub start: Position,
+    /// How many bytes.
+    pub len_bytes: u64,
+}
+
+impl Span {
+    /// The same bytes as a range, if they end within two arenas of its start.
+    pub fn range(self) -> Option<ByteRange> {
+        let end = u64::from(self.start.0).checked_add(self.len_bytes)?;
+        let end = u32::try_from(end).ok().filter(|&end| end <= NEAR_BYTES)?;
+        ByteRange::new(self.start, Position(end))
+    }
+}
+
+impl From<ByteRange> for Span {
+    fn from(range: ByteRange) -> Span {
+        Span { start: range.start(), len_bytes: u64::from(range.len_bytes()) }
+    }
+}
+
+/// How far a [`Position`] may lie from the start of the arena in the text form,
+/// in bytes. Far beyond lie the executor's own mappings, which no sequence may touch.
+pub(crate) const NEAR_BYTES: u32 = 2 * ARENA_PAGES as u32 * PAGE_BYTES;

@@ -7,29 +7,38 @@
 
 mod access;
 mod arena;
+mod arg;
 mod decode;
+mod memory;
 mod op;
 mod outcome;
 mod runs;
 mod sequence;
+mod slot;
 mod text;
 mod trace;
+mod verbs;
 mod wire;
 
 pub use access::Access;
 pub use arena::{
-    ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, BadRange, ByteRange, FILE_COUNT, FILE_PAGES, PAGE_BYTES,
-    PageRange, Position,
+    ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, BOUNCE_PINS, BadRange, ByteRange, FILE_COUNT,
+    FILE_PAGES, PAGE_BYTES, PageRange, Position, Span,
 };
+pub use arg::Arg;
 pub use decode::{Decoded, decode};
-pub use op::{
-    Backing, File, Key, MR_SLOTS, Mr, NoSuchSlot, Op, OpKind, PROC_SLOTS, Proc, Prot, Sharing,
-};
+pub use memory::{Advice, Backing, Chore, LockScope, Prot, Seals, Sharing};
+pub use op::{Op, OpKind};
 pub use outcome::{Errno, Outcome, Signal, WcStatus};
 pub use runs::{BadRuns, Runs};
 pub use sequence::{OPS_MAX, Sequence};
-pub use text::{Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
-pub use trace::{Checkpoint, End, MrView, PageView, ProcView, Step, Teardown, Trace};
+pub use slot::{
+    File, FileKind, LIBRARY_TAG, MR_SLOTS, MW_SLOTS, Mr, Mw, NoSuchSlot, PD_COUNT, PROC_SLOTS, Pd,
+    Proc,
+};
+pub use text::{Cases, Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
+pub use trace::{Checkpoint, End, MrView, PageView, ProcView, RdmaCounts, Step, Teardown, Trace};
+pub use verbs::{Handle, Key, MwKind, RegCall, Rereg, SGES_MAX, Sge, Sges, Target};
 pub use wire::{
     CREDIT_BYTES, FRAME_BYTES_MAX, FrameReader, FromGuest, LOG_MARK, Observe,
     PROGRAM_OUTPUT_BYTES_MAX, ProgramEnd, ToGuest, WIRE_VERSION, WireError, encode_frame,

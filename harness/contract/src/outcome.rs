@@ -18,6 +18,13 @@ pub enum Outcome {
     Errno(Errno),
     /// The work request completed with this status, which is not success.
     Completion(WcStatus),
+    /// A send and its receive completed so, not both with success.
+    Completions {
+        /// At the side that sends.
+        requester: WcStatus,
+        /// At the side that receives, if the receive completed.
+        responder: Option<WcStatus>,
+    },
     /// The process got this signal after `done_bytes` bytes of a CPU access.
     Fault {
         /// Which signal.
@@ -37,6 +44,12 @@ impl fmt::Display for Outcome {
             Outcome::Value(runs) => write!(f, "{runs}"),
             Outcome::Errno(errno) => write!(f, "{errno}"),
             Outcome::Completion(status) => write!(f, "{status}"),
+            Outcome::Completions { requester, responder: Some(responder) } => {
+                write!(f, "{requester} and {responder}")
+            }
+            Outcome::Completions { requester, responder: None } => {
+                write!(f, "{requester} and nothing")
+            }
             Outcome::Fault { signal, done_bytes: 0 } => write!(f, "{signal}"),
             Outcome::Fault { signal, done_bytes } => write!(f, "{signal} after {done_bytes}"),
             Outcome::Skipped => f.write_str("skipped"),
@@ -69,6 +82,12 @@ pub struct Errno(pub i32);
 impl Errno {
     /// Operation not permitted.
     pub const EPERM: Errno = Errno(1);
+    /// Input/output error.
+    pub const EIO: Errno = Errno(5);
+    /// A descriptor that is not open for this.
+    pub const EBADF: Errno = Errno(9);
+    /// Try again, or beyond a limit.
+    pub const EAGAIN: Errno = Errno(11);
     /// Out of memory, or beyond a limit.
     pub const ENOMEM: Errno = Errno(12);
     /// Permission denied.
@@ -82,7 +101,7 @@ impl Errno {
     /// Not supported.
     pub const EOPNOTSUPP: Errno = Errno(95);
 
-    const NAMES: [(i32, &'static str); 20] = [
+    const NAMES: [(i32, &'static str); 21] = [
         (1, "EPERM"),
         (2, "ENOENT"),
         (4, "EINTR"),
@@ -97,6 +116,7 @@ impl Errno {
         (19, "ENODEV"),
         (22, "EINVAL"),
         (24, "EMFILE"),
+        (26, "ETXTBSY"),
         (28, "ENOSPC"),
         (34, "ERANGE"),
         (38, "ENOSYS"),
@@ -124,6 +144,16 @@ impl WcStatus {
     pub const SUCCESS: WcStatus = WcStatus(0);
     /// The local queue pair could not do it.
     pub const LOC_QP_OP_ERR: WcStatus = WcStatus(2);
+    /// A message is longer than what is there to receive it.
+    pub const LOC_LEN_ERR: WcStatus = WcStatus(1);
+    /// A window could not be bound.
+    pub const MW_BIND_ERR: WcStatus = WcStatus(6);
+    /// The request was flushed from a queue pair in its error state.
+    pub const WR_FLUSH_ERR: WcStatus = WcStatus(5);
+    /// The responder found the request invalid.
+    pub const REM_INV_REQ_ERR: WcStatus = WcStatus(9);
+    /// The responder could not do it.
+    pub const REM_OP_ERR: WcStatus = WcStatus(11);
     /// A local key, range or access right is wrong.
     pub const LOC_PROT_ERR: WcStatus = WcStatus(4);
     /// The remote side refused key, range or right.

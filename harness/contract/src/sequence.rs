@@ -4,8 +4,9 @@ use arbitrary::{Arbitrary, Result, Unstructured};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ARENA_PAGES, Access, Backing, ByteRange, File, Key, Mr, Op, OpKind, PAGE_BYTES, PROC_SLOTS,
-    PageRange, Position, Proc, Prot, Sharing,
+    ARENA_PAGES, Access, Advice, Backing, ByteRange, Chore, FILE_COUNT, File, Handle, Key,
+    LockScope, MW_SLOTS, Mr, Mw, MwKind, Op, OpKind, PAGE_BYTES, PROC_SLOTS, PageRange, Pd,
+    Position, Proc, Prot, RegCall, Rereg, SGES_MAX, Seals, Sge, Sges, Sharing, Span, Target,
 };
 
 /// Most ops that one sequence can have. The parser and the wire refuse more.
@@ -15,7 +16,7 @@ pub const OPS_MAX: usize = 4096;
 const ARBITRARY_OPS_MAX: usize = 64;
 
 /// Bytes that one op takes at most when it is read from bytes.
-const OP_BYTES_MAX: usize = 16;
+const OP_BYTES_MAX: usize = 64;
 
 /// The ops of one case, in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -49,7 +50,7 @@ impl<'a> Arbitrary<'a> for Sequence {
 ///
 /// Append; never reorder, resize or remove, or stored bytes change their meaning.
 /// The values left over are no op: they are what later kinds will take.
-const OPCODES: [(OpKind, u8); 12] = [
+const OPCODES: [(OpKind, u8); 35] = [
     (OpKind::Map, 14),
     (OpKind::Unmap, 4),
     (OpKind::Protect, 8),
@@ -62,27 +63,50 @@ const OPCODES: [(OpKind, u8); 12] = [
     (OpKind::Dereg, 6),
     (OpKind::RemoteRead, 10),
     (OpKind::RemoteWrite, 10),
+    (OpKind::Remap, 6),
+    (OpKind::Advise, 10),
+    (OpKind::Lock, 3),
+    (OpKind::Unlock, 2),
+    (OpKind::LockAll, 2),
+    (OpKind::Force, 3),
+    (OpKind::FileWrite, 3),
+    (OpKind::Truncate, 2),
+    (OpKind::Punch, 3),
+    (OpKind::Seal, 2),
+    (OpKind::IpcLock, 1),
+    (OpKind::MemLimit, 2),
+    (OpKind::Chore, 4),
+    (OpKind::Rereg, 5),
+    (OpKind::AllocMw, 6),
+    (OpKind::DeallocMw, 3),
+    (OpKind::Bind, 8),
+    (OpKind::Invalidate, 4),
+    (OpKind::CompareSwap, 3),
+    (OpKind::FetchAdd, 3),
+    (OpKind::Send, 6),
+    (OpKind::Gather, 4),
+    (OpKind::Scatter, 4),
 ];
 
 fn opcode(byte: u8) -> Option<OpKind> {
-    let mut end = 0;
+    let mut end = 0u32;
     OPCODES.iter().find_map(|&(kind, count)| {
-        end += count;
-        (byte < end).then_some(kind)
+        end += u32::from(count);
+        (u32::from(byte) < end).then_some(kind)
     })
 }
 
 /// Reads one op: an opcode byte, then its arguments. Missing bytes read as zero.
+#[expect(clippy::too_many_lines, reason = "one op after the other")]
 fn arbitrary_op(u: &mut Unstructured<'_>) -> Result<Option<Op>> {
     let Some(kind) = opcode(u.arbitrary()?) else { return Ok(None) };
     Ok(Some(match kind {
-        OpKind::Map => Op::Map {
-            proc: proc(u)?,
-            pages: pages(u)?,
-            backing: backing(u)?,
-            sharing: if u.arbitrary::<u8>()? & 1 == 0 { Sharing::Private } else { Sharing::Shared },
-            prot: prot(u)?,
-        },
+        OpKind::Map => {
+            let (proc, pages, backing) = (proc(u)?, pages(u)?, backing(u)?);
+            let how: u8 = u.arbitrary()?;
+            let sharing = if how & 1 == 0 { Sharing::Private } else { Sharing::Shared };
+            Op::Map { proc, pages, backing, sharing, prot: prot(u)?, populate: how >= 0xe0 }
+        }
         OpKind::Unmap => Op::Unmap { proc: proc(u)?, pages: pages(u)? },
         OpKind::Protect => Op::Protect { proc: proc(u)?, pages: pages(u)?, prot: prot(u)? },
         OpKind::Write => {
@@ -96,18 +120,74 @@ fn arbitrary_op(u: &mut Unstructured<'_>) -> Result<Option<Op>> {
         OpKind::Fork => Op::Fork { proc: proc(u)?, child: slot(u)? },
         OpKind::Exit => Op::Exit { proc: slot(u)? },
         OpKind::Limit => Op::Limit { bytes: limit(u)? },
-        OpKind::Reg => Op::Reg { mr: mr(u)?, range: byte_range(u)?, access: access(u)? },
+        OpKind::Reg => {
+            Op::Reg { mr: mr(u)?, span: span(u)?, access: access(u)?, pd: pd(u)?, call: call(u)? }
+        }
         OpKind::Dereg => Op::Dereg { mr: mr(u)? },
-        OpKind::RemoteRead => {
-            let (offset, len_bytes) = remote_bytes(u)?;
-            Op::RemoteRead { mr: mr(u)?, offset, len_bytes, key: key(u)? }
-        }
+        OpKind::RemoteRead => Op::RemoteRead { target: target(u)?, len_bytes: len_bytes(u)? },
         OpKind::RemoteWrite => {
-            let (offset, len_bytes) = remote_bytes(u)?;
-            let (mr, key, tag) = (mr(u)?, key(u)?, u.arbitrary()?);
-            Op::RemoteWrite { mr, offset, len_bytes, tag, key }
+            Op::RemoteWrite { target: target(u)?, len_bytes: len_bytes(u)?, tag: u.arbitrary()? }
         }
+        OpKind::Remap => Op::Remap { proc: proc(u)?, from: pages(u)?, to: pages(u)? },
+        OpKind::Advise => {
+            Op::Advise { proc: proc(u)?, pages: pages(u)?, advice: one_of(u, &Advice::ALL)?.0 }
+        }
+        OpKind::Lock => {
+            Op::Lock { proc: proc(u)?, pages: pages(u)?, onfault: u.arbitrary::<u8>()? >= 0xc0 }
+        }
+        OpKind::Unlock => Op::Unlock { proc: proc(u)?, pages: pages(u)? },
+        OpKind::LockAll => Op::LockAll { proc: proc(u)?, scope: one_of(u, &LockScope::ALL)?.0 },
+        OpKind::Force => {
+            let (at, len_bytes) = cpu_bytes(u)?;
+            Op::Force { proc: proc(u)?, at, len_bytes, tag: u.arbitrary()? }
+        }
+        OpKind::FileWrite => {
+            let (at, len_bytes) = cpu_bytes(u)?;
+            Op::FileWrite { file: file(u)?, at, len_bytes, tag: u.arbitrary()? }
+        }
+        OpKind::Truncate => Op::Truncate { file: file(u)?, end: position(u)? },
+        OpKind::Punch => Op::Punch { file: file(u)?, range: byte_range(u)? },
+        OpKind::Seal => Op::Seal { file: file(u)?, seals: Seals::from_bits(u.arbitrary()?) },
+        OpKind::IpcLock => Op::IpcLock { held: u.arbitrary::<u8>()? & 1 == 0 },
+        OpKind::MemLimit => Op::MemLimit { pages: page_count(u)? },
+        OpKind::Chore => Op::Chore { chore: one_of(u, &Chore::ALL)?.0 },
+        OpKind::Rereg => Op::Rereg {
+            mr: mr(u)?,
+            what: rereg(u)?,
+            span: span(u)?,
+            access: access(u)?,
+            pd: pd(u)?,
+        },
+        OpKind::AllocMw => Op::AllocMw {
+            mw: mw(u)?,
+            kind: *one_of(u, &[MwKind::Type1, MwKind::Type2])?,
+            pd: pd(u)?,
+        },
+        OpKind::DeallocMw => Op::DeallocMw { mw: mw(u)? },
+        OpKind::Bind => Op::Bind {
+            mw: mw(u)?,
+            mr: mr(u)?,
+            offset: offset(u)?,
+            len_bytes: len_bytes(u)?,
+            access: access(u)?,
+            qp: pd(u)?,
+        },
+        OpKind::Invalidate => Op::Invalidate { handle: handle(u)?, qp: pd(u)? },
+        OpKind::CompareSwap => {
+            Op::CompareSwap { target: target(u)?, expect: operand(u)?, swap: operand(u)? }
+        }
+        OpKind::FetchAdd => Op::FetchAdd { target: target(u)?, add: operand(u)? },
+        OpKind::Send => {
+            let invalidate = if rarely(u)? { Some(handle(u)?) } else { None };
+            Op::Send { from: sges(u)?, to: sges(u)?, invalidate, qp: pd(u)? }
+        }
+        OpKind::Gather => Op::Gather { from: sges(u)?, target: target(u)? },
+        OpKind::Scatter => Op::Scatter { target: target(u)?, into: sges(u)? },
     }))
+}
+
+fn one_of<'a, T>(u: &mut Unstructured<'_>, choices: &'a [T]) -> Result<&'a T> {
+    Ok(&choices[usize::from(u.arbitrary::<u8>()?) % choices.len()])
 }
 
 /// True for about one byte in sixteen: rejection paths deserve coverage, but
@@ -146,14 +226,16 @@ fn pages(u: &mut Unstructured<'_>) -> Result<PageRange> {
 }
 
 fn backing(u: &mut Unstructured<'_>) -> Result<Backing> {
-    let byte: u8 = u.arbitrary()?;
-    Ok(match byte % 4 {
-        0 | 1 => Backing::Anon,
-        file => Backing::Memfd {
-            file: File::new(file & 1).expect("there are two files"),
-            page: if byte >= 0xf0 { u.arbitrary::<u8>()? % 32 } else { (byte >> 2) % 8 },
-        },
+    Ok(match u.arbitrary::<u8>()? {
+        0..0x80 => Backing::Anon,
+        0x80..0xf0 => Backing::File { file: file(u)?, page: u.arbitrary::<u8>()? % 8 },
+        0xf0..0xf8 => Backing::File { file: file(u)?, page: u.arbitrary::<u8>()? % 32 },
+        _ => Backing::DevZero { page: u.arbitrary::<u8>()? % 8 },
     })
+}
+
+fn file(u: &mut Unstructured<'_>) -> Result<File> {
+    Ok(File::new(u.arbitrary::<u8>()? % FILE_COUNT).expect("reduced modulo the number of files"))
 }
 
 fn prot(u: &mut Unstructured<'_>) -> Result<Prot> {
@@ -196,14 +278,90 @@ fn cpu_bytes(u: &mut Unstructured<'_>) -> Result<(Position, u32)> {
     Ok((position(u)?, len_bytes(u)?))
 }
 
-fn remote_bytes(u: &mut Unstructured<'_>) -> Result<(i32, u32)> {
-    let offset = match u.arbitrary::<u8>()? {
+fn offset(u: &mut Unstructured<'_>) -> Result<i32> {
+    Ok(match u.arbitrary::<u8>()? {
         0..0x80 => 0,
         0x80..0xc0 => 4096,
         0xc0..0xe0 => i32::from(u.arbitrary::<u16>()?),
         _ => i32::from(u.arbitrary::<i16>()?),
+    })
+}
+
+fn target(u: &mut Unstructured<'_>) -> Result<Target> {
+    Ok(Target { mr: mr(u)?, offset: offset(u)?, key: key(u)?, qp: pd(u)? })
+}
+
+/// Mostly the first.
+fn pd(u: &mut Unstructured<'_>) -> Result<Pd> {
+    Ok(Pd::new(u8::from(rarely(u)?)).expect("there are two"))
+}
+
+fn mw(u: &mut Unstructured<'_>) -> Result<Mw> {
+    let byte: u8 = u.arbitrary()?;
+    let index = if byte >= 0xfc { byte % MW_SLOTS } else { byte % 2 };
+    Ok(Mw::new(index).expect("reduced modulo the number of slots"))
+}
+
+fn handle(u: &mut Unstructured<'_>) -> Result<Handle> {
+    Ok(match u.arbitrary::<u8>()? % 4 {
+        0 => Handle::Mr(mr(u)?),
+        1 => Handle::OldMw(mw(u)?),
+        _ => Handle::Mw(mw(u)?),
+    })
+}
+
+fn sges(u: &mut Unstructured<'_>) -> Result<Sges> {
+    let count = usize::from(u.arbitrary::<u8>()?) % (SGES_MAX + 1);
+    let entries = (0..count)
+        .map(|_| Ok(Sge { mr: mr(u)?, offset: offset(u)?, len_bytes: len_bytes(u)? }))
+        .collect::<Result<Vec<Sge>>>()?;
+    Ok(Sges::new(&entries).expect("no more than there may be"))
+}
+
+fn operand(u: &mut Unstructured<'_>) -> Result<u64> {
+    Ok(match u.arbitrary::<u8>()? {
+        0..0x80 => 0,
+        0x80..0xc0 => u64::from(u.arbitrary::<u8>()?) * 0x0101_0101_0101_0101,
+        _ => u.arbitrary()?,
+    })
+}
+
+fn rereg(u: &mut Unstructured<'_>) -> Result<Rereg> {
+    let byte: u8 = u.arbitrary()?;
+    Ok(Rereg(if byte >= 0xf0 { 1 << (byte % 32) } else { u32::from(byte & 7) }))
+}
+
+/// The way C takes, mostly; another one, or another iova, rarely.
+fn call(u: &mut Unstructured<'_>) -> Result<RegCall> {
+    let iova = |u: &mut Unstructured<'_>| -> Result<Option<u64>> {
+        Ok(match u.arbitrary::<u8>()? % 4 {
+            0 => None,
+            1 => Some(0),
+            2 => Some(u.arbitrary::<u64>()? & !u64::from(PAGE_BYTES - 1)),
+            _ => Some(u.arbitrary()?),
+        })
     };
-    Ok((offset, len_bytes(u)?))
+    Ok(match u.arbitrary::<u8>()? {
+        0..0xc0 => RegCall::Iova2 { iova: None },
+        0xc0..0xd0 => RegCall::Legacy,
+        0xd0..0xe8 => RegCall::Iova2 { iova: iova(u)? },
+        _ => RegCall::Raw { iova: iova(u)? },
+    })
+}
+
+/// Bytes to register: a range, or rarely one that reaches anywhere.
+fn span(u: &mut Unstructured<'_>) -> Result<Span> {
+    if rarely(u)? {
+        let far =
+            if rarely(u)? { u.arbitrary()? } else { u64::MAX - u64::from(u.arbitrary::<u16>()?) };
+        return Ok(Span { start: position(u)?, len_bytes: far });
+    }
+    byte_range(u).map(Span::from)
+}
+
+fn page_count(u: &mut Unstructured<'_>) -> Result<Option<u16>> {
+    let byte: u8 = u.arbitrary()?;
+    Ok((byte >= 0x40).then(|| u16::from(byte % 8)))
 }
 
 /// A registration: mostly whole pages, sometimes any bytes.
@@ -234,10 +392,9 @@ fn access(u: &mut Unstructured<'_>) -> Result<Access> {
 }
 
 fn key(u: &mut Unstructured<'_>) -> Result<Key> {
-    let byte: u8 = u.arbitrary()?;
-    Ok(match byte {
-        0..0xe0 => Key::Own,
-        0xe0..0xf0 => Key::Of(mr(u)?),
+    Ok(match u.arbitrary::<u8>()? {
+        0..0xc0 => Key::Own,
+        0xc0..0xf0 => Key::Of(handle(u)?),
         _ => Key::Stale,
     })
 }

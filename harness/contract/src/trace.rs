@@ -56,9 +56,23 @@ pub struct Checkpoint {
     pub procs: Vec<ProcView>,
     /// Each live MR, by ascending slot.
     pub mrs: Vec<MrView>,
+    /// Resources of the RDMA device that the sequence holds, without the executor's own.
+    pub rdma: RdmaCounts,
+    /// Pages that are charged to the memory cgroup in which `p0` registers:
+    /// `anon` and `file` of its `memory.stat`. 0 until there is a [`MemLimit`](crate::Op::MemLimit).
+    pub charged: i64,
     /// Pages pinned system-wide since the sequence began, without the bounce buffer:
     /// `nr_foll_pin_acquired - nr_foll_pin_released` of `/proc/vmstat`.
     pub pins: i64,
+}
+
+/// How many objects of RDMA there are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RdmaCounts {
+    /// MRs, as the resource tracker counts them (`RDMA_NLDEV_CMD_RES_GET`).
+    pub mrs: i64,
+    /// `hca_object` of the rdma cgroup: protection domains, queues, MRs, windows.
+    pub cgroup_objects: i64,
 }
 
 /// What one process sees and is charged for. The executor's own share is taken off.
@@ -70,6 +84,14 @@ pub struct ProcView {
     pub rss_anon: i64,
     /// `RssShmem` of `/proc/PID/status`, in pages.
     pub rss_shmem: i64,
+    /// `RssFile` of `/proc/PID/status`, in pages: of a disk file.
+    pub rss_file: i64,
+    /// `VmLck` of `/proc/PID/status`, in pages.
+    pub vm_lck: i64,
+    /// `VmSwap` of `/proc/PID/status`, in pages.
+    pub vm_swap: i64,
+    /// `Pss` of the mappings of the arena in `/proc/PID/smaps`, in KiB, each rounded down.
+    pub pss_kib: i64,
     /// `VmPin` of `/proc/PID/status`, in pages.
     pub vm_pin: i64,
     /// The pages of the arena that are present, ascending.
@@ -111,4 +133,10 @@ pub struct Teardown {
     pub anon_pages: i64,
     /// `nr_shmem` of `/proc/vmstat`: pages still in a memory file or shared mapping.
     pub shmem_pages: i64,
+    /// `nr_mlock` of `/proc/vmstat`: pages still locked.
+    pub locked_pages: i64,
+    /// `pages_shared` and `pages_sharing` of KSM together: pages still merged.
+    pub ksm_pages: i64,
+    /// Objects of RDMA that are still there.
+    pub rdma: RdmaCounts,
 }

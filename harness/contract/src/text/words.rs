@@ -1,0 +1,221 @@
+//! The words of one line, taken one after the other.
+
+use super::{ParseError, word};
+use crate::{
+    Access, Advice, Backing, ByteRange, Chore, File, Handle, Key, LockScope, Mr, Mw, MwKind,
+    PageRange, Pd, Position, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
+};
+
+/// The words of a line, each with its column.
+pub(super) struct Words<'a> {
+    pub(super) line: &'a str,
+    pub(super) rest: std::iter::Peekable<std::vec::IntoIter<(usize, &'a str)>>,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn of(line: &'a str) -> Words<'a> {
+        let code = line.split('#').next().unwrap_or("");
+        let words: Vec<(usize, &str)> = code
+            .split_whitespace()
+            .map(|word| (word.as_ptr() as usize - line.as_ptr() as usize, word))
+            .collect();
+        Words { line: code, rest: words.into_iter().peekable() }
+    }
+
+    pub(super) fn error(&self, byte: usize, message: String) -> ParseError {
+        let column = self.line[..byte].chars().count() + 1;
+        ParseError { line: 0, column, message }
+    }
+
+    /// Takes the next word and reads it with `read`; `what` says in an error what belongs there.
+    pub(super) fn take<T>(
+        &mut self,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, ParseError> {
+        match self.rest.next() {
+            None => Err(self
+                .error(self.line.trim_end().len(), format!("the line ends where {what} belongs"))),
+            Some((byte, word)) => {
+                read(word).ok_or_else(|| self.error(byte, format!("`{word}` is not {what}")))
+            }
+        }
+    }
+
+    pub(super) fn next_starts_with(&mut self, prefix: &str) -> bool {
+        self.rest.peek().is_some_and(|(_, word)| word.starts_with(prefix))
+    }
+
+    pub(super) fn is_last(&mut self) -> bool {
+        self.rest.peek().is_none()
+    }
+
+    pub(super) fn end<T>(mut self, value: T) -> Result<T, ParseError> {
+        match self.rest.next() {
+            None => Ok(value),
+            Some((byte, word)) => Err(self.error(byte, format!("`{word}` is one word too many"))),
+        }
+    }
+
+    pub(super) fn pages(&mut self) -> Result<PageRange, ParseError> {
+        self.take("a range of pages inside the arena (0..4, up to 0..64)", word::pages)
+    }
+
+    pub(super) fn position(&mut self) -> Result<Position, ParseError> {
+        self.take("a position (a page, or page+bytes, such as 3+0x10)", word::position)
+    }
+
+    pub(super) fn byte_range(&mut self) -> Result<ByteRange, ParseError> {
+        self.take("a range of bytes (0..4, or 0+8..1+16)", word::byte_range)
+    }
+
+    pub(super) fn span(&mut self) -> Result<Span, ParseError> {
+        self.take("a range of bytes (0..4, 0+8..1+16, or 0+8..+16)", word::span)
+    }
+
+    pub(super) fn len(&mut self) -> Result<u32, ParseError> {
+        self.take("a length in bytes, at most the 262144 of the arena", word::len)
+    }
+
+    pub(super) fn tag(&mut self) -> Result<u8, ParseError> {
+        self.take(TAG, word::tag)
+    }
+
+    /// `[LEN] TAG`: a write without a length is one of 8 bytes.
+    pub(super) fn len_and_tag(&mut self) -> Result<(u32, u8), ParseError> {
+        let (len_bytes, first) = self.take("a length in bytes or a byte", |word| {
+            Some((word::len(word)?, word.to_owned()))
+        })?;
+        if !self.is_last() {
+            return Ok((len_bytes, self.tag()?));
+        }
+        let end = self.line.trim_end().len();
+        let missing = || self.error(end, format!("the line ends where {TAG} belongs"));
+        Ok((8, word::tag(&first).ok_or_else(missing)?))
+    }
+
+    pub(super) fn number(&mut self) -> Result<u64, ParseError> {
+        self.take("a number of at most 64 bits (7, 0xff)", word::number)
+    }
+
+    pub(super) fn prot(&mut self) -> Result<Prot, ParseError> {
+        self.take("a protection (none, r, w, rw, x, rx, wx, rwx)", word::prot)
+    }
+
+    pub(super) fn sharing(&mut self) -> Result<Sharing, ParseError> {
+        self.take("private or shared", word::sharing)
+    }
+
+    pub(super) fn backing(&mut self) -> Result<Backing, ParseError> {
+        let names: Vec<&str> = File::all().map(File::name).collect();
+        let what =
+            format!("a backing (anon, zero+2, a file such as memfd1+2: {})", names.join(", "));
+        self.take(&what, word::backing)
+    }
+
+    pub(super) fn file(&mut self) -> Result<File, ParseError> {
+        let names: Vec<&str> = File::all().map(File::name).collect();
+        self.take(&format!("a file ({})", names.join(", ")), File::from_name)
+    }
+
+    pub(super) fn advice(&mut self) -> Result<Advice, ParseError> {
+        let names = Advice::ALL.map(|(_, name, _)| name).join(", ");
+        self.take(&format!("an advice ({names})"), Advice::from_name)
+    }
+
+    pub(super) fn scope(&mut self) -> Result<LockScope, ParseError> {
+        self.take("a scope (none, current, future, both)", LockScope::from_name)
+    }
+
+    pub(super) fn seals(&mut self) -> Result<Seals, ParseError> {
+        self.take("seals (none, or seal|shrink|grow|write|future_write)", Seals::from_text)
+    }
+
+    pub(super) fn chore(&mut self) -> Result<Chore, ParseError> {
+        let names = Chore::ALL.map(|(_, name)| name).join(", ");
+        self.take(&format!("a chore ({names})"), Chore::from_name)
+    }
+
+    pub(super) fn mr(&mut self) -> Result<Mr, ParseError> {
+        self.take("an MR (mr0 to mr255)", word::mr)
+    }
+
+    pub(super) fn mw(&mut self) -> Result<Mw, ParseError> {
+        self.take("a memory window (mw0 to mw15)", word::mw)
+    }
+
+    pub(super) fn mw_kind(&mut self) -> Result<MwKind, ParseError> {
+        self.take("a type of window (type1, type2)", word::mw_kind)
+    }
+
+    pub(super) fn handle(&mut self) -> Result<Handle, ParseError> {
+        self.take("something with a key (mr0, mw0, old_mw0)", word::handle)
+    }
+
+    pub(super) fn access(&mut self) -> Result<Access, ParseError> {
+        self.take("access flags (none, or remote_read|local_write|...)", Access::from_text)
+    }
+
+    pub(super) fn rereg(&mut self) -> Result<Rereg, ParseError> {
+        self.take("what is to change (none, or trans|pd|access)", Rereg::from_text)
+    }
+
+    pub(super) fn place(&mut self) -> Result<(Mr, i32), ParseError> {
+        self.take("a place in an MR (mr0+0, mr0-8)", word::place)
+    }
+
+    pub(super) fn sges(&mut self) -> Result<Sges, ParseError> {
+        self.take("at most 3 pieces of MRs (mr0+0:8,mr1+16:4, or - for none)", word::sges)
+    }
+
+    /// `key=` and `qp=`, each of which may be left out.
+    pub(super) fn target(&mut self, (mr, offset): (Mr, i32)) -> Result<Target, ParseError> {
+        let key = self.option("key=", "a key (key=own, key=stale, key=mr1, key=mw0)", word::key)?;
+        Ok(Target { mr, offset, key: key.unwrap_or(Key::Own), qp: self.pd("qp=")? })
+    }
+
+    /// `pd=` or `qp=`, which may be left out.
+    pub(super) fn pd(&mut self, name: &str) -> Result<Pd, ParseError> {
+        let what = format!("a protection domain ({name}0, {name}1)");
+        let pd = self.option(name, &what, |word| Pd::new(word::index(word, "")?))?;
+        Ok(pd.unwrap_or(Pd::FIRST))
+    }
+
+    /// `via=` and `iova=`, each of which may be left out.
+    pub(super) fn call(&mut self) -> Result<RegCall, ParseError> {
+        let what = "a way to register (via=legacy, via=iova2, via=raw)";
+        let via = self.option("via=", what, |word| {
+            ["legacy", "iova2", "raw"].into_iter().find(|way| *way == word).map(str::to_owned)
+        })?;
+        if via.as_deref() == Some("legacy") {
+            return Ok(RegCall::Legacy);
+        }
+        let iova = self.option("iova=", "an address (iova=0x1000)", word::number)?;
+        let raw = via.as_deref() == Some("raw");
+        Ok(if raw { RegCall::Raw { iova } } else { RegCall::Iova2 { iova } })
+    }
+
+    /// A word that begins with `name`, if it comes next.
+    pub(super) fn option<T>(
+        &mut self,
+        name: &str,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+    ) -> Result<Option<T>, ParseError> {
+        if !self.next_starts_with(name) {
+            return Ok(None);
+        }
+        self.take(what, |word| read(word.strip_prefix(name)?)).map(Some)
+    }
+
+    /// The word `name`, if it comes next.
+    pub(super) fn switch(&mut self, name: &str) -> bool {
+        let is_next = self.rest.peek().is_some_and(|(_, word)| *word == name);
+        if is_next {
+            self.rest.next();
+        }
+        is_next
+    }
+}
+
+const TAG: &str = "a byte (0x22)";
