@@ -7,6 +7,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cache::{Cache, CacheError};
+use crate::disk::{self, DiskError};
 use crate::kernel::{hex, hex_digest};
 
 use sha2::{Digest, Sha256};
@@ -40,6 +41,9 @@ pub enum InitramfsError {
         /// The path given.
         executor: PathBuf,
     },
+    /// There is no disk to put into it.
+    #[error(transparent)]
+    Disk(#[from] DiskError),
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
@@ -49,6 +53,7 @@ pub enum InitramfsError {
 enum Entry<'a> {
     Folder(&'static str),
     Program(&'static str, &'a [u8]),
+    Data(&'static str, &'a [u8]),
     /// A character device: name, major and minor number.
     Device(&'static str, u32, u32),
 }
@@ -60,10 +65,12 @@ enum Entry<'a> {
 /// If the executor cannot be read or is not static, or the cache cannot be written.
 pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError> {
     let program = read_static(executor)?;
-    let key = hex_digest(&["initramfs 2", &hex(&Sha256::digest(&program))]);
+    let disk = disk::provide(cache)?;
+    let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+    let key = hex_digest(&["initramfs 3", &digest(&program), &digest(&disk)]);
     let place = cache.root().join("initramfs").join(format!("{}.cpio", &key[..16]));
     if !place.is_file() {
-        let bytes = build(&program)
+        let bytes = archive(&program, &disk, None)
             .ok_or_else(|| InitramfsError::TooLarge { executor: executor.to_owned() })?;
         cache.publish_file(&place, &bytes)?;
     }
@@ -74,15 +81,16 @@ pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError
 ///
 /// # Errors
 ///
-/// If one of the two cannot be read or is not static, or `place` cannot be written.
+/// If one of the two cannot be read or is not static, there is no disk, or `place` cannot be written.
 pub fn write_with_program(
+    cache: &Cache,
     executor: &Path,
     program: &Path,
     place: &Path,
 ) -> Result<(), InitramfsError> {
     let (init, extra) = (read_static(executor)?, read_static(program)?);
     let too_large = || InitramfsError::TooLarge { executor: program.to_owned() };
-    let bytes = archive(&init, Some(&extra)).ok_or_else(too_large)?;
+    let bytes = archive(&init, &disk::provide(cache)?, Some(&extra)).ok_or_else(too_large)?;
     fs::write(place, bytes).map_err(CacheError::io("write", place))?;
     Ok(())
 }
@@ -114,12 +122,8 @@ fn needs_linker(program: &[u8]) -> bool {
     })
 }
 
-/// The archive with nothing but the executor; `None` if it does not fit.
-fn build(program: &[u8]) -> Option<Vec<u8>> {
-    archive(program, None)
-}
-
-fn archive(init: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
+/// The archive; `None` if it does not fit.
+fn archive(init: &[u8], disk: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
     let mut entries = vec![
         Entry::Folder("dev"),
         Entry::Device("dev/console", 5, 1),
@@ -129,6 +133,7 @@ fn archive(init: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
         Entry::Folder("sys"),
         Entry::Folder("tmp"),
         Entry::Program("init", init),
+        Entry::Data(disk::IMAGE_NAME, disk),
     ];
     entries.extend(extra.map(|program| Entry::Program(PROGRAM_NAME, program)));
     let mut archive = Vec::new();
@@ -143,6 +148,7 @@ fn encode(inode: u32, entry: &Entry<'_>) -> Option<Vec<u8>> {
     match entry {
         Entry::Folder(name) => record(name, inode, 0o040_755, (0, 0), &[]),
         Entry::Program(name, content) => record(name, inode, 0o100_755, (0, 0), content),
+        Entry::Data(name, content) => record(name, inode, 0o100_644, (0, 0), content),
         Entry::Device(name, major, minor) => record(name, inode, 0o020_600, (*major, *minor), &[]),
     }
 }
@@ -179,6 +185,10 @@ fn record(
 mod tests {
     use super::*;
 
+    fn build(program: &[u8]) -> Option<Vec<u8>> {
+        archive(program, b"disk", None)
+    }
+
     #[test]
     fn the_same_program_gives_the_same_bytes() {
         assert_eq!(build(b"program"), build(b"program"));
@@ -190,7 +200,7 @@ mod tests {
         let bytes = build(b"12345").unwrap();
         let text = String::from_utf8_lossy(&bytes).into_owned();
         let starts: Vec<usize> = text.match_indices("070701").map(|(at, _)| at).collect();
-        assert_eq!(starts.len(), 9);
+        assert_eq!(starts.len(), 10);
         assert!(starts.iter().all(|at| at % 4 == 0), "{starts:?}");
         assert!(text.trim_end_matches('\0').ends_with("TRAILER!!!"));
     }
@@ -211,10 +221,12 @@ mod tests {
         let path = |name: &str| root.path().join(name);
         fs::write(path("executor"), "one").unwrap();
         fs::write(path("program"), "two").unwrap();
-        write_with_program(&path("executor"), &path("program"), &path("cpio")).unwrap();
+        let cache = Cache::at(root.path());
+        write_with_program(&cache, &path("executor"), &path("program"), &path("cpio")).unwrap();
         let text = String::from_utf8_lossy(&fs::read(path("cpio")).unwrap()).into_owned();
         assert!(text.contains("init\0") && text.contains("reproducer\0"), "{text:?}");
-        let error = write_with_program(&path("executor"), Path::new("/bin/sh"), &path("cpio"));
+        let shell = Path::new("/bin/sh");
+        let error = write_with_program(&cache, &path("executor"), shell, &path("cpio"));
         assert!(error.unwrap_err().to_string().contains("/bin/sh"));
     }
 

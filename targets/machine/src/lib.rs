@@ -7,6 +7,7 @@
 
 pub mod cache;
 pub mod config;
+pub mod disk;
 pub mod doctor;
 pub mod executor;
 pub mod initramfs;

@@ -348,6 +348,8 @@ fn kernel_arguments(
         format!("{CREDIT_PARAMETER}=/dev/ttyS1"),
         "loglevel=6".to_owned(),
         "printk.devkmsg=on".to_owned(),
+        // A memory cgroup is charged for the pages of its processes alone, which the model can count.
+        "cgroup.memory=nokmem,nosocket".to_owned(),
         "oops=panic".to_owned(),
         "panic=-1".to_owned(),
         "rdinit=/init".to_owned(),
