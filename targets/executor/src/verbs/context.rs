@@ -53,6 +53,28 @@ pub(super) unsafe fn query_device(
     }
 }
 
+/// Makes an extended queue pair, as C's `ibv_create_qp_ex()` does.
+///
+/// # Safety
+///
+/// `context` is an open device, and what `wanted` points to is of it and lives.
+pub(super) unsafe fn create_queue_pair(
+    context: *mut ffi::ibv_context,
+    wanted: &mut ffi::ibv_qp_init_attr_ex,
+) -> io::Result<*mut ffi::ibv_qp> {
+    let needed = size_of::<ffi::verbs_context>() - offset_of!(ffi::verbs_context, create_qp_ex);
+    // SAFETY: the caller's promise.
+    let call = unsafe { extended(context) }
+        // SAFETY: an extended context lives as long as its inner one.
+        .filter(|&whole| unsafe { (*whole).sz } >= needed)
+        // SAFETY: as above, and its size says that it has this field.
+        .and_then(|whole| unsafe { (*whole).create_qp_ex });
+    let Some(call) = call else { return Err(io::Error::from_raw_os_error(libc::EOPNOTSUPP)) };
+    // SAFETY: the caller's promise; `wanted` outlives the call.
+    let pair = unsafe { call(context, wanted) };
+    if pair.is_null() { Err(io::Error::last_os_error()) } else { Ok(pair) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -80,6 +102,15 @@ mod tests {
         4242
     }
 
+    unsafe extern "C" fn create(
+        _: *mut ffi::ibv_context,
+        wanted: *mut ffi::ibv_qp_init_attr_ex,
+    ) -> *mut ffi::ibv_qp {
+        // SAFETY: the callers of this test pass a structure that lives.
+        let ops = unsafe { (*wanted).send_ops_flags };
+        std::ptr::without_provenance_mut(usize::try_from(ops).unwrap())
+    }
+
     fn driver(marker: usize) -> Box<ffi::verbs_context> {
         // SAFETY: all zeroes is a valid value: null pointers and absent functions.
         let mut whole: Box<ffi::verbs_context> = Box::new(unsafe { std::mem::zeroed() });
@@ -87,6 +118,7 @@ mod tests {
         whole.context.abi_compat = std::ptr::without_provenance_mut(marker);
         whole.query_device_ex = Some(answer);
         whole.advise_mr = Some(advise);
+        whole.create_qp_ex = Some(create);
         whole
     }
 
@@ -103,6 +135,17 @@ mod tests {
         // SAFETY: the context is part of an extended one.
         let attributes = unsafe { query_device(inner(&mut whole)) }.ok().unwrap();
         assert_eq!(attributes.device_cap_flags_ex, MAX_MR_SIZE);
+    }
+
+    #[test]
+    fn a_queue_pair_is_made_by_the_driver() {
+        let mut whole = driver(usize::MAX);
+        // SAFETY: all zeroes is a valid value: null pointers and numbers.
+        let mut wanted: ffi::ibv_qp_init_attr_ex = unsafe { std::mem::zeroed() };
+        wanted.send_ops_flags = 0x40;
+        // SAFETY: the context is part of an extended one; the mock driver follows no pointer.
+        let pair = unsafe { create_queue_pair(inner(&mut whole), &mut wanted) }.unwrap();
+        assert_eq!(pair.addr(), 0x40);
     }
 
     #[test]

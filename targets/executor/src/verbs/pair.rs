@@ -2,10 +2,12 @@
 
 use std::io;
 
-use pinfold_contract::WcStatus;
+use pinfold_contract::{SGES_MAX, WcStatus};
 use rdma_sys as ffi;
 
+use super::context;
 use super::device::{PORT, Route};
+use super::requests::{self, Binding, Request};
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
@@ -15,36 +17,30 @@ const TIMEOUT: u8 = 16;
 const RETRIES: u8 = 7;
 const QUEUE_DEPTH: u32 = 4;
 
-/// What a work request does.
+/// How often the others get the processor first. Each queue pair has one work.
+const SETTLING_TURNS: u32 = 16;
+
+/// What completions say of which work request they are.
+const REQUEST_ID: u64 = 1;
+const RECEIVE_ID: u64 = 2;
+
+/// How a send and its receive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verb {
-    /// From the remote side to this one.
-    Read,
-    /// From this side to the remote one.
-    Write,
+pub(super) struct Exchange {
+    /// At the side that sends.
+    pub(super) requester: WcStatus,
+    /// At the side that receives, if the receive completed.
+    pub(super) responder: Option<WcStatus>,
 }
 
-/// The two ends of a work request.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Work {
-    /// Address of the first byte on this side.
-    pub(super) local: u64,
-    /// Key for it.
-    pub(super) local_key: u32,
-    /// Address of the first byte on the remote side.
-    pub(super) remote: u64,
-    /// Key for it.
-    pub(super) rkey: u32,
-    /// How many bytes. For none the work request has no SGE at all.
-    pub(super) len_bytes: u32,
-}
-
-/// Two connected RC queue pairs. The first requests, the second responds.
+/// Two connected RC queue pairs.
 #[derive(Debug)]
 pub(super) struct Pair {
-    domain: *mut ffi::ibv_pd,
     queue: *mut ffi::ibv_cq,
-    pairs: [*mut ffi::ibv_qp; 2],
+    /// Sends requests that go to the other one.
+    requester: *mut ffi::ibv_qp,
+    /// Answers them. Windows of type 2 belong to it.
+    responder: *mut ffi::ibv_qp,
     route: Route,
 }
 
@@ -63,54 +59,127 @@ impl Pair {
         if queue.is_null() {
             return Err(io::Error::last_os_error()).doing("create a completion queue");
         }
-        let pairs = connected(domain, queue, route)?;
-        Ok(Pair { domain, queue, pairs, route })
+        let (requester, responder) = (create(domain, queue)?, create(domain, queue)?);
+        let pair = Pair { queue, requester, responder, route };
+        pair.start_both()?;
+        Ok(pair)
     }
 
-    /// Posts one work request and waits for its completion. After a failure the
-    /// pair is made anew, so the next request finds it as the first did.
-    pub(super) fn execute(&mut self, verb: Verb, work: Work) -> Result<WcStatus, Failure> {
-        self.post(verb, work)?;
-        let status = self.wait()?;
+    /// Posts a request at the side that requests and waits for its completion.
+    pub(super) fn execute(
+        &mut self,
+        request: Request,
+        list: &mut [ffi::ibv_sge],
+    ) -> Result<WcStatus, Failure> {
+        // SAFETY: the queue pair is ours and lives.
+        unsafe { requests::post(self.requester, request, REQUEST_ID, list) }
+            .doing("post a work request")?;
+        self.finish()
+    }
+
+    /// Has the side that responds make `rkey` invalid by itself.
+    pub(super) fn invalidate(&mut self, rkey: u32) -> Result<WcStatus, Failure> {
+        // SAFETY: the queue pair is ours and lives.
+        unsafe { requests::post(self.responder, Request::Invalidate(rkey), REQUEST_ID, &mut []) }
+            .doing("post an invalidation")?;
+        self.finish()
+    }
+
+    /// Binds `window`, of type 1, at the side that responds. The inner error is one
+    /// of the library, which then has posted nothing.
+    ///
+    /// # Safety
+    ///
+    /// `window` lives, and is of type 1.
+    pub(super) unsafe fn bind_type1(
+        &mut self,
+        window: *mut ffi::ibv_mw,
+        binding: Binding,
+    ) -> Result<io::Result<WcStatus>, Failure> {
+        // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
+        match unsafe { requests::bind_type1(self.responder, window, REQUEST_ID, binding) } {
+            Ok(()) => self.finish().map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Binds `window` with the new key `rkey` at the side that responds. The inner
+    /// error is one of the library, which then has posted nothing.
+    ///
+    /// # Safety
+    ///
+    /// `window` lives.
+    pub(super) unsafe fn bind_type2(
+        &mut self,
+        window: *mut ffi::ibv_mw,
+        rkey: u32,
+        binding: Binding,
+    ) -> Result<io::Result<WcStatus>, Failure> {
+        // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
+        match unsafe { requests::bind_type2(self.responder, window, REQUEST_ID, rkey, binding) } {
+            Ok(()) => self.finish().map(Ok),
+            Err(error) => Ok(Err(error)),
+        }
+    }
+
+    /// Posts a receive into `to` at the side that responds, then `request`, a send
+    /// from `from`, and waits for both.
+    pub(super) fn exchange(
+        &mut self,
+        request: Request,
+        from: &mut [ffi::ibv_sge],
+        to: &mut [ffi::ibv_sge],
+    ) -> Result<Exchange, Failure> {
+        // SAFETY: the queue pair is ours and lives.
+        unsafe { requests::receive(self.responder, RECEIVE_ID, to) }.doing("post a receive")?;
+        // SAFETY: the queue pair is ours and lives.
+        unsafe { requests::post(self.requester, request, REQUEST_ID, from) }
+            .doing("post a send")?;
+        let mut responder = None;
+        let requester = self.wait(REQUEST_ID, &mut responder)?;
+        if requester == WcStatus::SUCCESS && responder.is_none() {
+            // The acknowledgement comes from where the receive has completed.
+            responder = Some(self.wait(RECEIVE_ID, &mut None)?);
+        }
+        if requester != WcStatus::SUCCESS {
+            settle();
+        }
+        while responder.is_none()
+            && let Some((id, status)) = self.poll()?
+        {
+            responder = (id == RECEIVE_ID).then_some(status);
+        }
+        if (requester, responder) != (WcStatus::SUCCESS, Some(WcStatus::SUCCESS)) {
+            self.reconnect()?;
+        }
+        Ok(Exchange { requester, responder })
+    }
+
+    /// Waits for the completion of the one request. After a failure the pair is
+    /// connected anew, so the next request finds it as the first did.
+    fn finish(&mut self) -> Result<WcStatus, Failure> {
+        let status = self.wait(REQUEST_ID, &mut None)?;
         if status != WcStatus::SUCCESS {
+            settle();
             self.reconnect()?;
         }
         Ok(status)
     }
 
-    fn post(&mut self, verb: Verb, work: Work) -> Result<(), Failure> {
-        let mut entry =
-            ffi::ibv_sge { addr: work.local, length: work.len_bytes, lkey: work.local_key };
-        // SAFETY: all zeroes is a valid value: null pointers and numbers.
-        let mut request: ffi::ibv_send_wr = unsafe { std::mem::zeroed() };
-        request.sg_list = &raw mut entry;
-        request.num_sge = i32::from(work.len_bytes > 0);
-        request.opcode = match verb {
-            Verb::Read => ffi::ibv_wr_opcode::IBV_WR_RDMA_READ,
-            Verb::Write => ffi::ibv_wr_opcode::IBV_WR_RDMA_WRITE,
-        };
-        request.send_flags = ffi::ibv_send_flags::IBV_SEND_SIGNALED.0;
-        request.wr.rdma = ffi::rdma_t { remote_addr: work.remote, rkey: work.rkey };
-        let mut bad = std::ptr::null_mut();
-        // SAFETY: request and entry outlive the call, which copies them. What the
-        // adapter may write to is the bounce buffer, or what the sequence registered.
-        match unsafe { ffi::ibv_post_send(self.pairs[0], &raw mut request, &raw mut bad) } {
-            0 => Ok(()),
-            error => Err(io::Error::from_raw_os_error(error)).doing("post a work request"),
-        }
-    }
-
-    /// Waits as long as it takes: the supervisor watches the time.
-    fn wait(&mut self) -> Result<WcStatus, Failure> {
+    /// Waits for the completion of `wanted`, as long as it takes: the supervisor
+    /// watches the time. The status of another one that comes first goes to `other`.
+    fn wait(&mut self, wanted: u64, other: &mut Option<WcStatus>) -> Result<WcStatus, Failure> {
         loop {
-            if let Some(status) = self.poll()? {
-                return Ok(status);
+            match self.poll()? {
+                Some((id, status)) if id == wanted => return Ok(status),
+                Some((_, status)) => *other = Some(status),
+                None => sys::yield_cpu(),
             }
-            sys::yield_cpu();
         }
     }
 
-    fn poll(&mut self) -> Result<Option<WcStatus>, Failure> {
+    /// The next completion: of which request, and how it ended.
+    fn poll(&mut self) -> Result<Option<(u64, WcStatus)>, Failure> {
         // SAFETY: all zeroes is a valid value of this plain structure.
         let mut completion: ffi::ibv_wc = unsafe { std::mem::zeroed() };
         // SAFETY: there is room for the one completion that is asked for.
@@ -119,60 +188,73 @@ impl Pair {
             1 => {
                 let status = u8::try_from(completion.status)
                     .map_err(|_| Failure::State("a completion status beyond 255".to_owned()))?;
-                Ok(Some(WcStatus(status)))
+                Ok(Some((completion.wr_id, WcStatus(status))))
             }
             error => Err(Failure::State(format!("polling the completion queue gives {error}"))),
         }
     }
 
+    /// Puts both back to their start, where a receive that is still posted is
+    /// dropped, and connects them anew. The requester goes first, so that nothing
+    /// of it arrives at a responder that was reset.
+    ///
+    /// They are not destroyed. A window of type 2 holds the responder, and
+    /// destroying that would wait for the window; a reset touches no window. And new
+    /// queue pairs would map new queues, which a sequence can make fail: mappings to
+    /// come are locked after `mlockall(MCL_FUTURE)`, and RLIMIT_MEMLOCK may be low.
+    ///
+    /// Source: `rxe_qp_reset()`, rxe_qp.c, `rxe_do_bind_mw()`, rxe_mw.c, 6.1 and 6.12.
     fn reconnect(&mut self) -> Result<(), Failure> {
-        for pair in self.pairs {
-            // SAFETY: the queue pair is one of ours, and is replaced below.
-            match unsafe { ffi::ibv_destroy_qp(pair) } {
-                0 => {}
-                error => {
-                    return Err(io::Error::from_raw_os_error(error)).doing("destroy a queue pair");
-                }
-            }
+        for pair in [self.requester, self.responder] {
+            let wanted = attributes(ffi::ibv_qp_state::IBV_QPS_RESET);
+            modify(pair, wanted, ffi::ibv_qp_attr_mask::IBV_QP_STATE)?;
         }
         while self.poll()?.is_some() {}
-        self.pairs = connected(self.domain, self.queue, self.route)?;
+        self.start_both()
+    }
+
+    /// Connects the two, both in their first state.
+    fn start_both(&self) -> Result<(), Failure> {
+        for (pair, peer) in [(self.requester, self.responder), (self.responder, self.requester)] {
+            // SAFETY: the queue pair lives.
+            let peer = unsafe { (*peer).qp_num };
+            initialize(pair)?;
+            accept(pair, peer, self.route)?;
+            start(pair)?;
+        }
         Ok(())
     }
 }
 
-fn connected(
-    domain: *mut ffi::ibv_pd,
-    queue: *mut ffi::ibv_cq,
-    route: Route,
-) -> Result<[*mut ffi::ibv_qp; 2], Failure> {
-    let pairs = [create(domain, queue)?, create(domain, queue)?];
-    for (index, &pair) in pairs.iter().enumerate() {
-        // SAFETY: the queue pair was made just now.
-        let peer = unsafe { (*pairs[1 - index]).qp_num };
-        initialize(pair)?;
-        accept(pair, peer, route)?;
-        start(pair)?;
-    }
-    Ok(pairs)
+/// Lets packets that are on their way arrive, before their queue pair is reset: where a request fails behind its first
+/// packet, those before it are still waiting for their turn of the processor.
+///
+/// Source: `rxe_sender()`, rxe_req.c, and `rxe_resp_queue_pkt()`, rxe_resp.c, 6.12, both in a queue of works.
+fn settle() {
+    (0..SETTLING_TURNS).for_each(|_| sys::yield_cpu());
 }
 
+/// Makes a queue pair. It is an extended one, which atomic requests need.
 fn create(domain: *mut ffi::ibv_pd, queue: *mut ffi::ibv_cq) -> Result<*mut ffi::ibv_qp, Failure> {
+    use ffi::{ibv_qp_create_send_ops_flags as op, ibv_qp_init_attr_mask as field};
+    let sges = u32::try_from(SGES_MAX).expect("a small number");
     // SAFETY: all zeroes is a valid value: null pointers and numbers.
-    let mut wanted: ffi::ibv_qp_init_attr = unsafe { std::mem::zeroed() };
+    let mut wanted: ffi::ibv_qp_init_attr_ex = unsafe { std::mem::zeroed() };
     wanted.send_cq = queue;
     wanted.recv_cq = queue;
     wanted.qp_type = ffi::ibv_qp_type::IBV_QPT_RC;
     wanted.cap.max_send_wr = QUEUE_DEPTH;
     wanted.cap.max_recv_wr = 1;
-    wanted.cap.max_send_sge = 1;
-    wanted.cap.max_recv_sge = 1;
-    // SAFETY: domain and queue are of the same open device; `wanted` outlives the call.
-    let pair = unsafe { ffi::ibv_create_qp(domain, &raw mut wanted) };
-    if pair.is_null() {
-        return Err(io::Error::last_os_error()).doing("create a queue pair");
-    }
-    Ok(pair)
+    wanted.cap.max_send_sge = sges;
+    wanted.cap.max_recv_sge = sges;
+    wanted.pd = domain;
+    wanted.send_ops_flags = u64::from(
+        (op::IBV_QP_EX_WITH_ATOMIC_CMP_AND_SWP | op::IBV_QP_EX_WITH_ATOMIC_FETCH_AND_ADD).0,
+    );
+    wanted.comp_mask = (field::IBV_QP_INIT_ATTR_PD | field::IBV_QP_INIT_ATTR_SEND_OPS_FLAGS).0;
+    // SAFETY: domain and queue are of the same open device.
+    unsafe { context::create_queue_pair((*domain).context, &mut wanted) }
+        .doing("create a queue pair")
 }
 
 fn initialize(pair: *mut ffi::ibv_qp) -> Result<(), Failure> {

@@ -2,151 +2,270 @@
 
 use std::io;
 
-use pinfold_contract::{Access, ByteRange, Key, MR_SLOTS, Mr};
+use pinfold_contract::{Access, MR_SLOTS, Mr, Pd, RegCall, Rereg, Sge, Span};
 use rdma_sys as ffi;
 
-use super::Keys;
-use crate::memory::Buffer;
+use super::commands::{self, Wanted};
+use super::{Domains, Keys};
 
 /// What is known of an MR, also after its end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Region {
-    /// Address of its first byte.
-    pub(crate) address: u64,
+    /// What peers use as the address of its first byte.
+    pub(crate) iova: u64,
     /// Its length in bytes.
-    pub(crate) len_bytes: u32,
+    pub(crate) len_bytes: u64,
     /// Its keys.
     pub(crate) keys: Keys,
+    /// Its protection domain.
+    pub(crate) pd: Pd,
     /// The MR itself, while it lives.
-    raw: Option<*mut ffi::ibv_mr>,
+    live: Option<Live>,
+}
+
+/// An MR that lives, by who made it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Live {
+    /// The library, which knows it.
+    Library(*mut ffi::ibv_mr),
+    /// A command without the library: its handle.
+    Command(u32),
+}
+
+// SAFETY: the library's object is used by one thread at a time: by the one that
+// registers, which ends with that, and then by the one that drives.
+unsafe impl Send for Region {}
+
+/// A registration that was not done yet. Another thread may do it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Registration {
+    domain: *mut ffi::ibv_pd,
+    pd: Pd,
+    span: Span,
+    access: Access,
+    call: RegCall,
+}
+
+// SAFETY: the domain lives as long as the process, nobody changes it, and
+// libibverbs may be called from any thread.
+unsafe impl Send for Registration {}
+
+impl Registration {
+    /// Does it.
+    pub(crate) fn run(self) -> io::Result<Region> {
+        let (address, len_bytes) = (self.span.start.address(), self.span.len_bytes);
+        let iova = self.call.iova().unwrap_or(address);
+        let (live, keys) = match self.call {
+            RegCall::Legacy | RegCall::Iova2 { .. } => {
+                let raw = self.through_library(address, len_bytes, iova)?;
+                (Live::Library(raw), keys_of(raw))
+            }
+            RegCall::Raw { .. } => {
+                // SAFETY: domain and context live as long as the process.
+                let (fd, domain) =
+                    unsafe { ((*(*self.domain).context).cmd_fd, (*self.domain).handle) };
+                let wanted = Wanted { address, len_bytes, iova, access: self.access.0, domain };
+                let (handle, keys) = commands::register(fd, wanted)?;
+                (Live::Command(handle), keys)
+            }
+        };
+        Ok(Region { iova, len_bytes, keys, pd: self.pd, live: Some(live) })
+    }
+
+    /// By the symbol `ibv_reg_mr`, or by what C's macro of that name makes of it
+    /// when the access flags are not a constant: `ibv_reg_mr_iova2()`. That one
+    /// drops the optional flags (bits 20 to 29) on a kernel without
+    /// `IB_UVERBS_CORE_SUPPORT_OPTIONAL_MR_ACCESS`; all others go to the kernel as they are.
+    fn through_library(
+        self,
+        address: u64,
+        len_bytes: u64,
+        iova: u64,
+    ) -> io::Result<*mut ffi::ibv_mr> {
+        let at = std::ptr::with_exposed_provenance_mut(
+            usize::try_from(address).expect("64-bit addresses"),
+        );
+        let len = usize::try_from(len_bytes).expect("64-bit lengths");
+        let access = self.access.0;
+        // SAFETY: the range may be anything: the kernel checks it. What peers may
+        // write to is the bounce buffer or the arena, in which no Rust object lies.
+        let raw = unsafe {
+            if self.call == RegCall::Legacy {
+                ffi::ibv_reg_mr(self.domain, at, len, access.cast_signed())
+            } else {
+                ffi::ibv_reg_mr_iova2(self.domain, at, len, iova, access)
+            }
+        };
+        if raw.is_null() { Err(io::Error::last_os_error()) } else { Ok(raw) }
+    }
 }
 
 /// The slots for MRs.
 #[derive(Debug)]
 pub(crate) struct Regions {
-    domain: *mut ffi::ibv_pd,
+    domains: Domains,
     slots: Vec<Option<Region>>,
 }
 
 impl Regions {
-    /// None yet, in the protection domain `domain`.
-    pub(super) fn new(domain: *mut ffi::ibv_pd) -> Regions {
-        Regions { domain, slots: vec![None; MR_SLOTS] }
+    /// None yet, in the protection domains `domains`.
+    pub(super) fn new(domains: Domains) -> Regions {
+        Regions { domains, slots: vec![None; MR_SLOTS] }
     }
 
-    /// Registers the executor's own buffer, which takes no slot.
-    pub(super) fn register_bounce(&self, bounce: &Buffer) -> io::Result<Keys> {
-        let rights = Access::LOCAL_WRITE.with(Access::REMOTE_WRITE).with(Access::REMOTE_READ);
-        let raw = self.register_raw(bounce.address(), bounce.bytes().len(), rights)?;
-        Ok(keys_of(raw))
-    }
-
-    /// Registers `range` in the free slot `mr`.
-    pub(crate) fn register(&mut self, mr: Mr, range: ByteRange, access: Access) -> io::Result<()> {
-        let (address, len_bytes) = (range.start().address(), range.len_bytes());
-        let raw = self.register_raw(address, len_bytes as usize, access)?;
-        self.slots[mr.index()] =
-            Some(Region { address, len_bytes, keys: keys_of(raw), raw: Some(raw) });
-        Ok(())
-    }
-
-    /// What C's `ibv_reg_mr()` does when the access flags are not a constant:
-    /// `ibv_reg_mr_iova2()` with the virtual address as the one that peers use.
-    /// It drops the optional flags (bits 20 to 29) on a kernel without
-    /// `IB_UVERBS_CORE_SUPPORT_OPTIONAL_MR_ACCESS`; all others go to the kernel as they are.
-    fn register_raw(
+    /// A registration, to be done.
+    pub(crate) fn registration(
         &self,
-        address: u64,
-        len_bytes: usize,
+        span: Span,
         access: Access,
-    ) -> io::Result<*mut ffi::ibv_mr> {
-        let at = std::ptr::with_exposed_provenance_mut(
-            usize::try_from(address).expect("64-bit addresses"),
-        );
-        // SAFETY: the range may be anything: the kernel checks it. What peers may
-        // write to is the bounce buffer or the arena, in which no Rust object lies.
-        let raw = unsafe { ffi::ibv_reg_mr_iova2(self.domain, at, len_bytes, address, access.0) };
-        if raw.is_null() { Err(io::Error::last_os_error()) } else { Ok(raw) }
+        pd: Pd,
+        call: RegCall,
+    ) -> Registration {
+        Registration { domain: self.domains[pd.index()], pd, span, access, call }
+    }
+
+    /// Puts an MR that was registered into the free slot `mr`.
+    pub(crate) fn keep(&mut self, mr: Mr, region: Region) {
+        self.slots[mr.index()] = Some(region);
     }
 
     /// Deregisters the MR of `mr`, whose slot remembers it. Nothing if there is none.
     pub(crate) fn deregister(&mut self, mr: Mr) -> Option<io::Result<()>> {
+        let fd = self.fd(mr)?;
         let region = self.slots[mr.index()].as_mut()?;
-        let raw = region.raw?;
-        // SAFETY: the MR lives, as its slot says.
-        Some(match unsafe { ffi::ibv_dereg_mr(raw) } {
-            0 => {
-                region.raw = None;
-                Ok(())
-            }
-            error => Err(io::Error::from_raw_os_error(error)),
-        })
+        let result = match region.live? {
+            // SAFETY: the MR lives, as its slot says.
+            Live::Library(raw) => match unsafe { ffi::ibv_dereg_mr(raw) } {
+                0 => Ok(()),
+                error => Err(io::Error::from_raw_os_error(error)),
+            },
+            Live::Command(handle) => commands::deregister(fd, handle),
+        };
+        if result.is_ok() {
+            region.live = None;
+        }
+        Some(result)
+    }
+
+    /// Changes the MR of `mr` as `what` says. Nothing if there is none.
+    pub(crate) fn reregister(
+        &mut self,
+        mr: Mr,
+        what: Rereg,
+        span: Span,
+        access: Access,
+        pd: Pd,
+    ) -> Option<io::Result<()>> {
+        let fd = self.fd(mr)?;
+        // SAFETY: the domain lives as long as the process.
+        let domain = unsafe { (*self.domains[pd.index()]).handle };
+        let region = self.slots[mr.index()].as_mut()?;
+        let handle = match region.live? {
+            // SAFETY: the MR lives, as its slot says.
+            Live::Library(raw) => unsafe { (*raw).handle },
+            Live::Command(handle) => handle,
+        };
+        let (address, len_bytes) = (span.start.address(), span.len_bytes);
+        let wanted = Wanted { address, len_bytes, iova: address, access: access.0, domain };
+        Some(commands::reregister(fd, handle, what.0, wanted).map(|keys| {
+            region.keys = keys;
+            region.changed(what, span, pd);
+        }))
+    }
+
+    /// The descriptor of the device, if `mr` holds an MR that lives.
+    fn fd(&self, mr: Mr) -> Option<i32> {
+        let region = self.slots[mr.index()].filter(|region| region.live.is_some())?;
+        // SAFETY: domain and context live as long as the process.
+        Some(unsafe { (*(*self.domains[region.pd.index()]).context).cmd_fd })
     }
 
     /// Whether `mr` holds an MR that lives.
     pub(crate) fn is_taken(&self, mr: Mr) -> bool {
-        self.slots[mr.index()].is_some_and(|region| region.raw.is_some())
+        self.slots[mr.index()].is_some_and(|region| region.live.is_some())
     }
 
     /// The MRs that live, by ascending slot.
     pub(crate) fn live(&self) -> impl Iterator<Item = (Mr, Region)> {
         (0..=u8::MAX).map(Mr).zip(&self.slots).filter_map(|(mr, slot)| {
             let region = (*slot)?;
-            region.raw.is_some().then_some((mr, region))
+            region.live.is_some().then_some((mr, region))
         })
     }
 
-    /// Address and key of a remote op on `mr`, dead or alive. Nothing if a slot never held an MR.
-    pub(crate) fn target(&self, mr: Mr, offset: i32, key: Key) -> Option<(u64, u32)> {
-        let region = self.slots[mr.index()]?;
-        let rkey = match key {
-            Key::Own => region.keys.remote,
-            Key::Stale => region.keys.remote ^ 0xff,
-            Key::Of(other) => self.slots[other.index()]?.keys.remote,
-        };
-        Some((region.address.wrapping_add_signed(i64::from(offset)), rkey))
+    /// What is known of the MR of `mr`, dead or alive. Nothing if the slot never held one.
+    pub(super) fn get(&self, mr: Mr) -> Option<Region> {
+        self.slots[mr.index()]
+    }
+
+    /// An entry of a scatter/gather list for the library. Nothing if its slot never held an MR.
+    pub(super) fn entry(&self, sge: Sge) -> Option<ffi::ibv_sge> {
+        let region = self.get(sge.mr)?;
+        let addr = region.at(sge.offset);
+        Some(ffi::ibv_sge { addr, length: sge.len_bytes, lkey: region.keys.local })
     }
 }
 
+impl Region {
+    /// The address that peers use for the byte at `offset`.
+    pub(super) fn at(&self, offset: i32) -> u64 {
+        self.iova.wrapping_add_signed(i64::from(offset))
+    }
+
+    /// Takes note that the bits of `what` were changed.
+    fn changed(&mut self, what: Rereg, span: Span, pd: Pd) {
+        if what.has(Rereg::TRANS) {
+            self.iova = span.start.address();
+            self.len_bytes = span.len_bytes;
+        }
+        if what.has(Rereg::PD) {
+            self.pd = pd;
+        }
+    }
+}
+
+/// The keys of an MR of the library.
 fn keys_of(raw: *mut ffi::ibv_mr) -> Keys {
     // SAFETY: the MR was registered just now.
     unsafe { Keys { local: (*raw).lkey, remote: (*raw).rkey } }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
+    use pinfold_contract::Position;
+
     use super::*;
 
-    const ADDRESS: u64 = 0x1000;
+    pub(in super::super) const IOVA: u64 = 0x1000;
 
-    fn regions(remote_keys: &[(u8, u32, bool)]) -> Regions {
-        let mut regions = Regions::new(std::ptr::null_mut());
+    /// Slots with MRs of these remote keys, dead or alive, whose local keys are one more.
+    pub(in super::super) fn regions(remote_keys: &[(u8, u32, bool)]) -> Regions {
+        let mut regions = Regions::new([std::ptr::null_mut(); 2]);
         for &(slot, remote, lives) in remote_keys {
             regions.slots[usize::from(slot)] = Some(Region {
-                address: ADDRESS,
+                iova: IOVA,
                 len_bytes: 4096,
-                keys: Keys { local: 1, remote },
-                raw: lives.then_some(std::ptr::dangling_mut()),
+                keys: Keys { local: remote + 1, remote },
+                pd: Pd::FIRST,
+                live: lives.then_some(Live::Command(0)),
             });
         }
         regions
     }
 
     #[test]
-    fn a_remote_op_needs_a_slot_that_once_held_an_mr() {
-        let regions = regions(&[(0, 0x1234, true), (1, 0x5678, false)]);
-        assert_eq!(regions.target(Mr(0), 8, Key::Own), Some((ADDRESS + 8, 0x1234)));
-        assert_eq!(regions.target(Mr(1), -1, Key::Own), Some((ADDRESS - 1, 0x5678)));
-        assert_eq!(regions.target(Mr(0), 0, Key::Of(Mr(1))), Some((ADDRESS, 0x5678)));
-        assert_eq!(regions.target(Mr(0), 0, Key::Of(Mr(2))), None);
-        assert_eq!(regions.target(Mr(2), 0, Key::Of(Mr(0))), None);
+    fn an_entry_needs_a_slot_that_once_held_an_mr() {
+        let regions = regions(&[(1, 0x5678, false)]);
+        let entry = regions.entry(Sge { mr: Mr(1), offset: -1, len_bytes: 0 }).unwrap();
+        assert_eq!((entry.addr, entry.length, entry.lkey), (IOVA - 1, 0, 0x5679));
+        assert!(regions.entry(Sge { mr: Mr(0), offset: 0, len_bytes: 8 }).is_none());
     }
 
     #[test]
-    fn a_stale_key_differs_in_its_low_byte() {
-        let regions = regions(&[(0, 0x1234, true), (1, 0, true)]);
-        assert_eq!(regions.target(Mr(0), 0, Key::Stale), Some((ADDRESS, 0x12cb)));
-        assert_eq!(regions.target(Mr(1), 0, Key::Stale), Some((ADDRESS, 0xff)));
+    fn addresses_go_around_the_end() {
+        let mut region = regions(&[(0, 1, true)]).get(Mr(0)).unwrap();
+        region.iova = u64::MAX;
+        assert_eq!(region.at(2), 1);
     }
 
     #[test]
@@ -156,5 +275,20 @@ mod tests {
         let live: Vec<Mr> = regions.live().map(|(mr, _)| mr).collect();
         assert_eq!(live, [Mr(3), Mr(255)]);
         assert!(regions.deregister(Mr(1)).is_none() && regions.deregister(Mr(0)).is_none());
+    }
+
+    #[test]
+    fn a_reregistration_changes_what_its_bits_say() {
+        let mut region = regions(&[(0, 1, true)]).get(Mr(0)).unwrap();
+        let before = region;
+        let span = Span { start: Position::page(2), len_bytes: 7 };
+        let other = Pd::new(1).unwrap();
+        region.changed(Rereg::ACCESS, span, other);
+        assert_eq!(region, before);
+        region.changed(Rereg::PD, span, other);
+        assert_eq!(region, Region { pd: other, ..before });
+        region.changed(Rereg::TRANS, span, Pd::FIRST);
+        let (iova, len_bytes) = (Position::page(2).address(), 7);
+        assert_eq!(region, Region { pd: other, iova, len_bytes, ..before });
     }
 }
