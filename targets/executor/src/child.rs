@@ -3,15 +3,19 @@
 use std::io;
 use std::os::unix::net::UnixStream;
 
-use pinfold_contract::{Errno, Op, Outcome, PAGE_BYTES, PROC_SLOTS, Proc, ProcView};
+use pinfold_contract::{
+    Backing, Errno, Op, Outcome, PAGE_BYTES, PROC_SLOTS, PageRange, Proc, ProcView, Prot, Sharing,
+};
 
 use crate::counters::Charges;
 use crate::cpu;
 use crate::failure::{Doing, Failure};
-use crate::memory::{self, Files};
+use crate::files::{self, Files, Page};
+use crate::memory::{self, Shown};
 use crate::observe::Observer;
 use crate::own_memory::OwnMemory;
 use crate::protocol::{Channel, Command, Reply};
+use crate::smaps;
 use crate::sys::{self, Forked};
 
 /// The ends of the socket pairs over which descendants are driven, by slot.
@@ -42,7 +46,7 @@ pub(crate) struct Process {
     observer: Observer,
     own: Charges,
     own_memory: OwnMemory,
-    page: Box<[u8; PAGE_BYTES as usize]>,
+    page: Box<Page>,
 }
 
 impl Process {
@@ -67,18 +71,35 @@ impl Process {
     /// are `heap_bytes` bytes of heap for the sequence.
     pub(crate) fn settle(&mut self, heap_bytes: usize) -> Result<(), Failure> {
         self.own_memory.touch_absent(heap_bytes)?;
+        self.own_memory.bring_in_vdso();
         self.own = self.observer.charges()?;
         Ok(())
     }
 
-    /// Does an op on memory.
+    /// Writes to every page of the executor that a fork has left shared, so that no later
+    /// write has to copy one.
+    pub(crate) fn unshare(&self) {
+        self.own_memory.unshare();
+    }
+
+    /// Does an op on memory or, as `p0`, on a file.
     pub(crate) fn act(&mut self, op: Op) -> Result<Outcome, Failure> {
+        let page = &mut self.page;
         Ok(match op {
-            Op::Map { pages, backing, sharing, prot, .. } => {
-                outcome(memory::map(pages, backing, sharing, prot, &self.files))
+            Op::Map { pages, backing, sharing, prot, populate, .. } => {
+                self.map(pages, backing, (sharing, prot), populate)?
             }
             Op::Unmap { pages, .. } => outcome(memory::unmap(pages)),
             Op::Protect { pages, prot, .. } => outcome(memory::protect(pages, prot)),
+            Op::Remap { from, to, .. } => outcome(memory::remap(from, to)),
+            Op::Advise { pages, advice, .. } => outcome(memory::advise(pages, advice)),
+            Op::Lock { pages, onfault, .. } => outcome(memory::lock(pages, onfault)),
+            Op::Unlock { pages, .. } => outcome(memory::unlock(pages)),
+            Op::LockAll { scope, .. } => {
+                let result = memory::lock_all(scope);
+                self.own.vm_lck = smaps::own_locked_pages()?;
+                outcome(result)
+            }
             Op::Write { at, len_bytes, tag, .. } => {
                 // SAFETY: no Rust object lies in the 8 GiB from the start of the arena on.
                 match unsafe { cpu::fill(at.address(), len_bytes, tag) } {
@@ -86,22 +107,53 @@ impl Process {
                     Err(fault) => fault.into(),
                 }
             }
-            Op::Read { at, len_bytes, .. } => {
-                match cpu::read(at.address(), len_bytes, &mut self.page) {
-                    Ok(value) => Outcome::Value(value),
-                    Err(fault) => fault.into(),
-                }
+            Op::Read { at, len_bytes, .. } => match cpu::read(at.address(), len_bytes, page) {
+                Ok(value) => Outcome::Value(value),
+                Err(fault) => fault.into(),
+            },
+            Op::Force { at, len_bytes, tag, .. } => {
+                outcome(files::force(at.address(), (len_bytes, tag), page)?)
             }
+            Op::FileWrite { file, at, len_bytes, tag } => {
+                outcome(self.files.write(file, at, (len_bytes, tag), page)?)
+            }
+            Op::Truncate { file, end } => outcome(self.files.truncate(file, end)?),
+            Op::Punch { file, range } => outcome(self.files.punch(file, range)?),
+            Op::Seal { file, seals } => outcome(self.files.seal(file, seals)?),
             Op::Fork { .. }
             | Op::Exit { .. }
             | Op::Limit { .. }
+            | Op::IpcLock { .. }
+            | Op::MemLimit { .. }
+            | Op::Chore { .. }
             | Op::Reg { .. }
             | Op::Dereg { .. }
+            | Op::Rereg { .. }
+            | Op::AllocMw { .. }
+            | Op::DeallocMw { .. }
+            | Op::Bind { .. }
+            | Op::Invalidate { .. }
             | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => {
+            | Op::RemoteWrite { .. }
+            | Op::CompareSwap { .. }
+            | Op::FetchAdd { .. }
+            | Op::Send { .. }
+            | Op::Gather { .. }
+            | Op::Scatter { .. } => {
                 return Err(Failure::State(format!("{:?} is no op on memory", op.kind())));
             }
         })
+    }
+
+    fn map(
+        &self,
+        pages: PageRange,
+        backing: Backing,
+        (sharing, prot): (Sharing, Prot),
+        populate: bool,
+    ) -> Result<Outcome, Failure> {
+        let file = self.files.mapped(backing)?;
+        Ok(outcome(memory::map(pages, Shown { file, sharing, prot, populate })))
     }
 
     /// Looks at this process.
@@ -162,9 +214,11 @@ impl Process {
         place: &'a mut Option<Channel<UnixStream>>,
     ) -> Result<&'a mut Channel<UnixStream>, Failure> {
         self.proc = proc;
-        // A descendant has the executor's anonymous pages and nothing else of
-        // it: pages of shared mappings are not copied, and pins are not inherited.
-        self.own = Charges { rss_shmem: 0, vm_pin: 0, ..self.own };
+        // A descendant has the executor's private pages, its text among them, and the pages
+        // of queues, which are mapped for good (`VM_MIXEDMAP`). Pages of other shared mappings
+        // are not copied, and pins and locks are not inherited.
+        self.own = Charges { rss_shmem: 0, vm_pin: 0, vm_lck: 0, ..self.own };
+        self.own_memory.bring_in_vdso();
         // A copy: a descendant of this process may bear another `proc` after its end.
         let end = self.ends.0[proc.index()].as_ref().map(UnixStream::try_clone);
         let Some(end) = end else {

@@ -1,6 +1,6 @@
 //! Counters of the kernel, in pages.
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::os::unix::fs::FileExt;
 
 use pinfold_contract::PAGE_BYTES;
@@ -17,6 +17,12 @@ pub(crate) struct Charges {
     pub(crate) rss_anon: i64,
     /// `RssShmem`.
     pub(crate) rss_shmem: i64,
+    /// `RssFile`.
+    pub(crate) rss_file: i64,
+    /// `VmLck`.
+    pub(crate) vm_lck: i64,
+    /// `VmSwap`.
+    pub(crate) vm_swap: i64,
     /// `VmPin`.
     pub(crate) vm_pin: i64,
 }
@@ -58,6 +64,10 @@ fn charges(status: &[u8]) -> Option<Charges> {
         vm_pin: pages(b"VmPin:")?,
         rss_anon: pages(b"RssAnon:")?,
         rss_shmem: pages(b"RssShmem:")?,
+        rss_file: pages(b"RssFile:")?,
+        vm_lck: pages(b"VmLck:")?,
+        // Absent where the kernel knows no swap.
+        vm_swap: pages(b"VmSwap:").unwrap_or(0),
     })
 }
 
@@ -70,12 +80,17 @@ pub(crate) struct Totals {
     pub(crate) anon_pages: i64,
     /// `nr_shmem`.
     pub(crate) shmem_pages: i64,
+    /// `nr_mlock`.
+    pub(crate) locked_pages: i64,
 }
 
 /// `/proc/vmstat`.
 #[derive(Debug)]
 pub(crate) struct VmStat {
     file: File,
+    /// Collects what each CPU keeps for itself. Absent where there is one CPU
+    /// (`vm_table`, kernel/sysctl.c, 6.12): there the counters are always exact.
+    refresh: Option<File>,
     buffer: Vec<u8>,
 }
 
@@ -83,14 +98,15 @@ impl VmStat {
     /// Opens it.
     pub(crate) fn open() -> Result<VmStat, Failure> {
         let file = File::open("/proc/vmstat").doing("open /proc/vmstat")?;
-        Ok(VmStat { file, buffer: vec![0; BUFFER_BYTES] })
+        let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok();
+        Ok(VmStat { file, refresh, buffer: vec![0; BUFFER_BYTES] })
     }
 
     /// Reads it.
     pub(crate) fn totals(&mut self) -> Result<Totals, Failure> {
-        // Collects what each CPU keeps for itself. Absent where there is one CPU
-        // (`vm_table`, kernel/sysctl.c, 6.12): there the counters are always exact.
-        let _ = fs::write("/proc/sys/vm/stat_refresh", "1");
+        if let Some(refresh) = &self.refresh {
+            let _ = refresh.write_at(b"1", 0);
+        }
         // The counters wanted stand in the first part, and the kernel writes no more than is asked for.
         let len = self.file.read_at(&mut self.buffer, 0).doing("read /proc/vmstat")?;
         totals(&self.buffer[..len])
@@ -103,11 +119,12 @@ fn totals(vmstat: &[u8]) -> Option<Totals> {
         pins: number(vmstat, b"nr_foll_pin_acquired ")? - number(vmstat, b"nr_foll_pin_released ")?,
         anon_pages: number(vmstat, b"nr_anon_pages ")?,
         shmem_pages: number(vmstat, b"nr_shmem ")?,
+        locked_pages: number(vmstat, b"nr_mlock ")?,
     })
 }
 
 /// The number in the line that begins with `name`.
-fn number(lines: &[u8], name: &[u8]) -> Option<i64> {
+pub(crate) fn number(lines: &[u8], name: &[u8]) -> Option<i64> {
     let line = lines.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     let digits = line.trim_ascii_start().split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -119,18 +136,19 @@ mod tests {
 
     #[test]
     fn charges_are_in_pages() {
-        let status =
-            b"Name:\tx\nVmPin:\t     256 kB\nRssAnon:\t      12 kB\nRssShmem:\t       0 kB\n";
-        let want = Charges { rss_anon: 3, rss_shmem: 0, vm_pin: 64 };
+        let status = b"Name:\tx\nVmLck:\t      8 kB\nVmPin:\t     256 kB\nRssAnon:\t      12 kB\n\
+            RssFile:\t      20 kB\nRssShmem:\t       0 kB\nVmSwap:\t      4 kB\n";
+        let want =
+            Charges { rss_anon: 3, rss_shmem: 0, rss_file: 5, vm_lck: 2, vm_swap: 1, vm_pin: 64 };
         assert_eq!(charges(status), Some(want));
         assert_eq!(charges(b"VmPin:\t 4 kB\n"), None);
     }
 
     #[test]
     fn pins_are_a_difference() {
-        let vmstat = b"nr_anon_pages 7\nnr_shmem 5\nnr_shmem_hugepages 9\n\
+        let vmstat = b"nr_mlock 3\nnr_anon_pages 7\nnr_shmem 5\nnr_shmem_hugepages 9\n\
             nr_foll_pin_acquired 100\nnr_foll_pin_released 36\n";
-        let want = Totals { pins: 64, anon_pages: 7, shmem_pages: 5 };
+        let want = Totals { pins: 64, anon_pages: 7, shmem_pages: 5, locked_pages: 3 };
         assert_eq!(totals(vmstat), Some(want));
     }
 }

@@ -6,21 +6,27 @@
 
 #![cfg_attr(not(test), no_main)]
 
+mod cgroup;
 mod child;
+mod chores;
 mod console;
 mod counters;
 mod cpu;
 mod failure;
+mod files;
 mod memory;
 mod netlink;
 mod observe;
 mod own_memory;
 mod pagemap;
+mod privileged;
 mod process0;
 mod program;
 mod protocol;
+mod resources;
 mod runs;
 mod setup;
+mod smaps;
 mod supervisor;
 mod sys;
 mod verbs;

@@ -1,11 +1,12 @@
-//! Netlink messages that make devices.
+//! Netlink: messages, and those that make devices.
 
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 const HEADER_BYTES: usize = 16;
 const MESSAGE_ERROR: u16 = 2;
-const FLAG_REQUEST: u16 = 1;
+/// A message that wants an answer.
+pub(crate) const FLAG_REQUEST: u16 = 1;
 const FLAG_ACK: u16 = 4;
 const FLAG_EXCLUSIVE: u16 = 0x200;
 const FLAG_CREATE: u16 = 0x400;
@@ -50,7 +51,8 @@ fn net_device_message(name: &str, kind: &str) -> Vec<u8> {
     message(NET_NEW_LINK, FLAG_REQUEST | FLAG_ACK | FLAG_CREATE | FLAG_EXCLUSIVE, &payload)
 }
 
-fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
+/// A message of `kind`.
+pub(crate) fn message(kind: u16, flags: u16, payload: &[u8]) -> Vec<u8> {
     let len = u32::try_from(HEADER_BYTES + payload.len()).expect("messages are short");
     let mut bytes = Vec::new();
     bytes.extend_from_slice(&len.to_ne_bytes());
@@ -68,7 +70,8 @@ fn push_text(payload: &mut Vec<u8>, kind: u16, text: &str) {
     push_attribute(payload, kind, &bytes);
 }
 
-fn push_attribute(payload: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
+/// Appends an attribute of `kind`.
+pub(crate) fn push_attribute(payload: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
     let len = u16::try_from(4 + bytes.len()).expect("attributes are short");
     payload.extend_from_slice(&len.to_ne_bytes());
     payload.extend_from_slice(&kind.to_ne_bytes());
@@ -76,24 +79,60 @@ fn push_attribute(payload: &mut Vec<u8>, kind: u16, bytes: &[u8]) {
     payload.resize(payload.len().next_multiple_of(4), 0);
 }
 
+/// What is in `answer`, if it is one message of `kind`.
+pub(crate) fn payload(answer: &[u8], kind: u16) -> Option<&[u8]> {
+    let len = u32::from_ne_bytes(answer.get(..4)?.try_into().ok()?) as usize;
+    let is_of_kind = answer.get(4..6)? == kind.to_ne_bytes();
+    answer.get(HEADER_BYTES..len).filter(|_| is_of_kind)
+}
+
+/// Kind and bytes of each attribute, as far as they are whole.
+pub(crate) fn attributes(bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    /// The bit that marks an attribute of attributes (`NLA_F_NESTED`).
+    const NESTED: u16 = 1 << 15;
+    let mut rest = bytes;
+    std::iter::from_fn(move || {
+        let len = usize::from(u16::from_ne_bytes(rest.get(..2)?.try_into().ok()?));
+        let kind = u16::from_ne_bytes(rest.get(2..4)?.try_into().ok()?) & !NESTED;
+        let value = rest.get(4..len)?;
+        rest = rest.get(len.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// A socket to the kernel.
+#[derive(Debug)]
+pub(crate) struct Socket(OwnedFd);
+
+impl Socket {
+    /// Of `protocol`.
+    pub(crate) fn open(protocol: libc::c_int) -> io::Result<Socket> {
+        // SAFETY: takes no pointers.
+        let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: the call has just made this descriptor, and nobody else owns it.
+        Ok(Socket(unsafe { OwnedFd::from_raw_fd(fd) }))
+    }
+
+    /// Sends a message and gives the length of what the kernel answers.
+    pub(crate) fn ask(&self, message: &[u8], answer: &mut [u8]) -> io::Result<usize> {
+        let fd = self.0.as_raw_fd();
+        // SAFETY: `message` has so many bytes and outlives the call.
+        if unsafe { libc::send(fd, message.as_ptr().cast(), message.len(), 0) } < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: `answer` has so many bytes and outlives the call.
+        let len = unsafe { libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), 0) };
+        usize::try_from(len).map_err(|_| io::Error::last_os_error())
+    }
+}
+
 /// Sends a message and waits for the kernel's verdict on it.
 fn request(protocol: libc::c_int, message: &[u8]) -> io::Result<()> {
-    // SAFETY: takes no pointers.
-    let fd = unsafe { libc::socket(libc::AF_NETLINK, libc::SOCK_RAW, protocol) };
-    if fd < 0 {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the call has just made this descriptor, and nobody else owns it.
-    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
-    let fd = socket.as_raw_fd();
-    // SAFETY: `message` has so many bytes and outlives the call.
-    if unsafe { libc::send(fd, message.as_ptr().cast(), message.len(), 0) } < 0 {
-        return Err(io::Error::last_os_error());
-    }
     let mut answer = [0u8; 1024];
-    // SAFETY: `answer` has so many bytes and outlives the call.
-    let len = unsafe { libc::recv(fd, answer.as_mut_ptr().cast(), answer.len(), 0) };
-    let len = usize::try_from(len).map_err(|_| io::Error::last_os_error())?;
+    let len = Socket::open(protocol)?.ask(message, &mut answer)?;
     verdict(&answer[..len])
 }
 

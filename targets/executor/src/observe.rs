@@ -9,7 +9,7 @@ use crate::counters::{Charges, Status};
 use crate::cpu;
 use crate::failure::{Doing, Failure};
 use crate::pagemap::{ENTRY_BYTES, Entry};
-use crate::runs;
+use crate::{runs, smaps};
 
 const PAGEMAP_BYTES: usize = ARENA_PAGES as usize * ENTRY_BYTES;
 
@@ -52,10 +52,15 @@ impl Observer {
     pub(crate) fn view(&mut self, proc: Proc, own: Charges) -> Result<ProcView, Failure> {
         let charges = self.charges()?;
         let pages = self.pages()?;
+        let pss_kib = pss_kib(&pages)?;
         Ok(ProcView {
             proc,
             rss_anon: charges.rss_anon - own.rss_anon,
             rss_shmem: charges.rss_shmem - own.rss_shmem,
+            rss_file: charges.rss_file - own.rss_file,
+            vm_lck: charges.vm_lck - own.vm_lck,
+            vm_swap: charges.vm_swap - own.vm_swap,
+            pss_kib,
             vm_pin: charges.vm_pin - own.vm_pin,
             pages,
         })
@@ -84,6 +89,19 @@ impl Observer {
         }
         Ok(pages)
     }
+}
+
+/// `Pss` of the mappings of the arena, where `pages` are the present ones.
+///
+/// To read it costs much, and a page that is mapped once counts whole: smaps and the pagemap ask
+/// for the same count of mappings (`smaps_account()` and `pte_to_pagemap_entry()`,
+/// fs/proc/task_mmu.c, 6.1 and 6.12). So it is read when some page is not.
+fn pss_kib(pages: &[PageView]) -> Result<i64, Failure> {
+    if pages.iter().any(|page| !page.exclusively_mapped) {
+        return smaps::arena_pss_kib();
+    }
+    let kib = pages.len() * PAGE_BYTES as usize / 1024;
+    Ok(i64::try_from(kib).expect("an arena of a few pages"))
 }
 
 fn open_pagemap() -> Result<File, Failure> {

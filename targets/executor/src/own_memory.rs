@@ -58,6 +58,8 @@ fn heap_top() -> usize {
 pub(crate) struct OwnMemory {
     regions: Vec<Region>,
     heap_limit: usize,
+    /// The page that the kernel maps with the code of quick system calls, where there is one.
+    vdso: Option<usize>,
 }
 
 /// A private writable mapping.
@@ -78,7 +80,11 @@ impl OwnMemory {
     /// What is mapped now.
     pub(crate) fn new() -> Result<OwnMemory, Failure> {
         let maps = fs::read_to_string("/proc/self/maps").doing("read /proc/self/maps")?;
-        Ok(OwnMemory { regions: maps.lines().filter_map(writable_region).collect(), heap_limit: 0 })
+        Ok(OwnMemory {
+            regions: maps.lines().filter_map(writable_region).collect(),
+            heap_limit: 0,
+            vdso: maps.lines().find_map(vdso),
+        })
     }
 
     /// Writes to each page that is not yet present and anonymous, and to as much
@@ -87,19 +93,41 @@ impl OwnMemory {
         self.heap_limit = (heap_top() + heap_bytes).next_multiple_of(PAGE);
         let pagemap = File::open("/proc/self/pagemap").doing("open /proc/self/pagemap")?;
         for region in &self.regions {
-            let Range { start, end } = region.addresses;
-            let pages = match region.kind {
-                Kind::Heap => start..self.heap_limit,
-                Kind::Stack => end - STACK_BYTES..end,
-                Kind::Other => start..end,
-            };
-            for_each_page(&pagemap, pages, |address, entry| {
+            for_each_page(&pagemap, self.used(region), |address, entry| {
                 if !entry.present() || entry.file_or_shared() {
                     touch(address);
                 }
             })?;
         }
         Ok(())
+    }
+
+    /// Writes to each page, so that none is shared with another process any more. Right
+    /// after [`OwnMemory::touch_absent`] in a process without descendants it changes nothing.
+    pub(crate) fn unshare(&self) {
+        for region in &self.regions {
+            self.used(region).step_by(PAGE).for_each(touch);
+        }
+    }
+
+    /// Brings the page of the vDSO in: `fork` does not copy its entry, and each process
+    /// would gain it at the first call that goes through it.
+    pub(crate) fn bring_in_vdso(&self) {
+        if let Some(address) = self.vdso {
+            let at = std::ptr::with_exposed_provenance::<u8>(address);
+            // SAFETY: the page is mapped for reading in every process as long as it lives.
+            unsafe { at.read_volatile() };
+        }
+    }
+
+    /// The addresses of `region` that may be written to.
+    fn used(&self, region: &Region) -> Range<usize> {
+        let Range { start, end } = region.addresses;
+        match region.kind {
+            Kind::Heap => start..self.heap_limit,
+            Kind::Stack => end - STACK_BYTES..end,
+            Kind::Other => start..end,
+        }
     }
 
     /// Fails if this program has grown since [`OwnMemory::touch_absent`]: the sequence would be charged for it.
@@ -166,6 +194,13 @@ fn text_region(line: &str) -> Option<(Range<usize>, libc::c_int)> {
     Some((address(start)?..address(end)?, prot))
 }
 
+/// Where a line of `/proc/PID/maps` says that the vDSO is. It has one page on User Mode Linux
+/// (`init_vdso()`, arch/x86/um/vdso/vma.c, 6.1 and 6.12).
+fn vdso(line: &str) -> Option<usize> {
+    let start = line.strip_suffix("[vdso]")?.split_once('-')?.0;
+    usize::from_str_radix(start, 16).ok()
+}
+
 /// Calls `visit` with address and pagemap entry of each page.
 fn for_each_page(
     pagemap: &File,
@@ -223,6 +258,12 @@ mod tests {
         assert_eq!(text_region(text), Some((0x1000..0x3000, libc::PROT_READ | libc::PROT_EXEC)));
         assert_eq!(text_region("1000-2000 r-xp 00000000 00:00 0    [vdso]"), None);
         assert_eq!(text_region("1000-2000 rw-p 00000000 00:02 19   /init"), None);
+    }
+
+    #[test]
+    fn the_vdso_is_found_by_its_name() {
+        assert_eq!(vdso("3000-4000 r-xp 00000000 00:00 0      [vdso]"), Some(0x3000));
+        assert_eq!(vdso("3000-4000 r-xp 00000000 00:02 19     /init"), None);
     }
 
     fn kind(line: &str) -> Option<Kind> {

@@ -1,46 +1,101 @@
 //! Makes a bare kernel into a system with an RDMA device.
 
-use std::ffi::CString;
-use std::fs;
+use std::ffi::{CStr, CString};
+use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 use crate::failure::{Doing, Failure};
-use crate::{netlink, sys};
+use crate::{cgroup, netlink, sys};
 
 /// Name of the RDMA device.
 pub(crate) const RDMA_DEVICE: &str = "rxe0";
 /// Address of the network device under it.
 pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 
+/// Where a tmpfs is mounted for the files of sequences.
+pub(crate) const TMPFS: &str = "/tmp";
+
 const NET_DEVICE: &str = "dummy0";
 
-/// Settings that keep the kernel from moving or merging pages by itself. Those a
-/// kernel does not know are left out.
-const QUIET: [(&str, &str); 4] = [
+/// A whole ext4 file system, which the host has put into the initramfs.
+const DISK_IMAGE: &str = "/disk.img";
+const DISK_DEVICE: &str = "/dev/ram0";
+const READ_AHEAD: &str = "/sys/block/ram0/queue/read_ahead_kb";
+
+/// Settings that keep the kernel from moving, merging or writing back pages by itself, and
+/// those with which it merges all it can when it is told to. Those a kernel does not know are
+/// left out.
+const QUIET: [(&str, &str); 11] = [
     ("/proc/sys/vm/compaction_proactiveness", "0"),
+    ("/proc/sys/vm/dirty_writeback_centisecs", "0"),
+    // A limit that was reached is told of without a list of all processes.
+    ("/proc/sys/vm/oom_dump_tasks", "0"),
+    // Says no more that it drops caches.
+    ("/proc/sys/vm/drop_caches", "4"),
     ("/proc/sys/kernel/numa_balancing", "0"),
     ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
     ("/sys/kernel/mm/ksm/run", "0"),
+    ("/sys/kernel/mm/ksm/sleep_millisecs", "0"),
+    ("/sys/kernel/mm/ksm/pages_to_scan", "4096"),
+    ("/sys/kernel/mm/ksm/use_zero_pages", "0"),
+    // Passes over pages that were often scanned in vain.
+    ("/sys/kernel/mm/ksm/smart_scan", "0"),
 ];
 
-/// Mounts what the executor reads and sets: `/proc`, `/sys` and `/dev`.
+/// Mounts what the executor reads and sets: `/proc`, `/sys` and `/dev`; a tmpfs for it and one
+/// for programs; and the control groups.
 pub(crate) fn mount_all() -> Result<(), Failure> {
-    for (kind, place) in [(c"proc", c"/proc"), (c"sysfs", c"/sys"), (c"devtmpfs", c"/dev")] {
-        let path = place.to_str().expect("ASCII");
-        fs::create_dir_all(path).doing(&format!("make {path}"))?;
-        match sys::mount(kind, place) {
-            // Mounted already.
-            Err(error) if error.raw_os_error() == Some(libc::EBUSY) => {}
-            result => result.doing(&format!("mount {path}"))?,
-        }
+    for (kind, place) in [
+        (c"proc", c"/proc"),
+        (c"sysfs", c"/sys"),
+        (c"devtmpfs", c"/dev"),
+        (c"tmpfs", c"/dev/shm"),
+        (c"tmpfs", c"/tmp"),
+        (c"cgroup2", c"/sys/fs/cgroup"),
+    ] {
+        mount(kind, None, place)?;
     }
     for (path, value) in QUIET {
         // A kernel that lacks the setting lacks what it would turn off.
         let _ = fs::write(path, value);
     }
     Ok(())
+}
+
+fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> Result<(), Failure> {
+    let path = place.to_str().expect("ASCII");
+    fs::create_dir_all(path).doing(&format!("make {path}"))?;
+    match sys::mount(kind, device, place) {
+        // Mounted already.
+        Err(error) if error.raw_os_error() == Some(libc::EBUSY) => Ok(()),
+        result => result.doing(&format!("mount {path}")),
+    }
+}
+
+/// Puts the disk's image onto a RAM disk, and mounts it.
+pub(crate) fn mount_disk() -> Result<(), Failure> {
+    let doing = format!("copy {DISK_IMAGE} to {DISK_DEVICE}");
+    copy_image().doing(&doing)?;
+    // What reads a page reads no other.
+    fs::write(READ_AHEAD, "0").doing(&format!("write 0 to {READ_AHEAD}"))?;
+    mount(c"ext4", Some(c"/dev/ram0"), c"/disk")
+}
+
+fn copy_image() -> io::Result<()> {
+    let mut disk = File::options().write(true).open(DISK_DEVICE)?;
+    io::copy(&mut File::open(DISK_IMAGE)?, &mut disk)?;
+    disk.sync_all()?;
+    // Nobody needs it again, and memory is scarce.
+    fs::remove_file(DISK_IMAGE)
+}
+
+/// Gives the executor and all its descendants their control groups, and their exemption from
+/// the killer that comes when memory runs out: a limit is to refuse, not to kill.
+pub(crate) fn take_control() -> Result<(), Failure> {
+    fs::write("/proc/self/oom_score_adj", "-1000").doing("write /proc/self/oom_score_adj")?;
+    cgroup::make()
 }
 
 /// Brings the network up and puts the RDMA device on it.

@@ -3,18 +3,23 @@
 
 use std::io::PipeReader;
 use std::os::fd::AsFd;
+use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use pinfold_contract::{FromGuest, Observe, Sequence, Teardown, ToGuest, WIRE_VERSION};
+use pinfold_contract::{
+    Advice, FromGuest, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
+};
 
 use crate::counters::{Status, Totals, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::own_memory::{self, OwnMemory};
+use crate::process0::Own;
 use crate::protocol::{Channel, Report};
+use crate::resources::{self, Resources};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
 use crate::wire::{Wire, parameter};
-use crate::{console, cpu, process0, program, setup};
+use crate::{chores, console, cpu, process0, program, setup};
 
 /// How long the set-up of a sequence may take.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
@@ -73,6 +78,10 @@ pub(crate) fn run() -> Result<(), Failure> {
 fn run_program(path: &str, wire: &mut Wire) -> Result<(), Failure> {
     setup::make_rdma_device()?;
     Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
+    // Not every program needs a disk.
+    if let Err(failure) = setup::mount_disk() {
+        console::say(&failure.reason());
+    }
     greet(wire)?;
     let (end, output) = program::run(path)?;
     wire.send(&FromGuest::Ran { end, output })
@@ -88,6 +97,17 @@ struct Supervisor {
     own_memory: OwnMemory,
     vmstat: VmStat,
     status: Status,
+    resources: Rc<Resources>,
+    /// What the machine had after the last sequence, if that left nothing behind: then it has it still.
+    levels: Option<Levels>,
+}
+
+/// What the machine has, before a sequence or after it.
+#[derive(Clone, Copy, Debug)]
+struct Levels {
+    totals: Totals,
+    ksm_pages: i64,
+    rdma: RdmaCounts,
 }
 
 impl Supervisor {
@@ -99,12 +119,16 @@ impl Supervisor {
         setup::make_rdma_device()?;
         let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
         console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));
+        setup::mount_disk()?;
+        setup::take_control()?;
         own_memory::inherit_text()?;
         Ok(Supervisor {
             device,
             own_memory: OwnMemory::new()?,
             vmstat: VmStat::open()?,
             status: Status::open()?,
+            resources: Rc::new(Resources::open(setup::RDMA_DEVICE)?),
+            levels: None,
         })
     }
 
@@ -128,7 +152,11 @@ impl Supervisor {
     /// Runs one sequence. Says whether the machine can be used for another.
     fn run_job(&mut self, job: &Job, wire: &mut Wire) -> Result<bool, Failure> {
         self.own_memory.touch_absent(HEAP_BYTES)?;
-        let before = self.totals()?;
+        let merges = job.sequence.ops.iter().any(may_merge);
+        let before = match self.levels.take().filter(|_| !merges) {
+            Some(levels) => levels,
+            None => self.levels(merges)?,
+        };
         let (reader, writer) = std::io::pipe().doing("make a pipe")?;
         let pid = match sys::fork().doing("fork p0")? {
             Forked::Parent(pid) => pid,
@@ -159,9 +187,14 @@ impl Supervisor {
     }
 
     fn be_process0(&mut self, job: &Job, reports: std::io::PipeWriter) -> ! {
-        let (device, own_memory) = (self.device, self.own_memory.clone());
+        let own = Own {
+            device: self.device,
+            memory: self.own_memory.clone(),
+            // The supervisor asks for nothing while `p0` lives.
+            resources: Rc::clone(&self.resources),
+        };
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            process0::run(&job.sequence, job.observe, device, own_memory, reports)
+            process0::run(&job.sequence, job.observe, own, reports)
         }));
         sys::exit_now(i32::from(!matches!(lived, Ok(Ok(())))));
     }
@@ -172,7 +205,7 @@ impl Supervisor {
         job: &Job,
         pid: Pid,
         step_count: u32,
-        before: Totals,
+        before: Levels,
     ) -> Result<FromGuest, Failure> {
         let id = job.id;
         let pidfd = sys::pidfd(pid).doing("open a pidfd")?;
@@ -190,19 +223,30 @@ impl Supervisor {
             return Ok(FromGuest::Failed { id: Some(id), reason });
         }
         sys::reap_ended();
-        Ok(FromGuest::Finished { id, teardown: self.teardown(before)? })
+        let merges = job.sequence.ops.iter().any(may_merge);
+        if merges {
+            // KSM lets go of processes that have ended only when it is told to.
+            chores::unmerge()?;
+        }
+        Ok(FromGuest::Finished { id, teardown: self.teardown(before, merges)? })
     }
 
-    fn teardown(&mut self, before: Totals) -> Result<Teardown, Failure> {
+    fn teardown(&mut self, before: Levels, merges: bool) -> Result<Teardown, Failure> {
         let start = Instant::now();
         loop {
-            let now = self.totals()?;
+            let now = self.levels(merges)?;
+            let (new, old) = (now.totals, before.totals);
             let teardown = Teardown {
-                pins: now.pins - before.pins,
-                anon_pages: now.anon_pages - before.anon_pages,
-                shmem_pages: now.shmem_pages - before.shmem_pages,
+                pins: new.pins - old.pins,
+                anon_pages: new.anon_pages - old.anon_pages,
+                shmem_pages: new.shmem_pages - old.shmem_pages,
+                locked_pages: new.locked_pages - old.locked_pages,
+                ksm_pages: now.ksm_pages - before.ksm_pages,
+                rdma: resources::difference(now.rdma, before.rdma),
             };
-            if teardown == Teardown::default() || start.elapsed() > TEARDOWN_DEADLINE {
+            let is_clean = teardown == Teardown::default();
+            self.levels = (is_clean && !merges).then_some(now);
+            if is_clean || start.elapsed() > TEARDOWN_DEADLINE {
                 return Ok(teardown);
             }
             std::thread::sleep(Duration::from_millis(1));
@@ -210,11 +254,21 @@ impl Supervisor {
     }
 
     /// What the machine has, without the supervisor's own anonymous pages: its heap may grow.
-    fn totals(&mut self) -> Result<Totals, Failure> {
+    fn levels(&mut self, merges: bool) -> Result<Levels, Failure> {
+        sys::drain_page_lists().doing("drain lists of pages")?;
         let own = self.status.charges()?.rss_anon;
         let totals = self.vmstat.totals()?;
-        Ok(Totals { anon_pages: totals.anon_pages - own, ..totals })
+        Ok(Levels {
+            totals: Totals { anon_pages: totals.anon_pages - own, ..totals },
+            ksm_pages: if merges { chores::merged_pages()? } else { 0 },
+            rdma: self.resources.counts()?,
+        })
     }
+}
+
+/// Whether KSM may have to do with what `op` does.
+fn may_merge(op: &Op) -> bool {
+    matches!(op, Op::Advise { advice: Advice::Mergeable, .. })
 }
 
 /// Passes on what `p0` reports, as it comes, and watches the time.

@@ -16,13 +16,15 @@ pub(crate) enum Forked {
     Parent(Pid),
 }
 
-fn check(result: libc::c_int) -> io::Result<libc::c_int> {
+/// The result of a system call, or its error.
+pub(crate) fn check(result: libc::c_int) -> io::Result<libc::c_int> {
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
 }
 
-/// `fork`. The executor has one thread and holds no lock, so the child may do all that the parent may.
+/// `fork`. No thread of the executor but the calling one is at work or holds a lock, so the
+/// child may do all that the parent may.
 pub(crate) fn fork() -> io::Result<Forked> {
-    // SAFETY: no other thread exists whose locks the child could inherit.
+    // SAFETY: there are no locks of another thread that the child could inherit.
     match check(unsafe { libc::fork() })? {
         0 => Ok(Forked::Child),
         pid => Ok(Forked::Parent(pid)),
@@ -43,6 +45,12 @@ pub(crate) fn power_off() -> ! {
         libc::reboot(libc::RB_POWER_OFF);
     }
     exit_now(1)
+}
+
+/// Writes what is dirty in the page cache to the disks, and waits for it.
+pub(crate) fn write_files_back() {
+    // SAFETY: takes no pointers and cannot fail.
+    unsafe { libc::sync() };
 }
 
 /// The identifier of this process.
@@ -189,11 +197,29 @@ pub(crate) fn memory_file(name: &CStr, bytes: u64) -> io::Result<std::fs::File> 
     Ok(file)
 }
 
-/// Mounts a file system of `kind`, which needs no device, at `place`.
-pub(crate) fn mount(kind: &CStr, place: &CStr) -> io::Result<()> {
-    let (kind, place) = (kind.as_ptr(), place.as_ptr());
+/// Mounts a file system of `kind`, which is on `device` or needs none, at `place`.
+pub(crate) fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> io::Result<()> {
+    let (source, kind) = (device.unwrap_or(kind).as_ptr(), kind.as_ptr());
+    let flags = libc::MS_NOATIME;
     // SAFETY: all strings end with a zero byte and outlive the call; no data is passed.
-    check(unsafe { libc::mount(kind, place, kind, 0, std::ptr::null()) }).map(drop)
+    check(unsafe { libc::mount(source, place.as_ptr(), kind, flags, std::ptr::null()) }).map(drop)
+}
+
+/// Has the kernel finish what it has put off for single pages: those that wait to be put on
+/// a list of reclaim, or to be counted as unlocked.
+///
+/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1 and 6.12). There may be
+/// more such pages of other processors; a machine of one has none.
+pub(crate) fn drain_page_lists() -> io::Result<()> {
+    let len = 4096;
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: the mapping was made just now, and nobody has used it.
+    check(unsafe { libc::munmap(at, len) }).map(drop)
 }
 
 /// Turns a terminal into a transparent line of 8-bit bytes. Does nothing to what is no terminal.

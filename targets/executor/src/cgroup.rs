@@ -1,0 +1,186 @@
+//! Control groups: what the processes of a sequence hold, and how much memory they may.
+//!
+//! Two groups with processes lie below one without: `sequence/main`, in which the executor and
+//! with it every sequence lives, and `sequence/limited`, in which `p0` is while it registers
+//! under a limit. What `sequence` counts is what both do.
+
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+
+use pinfold_contract::PAGE_BYTES;
+
+use crate::counters;
+use crate::failure::{Doing, Failure};
+use crate::sys;
+
+/// Where the groups are mounted.
+pub(crate) const MOUNT: &str = "/sys/fs/cgroup";
+
+const SEQUENCE: &str = "/sys/fs/cgroup/sequence";
+const MAIN: &str = "/sys/fs/cgroup/sequence/main";
+const LIMITED: &str = "/sys/fs/cgroup/sequence/limited";
+
+/// Room for what is read at once, in bytes. What is wanted of `memory.stat` stands in its first lines.
+const BUFFER_BYTES: usize = 1 << 10;
+
+/// How often reclaim is asked for: each time it goes on until it finds nothing more.
+const RECLAIMS: u32 = 3;
+
+/// Makes the groups, and puts this process in the first of them: its descendants are there from the start.
+pub(crate) fn make() -> Result<(), Failure> {
+    for group in [SEQUENCE, MAIN, LIMITED] {
+        fs::create_dir_all(group).doing(&format!("make the control group {group}"))?;
+    }
+    for group in [MOUNT, SEQUENCE] {
+        write(&format!("{group}/cgroup.subtree_control"), "+memory +rdma")?;
+    }
+    write(&format!("{MAIN}/cgroup.procs"), "0")
+}
+
+fn write(path: &str, value: &str) -> Result<(), Failure> {
+    fs::write(path, value).doing(&format!("write {value} to {path}"))
+}
+
+/// Reclaims what can be reclaimed of the memory that sequences are charged for, but for what
+/// they were charged for under a limit.
+///
+/// All files are written to their disks first: whether reclaim has a page written that it finds
+/// dirty, and when, nobody can tell (`shrink_folio_list()`, mm/vmscan.c, 6.1 and 6.12).
+pub(crate) fn reclaim() -> Result<(), Failure> {
+    sys::write_files_back();
+    let file = open(MAIN, "memory.reclaim")?;
+    for _ in 0..RECLAIMS {
+        match file.write_at(b"1G", 0) {
+            // There is less than that.
+            Err(error) if error.raw_os_error() == Some(libc::EAGAIN) => {}
+            result => drop(result.doing("reclaim memory")?),
+        }
+    }
+    Ok(())
+}
+
+fn open(group: &str, name: &str) -> Result<File, Failure> {
+    let path = format!("{group}/{name}");
+    let writes = !matches!(name, "rdma.current" | "memory.stat" | "cpu.stat");
+    File::options().read(!writes).write(writes).open(&path).doing(&format!("open {path}"))
+}
+
+/// The objects of RDMA that all sequences hold.
+#[derive(Debug)]
+pub(crate) struct RdmaObjects {
+    current: File,
+}
+
+impl RdmaObjects {
+    /// Opens the counter.
+    pub(crate) fn open() -> Result<RdmaObjects, Failure> {
+        Ok(RdmaObjects { current: open(SEQUENCE, "rdma.current")? })
+    }
+
+    /// How many there are of `device`.
+    pub(crate) fn count(&self, device: &str) -> Result<i64, Failure> {
+        let mut buffer = [0; BUFFER_BYTES];
+        let len = self.current.read_at(&mut buffer, 0).doing("read rdma.current")?;
+        objects(&buffer[..len], device)
+            .ok_or_else(|| Failure::State(format!("rdma.current does not tell of {device}")))
+    }
+}
+
+/// The objects of `device` in the text of `rdma.current`: a line a device, such as
+/// `rxe0 hca_handle=1 hca_object=9`.
+fn objects(current: &[u8], device: &str) -> Option<i64> {
+    let lines = std::str::from_utf8(current).ok()?.lines();
+    let counts = lines.filter_map(|line| line.strip_prefix(device)?.strip_prefix(' ')).next()?;
+    counts
+        .split_ascii_whitespace()
+        .find_map(|count| count.strip_prefix("hca_object="))?
+        .parse()
+        .ok()
+}
+
+/// The group in which `p0` registers under a limit.
+#[derive(Debug)]
+pub(crate) struct Limited {
+    members: File,
+    main_members: File,
+    max: File,
+    stat: File,
+    cpu_stat: File,
+}
+
+impl Limited {
+    /// As it is at the start of a sequence: without a limit.
+    pub(crate) fn open() -> Result<Limited, Failure> {
+        let limited = Limited {
+            members: open(LIMITED, "cgroup.procs")?,
+            main_members: open(MAIN, "cgroup.procs")?,
+            max: open(LIMITED, "memory.max")?,
+            stat: open(LIMITED, "memory.stat")?,
+            cpu_stat: open(LIMITED, "cpu.stat")?,
+        };
+        limited.limit(None)?;
+        Ok(limited)
+    }
+
+    /// Lets so many more pages be charged than there are now; any number if it is nothing.
+    ///
+    /// What the group has in store for a processor is given back if it is above the limit, and
+    /// else it is used up before more is charged (`memory_max_write()` and `try_charge_memcg()`,
+    /// mm/memcontrol.c, 6.1 and 6.12), so the limit is exact.
+    pub(crate) fn limit(&self, more_pages: Option<u16>) -> Result<(), Failure> {
+        let value = match more_pages {
+            None => "max".to_owned(),
+            Some(more) => {
+                ((self.charged_pages()? + i64::from(more)) * i64::from(PAGE_BYTES)).to_string()
+            }
+        };
+        self.max.write_at(value.as_bytes(), 0).doing("limit a control group").map(drop)
+    }
+
+    /// Moves this process into the group.
+    pub(crate) fn enter(&self) -> Result<(), Failure> {
+        self.members.write_at(b"0", 0).doing("enter a control group").map(drop)
+    }
+
+    /// Moves this process back to where it was.
+    pub(crate) fn leave(&self) -> Result<(), Failure> {
+        self.main_members.write_at(b"0", 0).doing("leave a control group").map(drop)
+    }
+
+    /// Pages that are charged to the group.
+    pub(crate) fn charged_pages(&self) -> Result<i64, Failure> {
+        let mut buffer = [0; BUFFER_BYTES];
+        // The counters of memory are collected when they have changed by much, but those of time
+        // each time, and all others with them (`cgroup_base_stat_cputime_show()`,
+        // kernel/cgroup/rstat.c, 6.1 and 6.12).
+        self.cpu_stat.read_at(&mut buffer, 0).doing("read cpu.stat")?;
+        let len = self.stat.read_at(&mut buffer, 0).doing("read memory.stat")?;
+        charged_pages(&buffer[..len])
+            .ok_or_else(|| Failure::State("memory.stat lacks a counter".to_owned()))
+    }
+}
+
+fn charged_pages(stat: &[u8]) -> Option<i64> {
+    let bytes = counters::number(stat, b"anon ")? + counters::number(stat, b"file ")?;
+    Some(bytes / i64::from(PAGE_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_those_of_the_device() {
+        let current = b"rxe00 hca_handle=5 hca_object=7 \nrxe0 hca_handle=1 hca_object=19 \n";
+        assert_eq!(objects(current, "rxe0"), Some(19));
+        assert_eq!(objects(current, "rxe"), None);
+        assert_eq!(objects(b"", "rxe0"), None);
+    }
+
+    #[test]
+    fn anonymous_memory_and_files_are_charged() {
+        let stat = b"anon 8192\nfile 4096\nkernel 999\nfile_mapped 4096\n";
+        assert_eq!(charged_pages(stat), Some(3));
+        assert_eq!(charged_pages(b"anon 8192\n"), None);
+    }
+}

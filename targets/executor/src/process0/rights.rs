@@ -1,0 +1,68 @@
+//! With which rights and under which limit `p0` registers and locks.
+
+use crate::cgroup::Limited;
+use crate::failure::Failure;
+use crate::privileged::Privileged;
+
+/// The rights of the moment. Without either when a sequence begins.
+#[derive(Debug)]
+pub(super) struct Rights {
+    privileged: Option<Privileged>,
+    limited: Option<Limited>,
+    holds_ipc_lock: bool,
+    is_limited: bool,
+}
+
+impl Rights {
+    /// With what the sequence needs at some time.
+    pub(super) fn new(privileged: Option<Privileged>, limited: Option<Limited>) -> Rights {
+        Rights { privileged, limited, holds_ipc_lock: false, is_limited: false }
+    }
+
+    /// From now on with CAP_IPC_LOCK, or without.
+    pub(super) fn hold_ipc_lock(&mut self, held: bool) {
+        self.holds_ipc_lock = held;
+    }
+
+    /// From now on in the limited control group, which may be charged for so many more pages.
+    pub(super) fn limit_memory(&mut self, more_pages: Option<u16>) -> Result<(), Failure> {
+        self.is_limited = true;
+        self.limited.as_ref().map_or(Ok(()), |limited| limited.limit(more_pages))
+    }
+
+    /// Pages that are charged to the limited control group. None before the first limit.
+    pub(super) fn charged_pages(&self) -> Result<i64, Failure> {
+        match &self.limited {
+            Some(limited) if self.is_limited => limited.charged_pages(),
+            _ => Ok(0),
+        }
+    }
+
+    /// Does `call` with CAP_IPC_LOCK if it is held.
+    pub(super) fn lock<T: Send>(&mut self, call: impl FnOnce() -> T + Send) -> Result<T, Failure> {
+        match &mut self.privileged {
+            Some(privileged) if self.holds_ipc_lock => privileged.run(call),
+            _ => Ok(call()),
+        }
+    }
+
+    /// Does `call`, a registration, with CAP_IPC_LOCK if it is held, and in the limited control
+    /// group if there has been a limit. `unshare` comes first there: else the call could have to
+    /// copy pages of the executor, and the group would be charged for them.
+    pub(super) fn register<T: Send>(
+        &mut self,
+        unshare: impl FnOnce(),
+        call: impl FnOnce() -> T + Send,
+    ) -> Result<T, Failure> {
+        if !self.is_limited || self.limited.is_none() {
+            return self.lock(call);
+        }
+        unshare();
+        let enter = |rights: &Rights| rights.limited.as_ref().map_or(Ok(()), Limited::enter);
+        let leave = |rights: &Rights| rights.limited.as_ref().map_or(Ok(()), Limited::leave);
+        enter(self)?;
+        let result = self.lock(call);
+        leave(self)?;
+        result
+    }
+}
