@@ -6,8 +6,8 @@ use super::Fault;
 use super::fault::Touch;
 use super::frame::{FrameId, Use};
 use super::state::State;
-use super::vma::Vma;
-use crate::profile::ReadOnlyPin;
+use super::vma::{Object, Vma};
+use crate::profile::{ReadOnlyPin, TrackedWritePin};
 
 /// What a registration asks of GUP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -69,12 +69,25 @@ impl State<'_> {
 
     /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
     fn check_vma(&self, vma: &Vma, pin: Pin) -> Result<(), BadAddress> {
+        if pin != Pin::Read && self.tracks_pinned_writes(vma) {
+            return Err(BadAddress);
+        }
         let allowed = match pin {
             Pin::Write => vma.prot.write() || self.has(Fault::WritableOverReadOnly),
+            // VM_SHARED is missing where the file is open for reading only, but so is VM_MAYWRITE.
             Pin::ForcedWrite => vma.prot.write() || vma.sharing == Sharing::Private,
             Pin::Read => vma.prot.read(),
         };
         allowed.then_some(()).ok_or(BadAddress)
+    }
+
+    /// Whether a long-term pin could dirty the pages of a file behind its back.
+    ///
+    /// Source: `writable_file_mapping_allowed()`, mm/gup.c; `vma_needs_dirty_tracking()`, mm/vma.c, 6.12.
+    fn tracks_pinned_writes(&self, vma: &Vma) -> bool {
+        let Object::File { file, .. } = vma.object else { return false };
+        let refused = self.profile.tracked_write_pin == TrackedWritePin::Refused;
+        refused && vma.sharing == Sharing::Shared && vma.prot.write() && Self::is_on_disk(file)
     }
 
     /// Whether a read-only long-term pin of the page would be unreliable.

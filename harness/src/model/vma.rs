@@ -4,9 +4,13 @@
 //! pages around it up to the mapping's edge, and fork copies the page table of
 //! a mapping only if it has an anon_vma. So merging is modelled exactly.
 
-use pinfold_contract::{PageRange, Prot, Sharing};
+use pinfold_contract::{ARENA_BASE, PAGE_BYTES, PageRange, Prot, Sharing};
 
 use crate::profile::{MmapMerge, Profile, UnwrittenAccount};
+
+/// Page offset of page 0 of the arena where the offset of anonymous memory is its address.
+const ANON_PAGE_OFFSET: i32 = 0x0100_0000;
+const _: () = assert!(ANON_PAGE_OFFSET as u64 * PAGE_BYTES as u64 == ARENA_BASE);
 
 /// A file or a piece of shared anonymous memory, by its place among the model's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,9 +19,17 @@ pub(super) struct FileId(pub(super) u32);
 /// What a mapping shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Object {
-    /// Private anonymous memory. Its page offset is its address, so neighbours always continue each other.
-    Anon,
-    /// A file.
+    /// Private anonymous memory.
+    Anon {
+        /// Page offset of page 0 of the arena, as that of [`Object::File`].
+        bias: i32,
+    },
+    /// `/dev/zero`, private: anonymous memory that has a file.
+    Zero {
+        /// Page offset of page 0 of the arena, as that of [`Object::File`].
+        bias: i32,
+    },
+    /// A file, or a piece of shared anonymous memory.
     File {
         /// Which.
         file: FileId,
@@ -25,6 +37,83 @@ pub(super) enum Object {
         /// when a mapping is split, and equal where neighbours continue each other.
         bias: i32,
     },
+}
+
+impl Object {
+    /// Private anonymous memory as `mmap` makes it: its page offset is its address.
+    pub(super) const ANON: Object = Object::Anon { bias: ANON_PAGE_OFFSET };
+
+    /// Whether the mapping has no operations of a file (`vma_is_anonymous()`).
+    ///
+    /// Source: `vma_is_anonymous()`, include/linux/mm.h; `mmap_zero()`, drivers/char/mem.c, 6.1 and 6.12.
+    pub(super) fn is_anonymous(self) -> bool {
+        match self {
+            Object::Anon { .. } | Object::Zero { .. } => true,
+            Object::File { .. } => false,
+        }
+    }
+
+    /// The same object where page 0 of the arena has page offset `bias`.
+    fn with_bias(self, bias: i32) -> Object {
+        match self {
+            Object::Anon { .. } => Object::Anon { bias },
+            Object::Zero { .. } => Object::Zero { bias },
+            Object::File { file, .. } => Object::File { file, bias },
+        }
+    }
+
+    fn bias(self) -> i32 {
+        match self {
+            Object::Anon { bias } | Object::Zero { bias } | Object::File { bias, .. } => bias,
+        }
+    }
+}
+
+/// The flags of a mapping besides its protection and VM_SHARED: any set of them.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Flags(u8);
+
+impl Flags {
+    /// No flag.
+    pub(super) const NONE: Flags = Flags(0);
+    /// VM_ACCOUNT: its pages are charged against the commit limit.
+    const ACCOUNT: Flags = Flags(1);
+    /// VM_LOCKED.
+    pub(super) const LOCKED: Flags = Flags(2);
+    /// VM_LOCKONFAULT.
+    pub(super) const LOCK_ON_FAULT: Flags = Flags(4);
+    /// VM_LOCKED_MASK.
+    pub(super) const LOCK_MASK: Flags = Flags(6);
+    /// VM_DONTCOPY.
+    pub(super) const DONT_COPY: Flags = Flags(8);
+    /// VM_WIPEONFORK.
+    pub(super) const WIPE_ON_FORK: Flags = Flags(16);
+    /// VM_MERGEABLE.
+    pub(super) const MERGEABLE: Flags = Flags(32);
+    /// VM_MAYWRITE is missing.
+    pub(super) const NEVER_WRITABLE: Flags = Flags(64);
+
+    /// Whether every flag of `flags` is in it.
+    pub(super) fn has(self, flags: Flags) -> bool {
+        self.0 & flags.0 == flags.0
+    }
+
+    /// These flags and `flags`.
+    #[must_use]
+    pub(super) fn with(self, flags: Flags) -> Flags {
+        Flags(self.0 | flags.0)
+    }
+
+    /// These flags without `flags`.
+    #[must_use]
+    pub(super) fn without(self, flags: Flags) -> Flags {
+        Flags(self.0 & !flags.0)
+    }
+
+    /// These flags with ACCOUNT or without.
+    fn with_account(self, account: bool) -> Flags {
+        if account { self.with(Flags::ACCOUNT) } else { self.without(Flags::ACCOUNT) }
+    }
 }
 
 /// The anon_vma of a mapping.
@@ -45,12 +134,48 @@ pub(super) struct Vma {
     pub(super) object: Object,
     pub(super) sharing: Sharing,
     pub(super) prot: Prot,
-    /// VM_ACCOUNT: its pages are charged against the commit limit.
-    account: bool,
+    pub(super) flags: Flags,
     pub(super) anon_vma: Option<AnonVma>,
 }
 
 impl Vma {
+    /// What `mmap` is about to map over `pages`.
+    ///
+    /// Source: `accountable_mapping()` and `__mmap_region()`, mm/mmap.c, 6.1 and 6.12.
+    pub(super) fn new(
+        pages: PageRange,
+        object: Object,
+        sharing: Sharing,
+        prot: Prot,
+        flags: Flags,
+    ) -> Vma {
+        let account = sharing == Sharing::Private && prot.write();
+        let flags = flags.with_account(account);
+        Vma { first: pages.first(), end: pages.end(), object, sharing, prot, flags, anon_vma: None }
+    }
+
+    /// VM_MAYWRITE.
+    pub(super) fn may_write(&self) -> bool {
+        !self.flags.has(Flags::NEVER_WRITABLE)
+    }
+
+    /// VM_MERGEABLE.
+    pub(super) fn is_mergeable(&self) -> bool {
+        self.flags.has(Flags::MERGEABLE)
+    }
+
+    /// VM_LOCKED.
+    pub(super) fn is_locked(&self) -> bool {
+        self.flags.has(Flags::LOCKED)
+    }
+
+    /// Whether it shares memory that may be written through it, now or after `mprotect`.
+    ///
+    /// Source: `vma_is_shared_maywrite()`, include/linux/mm.h, 6.1 and 6.12.
+    pub(super) fn is_shared_maywrite(&self) -> bool {
+        self.sharing == Sharing::Shared && self.may_write()
+    }
+
     fn covers(&self, page: u8) -> bool {
         self.first <= page && page < self.end
     }
@@ -62,7 +187,7 @@ impl Vma {
         self.object == other.object
             && self.sharing == other.sharing
             && self.prot == other.prot
-            && self.account == other.account
+            && self.flags == other.flags
     }
 
     /// Whether a range with `anon_vma` may be merged into this neighbour.
@@ -86,10 +211,6 @@ fn may_join(a: Option<AnonVma>, b: Option<AnonVma>) -> bool {
     a.is_none() || b.is_none() || same_anon_vma(a, b)
 }
 
-/// Why `mprotect` stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Hole;
-
 /// The mappings of one process, ascending, without overlap.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Vmas(Vec<Vma>);
@@ -104,6 +225,29 @@ impl Vmas {
         self.0.iter().find(|vma| vma.covers(page))
     }
 
+    /// Whether some page of `first..end` is mapped.
+    pub(super) fn any_in(&self, first: u8, end: u8) -> bool {
+        self.0.iter().any(|vma| vma.first < end && first < vma.end)
+    }
+
+    /// The parts of mappings that lie in `pages`, ascending.
+    pub(super) fn pieces(&self, pages: PageRange) -> Vec<Vma> {
+        let cut = |vma: &Vma| Vma {
+            first: vma.first.max(pages.first()),
+            end: vma.end.min(pages.end()),
+            ..*vma
+        };
+        self.0.iter().map(cut).filter(|vma| vma.first < vma.end).collect()
+    }
+
+    /// How many pages of `pages` are locked.
+    ///
+    /// Source: `count_mm_mlocked_page_nr()`, mm/mlock.c, 6.1 and 6.12.
+    pub(super) fn locked_pages(&self, pages: PageRange) -> i64 {
+        let locked = self.pieces(pages).into_iter().filter(Vma::is_locked);
+        locked.map(|vma| i64::from(vma.end - vma.first)).sum()
+    }
+
     /// Takes `pages` out, splitting what reaches over an edge.
     pub(super) fn unmap(&mut self, pages: PageRange) {
         self.split(pages.first());
@@ -114,27 +258,20 @@ impl Vmas {
     /// Adds a mapping over pages where none is, merging it with its neighbours.
     ///
     /// Source: `__mmap_region()`, mm/mmap.c, 6.1; `vma_merge_new_range()`, mm/vma.c, 6.12.
-    /// VM_ACCOUNT as `accountable_mapping()` there: private and writable.
-    pub(super) fn map(
-        &mut self,
-        pages: PageRange,
-        object: Object,
-        sharing: Sharing,
-        prot: Prot,
-        profile: &Profile,
-    ) {
-        let account = sharing == Sharing::Private && prot.write();
-        let new = Vma {
-            first: pages.first(),
-            end: pages.end(),
-            object,
-            sharing,
-            prot,
-            account,
-            anon_vma: None,
-        };
+    pub(super) fn map(&mut self, new: Vma, profile: &Profile) {
+        self.insert(new, profile.mmap_merge);
+    }
+
+    /// Whether `mmap` of `new`, where nothing is mapped, would only extend a neighbour.
+    pub(super) fn would_extend(&self, new: &Vma) -> bool {
+        let fits = |vma: &&Vma| vma.looks_like(new) && vma.takes(new.anon_vma);
+        let touches = |vma: &&Vma| vma.end == new.first || vma.first == new.end;
+        self.0.iter().filter(touches).any(|vma| fits(&vma))
+    }
+
+    fn insert(&mut self, new: Vma, order: MmapMerge) {
         let index = self.0.partition_point(|vma| vma.end <= new.first);
-        let fits = |vma: &&Vma| vma.looks_like(&new) && vma.takes(None);
+        let fits = |vma: &&Vma| vma.looks_like(&new) && vma.takes(new.anon_vma);
         let prev = index
             .checked_sub(1)
             .map(|i| &self.0[i])
@@ -143,7 +280,7 @@ impl Vmas {
             .copied();
         let next = self.0.get(index).filter(|vma| vma.first == new.end).filter(fits).copied();
         let joined = match (prev, next) {
-            (Some(prev), Some(next)) => match profile.mmap_merge {
+            (Some(prev), Some(next)) => match order {
                 MmapMerge::NextFirst => {
                     if prev.takes(next.anon_vma) {
                         Join::Both
@@ -167,37 +304,47 @@ impl Vmas {
         self.join(index, joined);
     }
 
-    /// Gives `pages` the protection `prot`, mapping by mapping, up to the first hole.
+    /// Lets the mapping that ends at `end` reach up to `new_end`; nothing is mapped between.
     ///
-    /// Source: `do_mprotect_pkey()` and `mprotect_fixup()`, mm/mprotect.c, 6.1 and 6.12.
-    pub(super) fn protect(
-        &mut self,
-        pages: PageRange,
-        prot: Prot,
-        profile: &Profile,
-    ) -> Result<(), Hole> {
-        let mut at = pages.first();
-        while at < pages.end() {
-            let index = self.0.iter().position(|vma| vma.covers(at)).ok_or(Hole)?;
-            let end = self.0[index].end.min(pages.end());
-            let account = account_after(&self.0[index], prot, profile);
-            if (prot, account) != (self.0[index].prot, self.0[index].account) {
-                self.protect_piece(at, end, prot, account);
-            }
-            at = end;
+    /// Source: `vma_merge()` for `mremap()`, mm/mmap.c, 6.1; `vma_merge_extend()`, mm/vma.c, 6.12.
+    pub(super) fn extend(&mut self, end: u8, new_end: u8) {
+        if let Some(&vma) = self.0.iter().find(|vma| vma.end == end) {
+            self.insert(Vma { first: end, end: new_end, ..vma }, MmapMerge::PrevFirst);
         }
-        Ok(())
     }
 
-    /// Changes `first..end`, which lies inside one mapping, and merges it with its neighbours.
+    /// Adds what is to become of the page `from` and those after it, which one mapping
+    /// covers, over `to`, where nothing is mapped.
+    ///
+    /// Anonymous memory that was never written forgets its page offset, and so
+    /// may merge even with what it is moved from.
+    ///
+    /// Source: `copy_vma()`, mm/mmap.c, 6.1, mm/vma.c, 6.12.
+    pub(super) fn copy(&mut self, from: u8, to: PageRange) {
+        let Some(&vma) = self.at(from) else { return };
+        let bias = if vma.object.is_anonymous() && vma.anon_vma.is_none() {
+            ANON_PAGE_OFFSET
+        } else {
+            vma.object.bias() + i32::from(from) - i32::from(to.first())
+        };
+        let object = vma.object.with_bias(bias);
+        let new = Vma { first: to.first(), end: to.end(), object, ..vma };
+        self.insert(new, MmapMerge::PrevFirst);
+    }
+
+    /// Changes protection and flags of `first..end`, which lies inside one mapping,
+    /// and merges it with its neighbours. What changes nothing merges nothing.
     ///
     /// Source: `vma_merge()`, mm/mmap.c, 6.1; `vma_merge_existing_range()`, mm/vma.c, 6.12.
-    fn protect_piece(&mut self, first: u8, end: u8, prot: Prot, account: bool) {
+    pub(super) fn modify(&mut self, first: u8, end: u8, prot: Prot, flags: Flags) {
+        if self.at(first).is_none_or(|vma| (vma.prot, vma.flags) == (prot, flags)) {
+            return;
+        }
         self.split(first);
         self.split(end);
         let index =
             self.0.iter().position(|vma| vma.first == first).expect("the piece starts at a split");
-        let piece = Vma { prot, account, ..self.0[index] };
+        let piece = Vma { prot, flags, ..self.0[index] };
         self.0[index] = piece;
         let fits = |vma: &&Vma| vma.looks_like(&piece) && vma.takes(piece.anon_vma);
         let prev =
@@ -244,9 +391,7 @@ impl Vmas {
             return;
         }
         let reusable = |other: &&Vma| {
-            other.object == vma.object
-                && other.sharing == vma.sharing
-                && other.account == vma.account
+            other.object == vma.object && other.sharing == vma.sharing && other.flags == vma.flags
         };
         let of = |other: Option<&Vma>| {
             other.filter(reusable).and_then(|o| o.anon_vma).filter(|a| a.singular)
@@ -257,15 +402,18 @@ impl Vmas {
         self.0[index].anon_vma = Some(next.or(prev).unwrap_or_else(|| new_anon_vma(fresh, true)));
     }
 
-    /// The mappings of a child: each that has an anon_vma gets one of its own.
+    /// The mappings of a child: each that has an anon_vma gets one of its own, none is
+    /// locked, some are left out, and some are there but start anew.
     ///
-    /// Source: `anon_vma_fork()`, mm/rmap.c, 6.1 and 6.12.
+    /// Source: `dup_mmap()`, kernel/fork.c; `anon_vma_fork()`, mm/rmap.c, 6.1 and 6.12.
     pub(super) fn forked(&self, fresh: &mut u32) -> Vmas {
-        let mut child = self.clone();
-        for vma in child.0.iter_mut().filter(|vma| vma.anon_vma.is_some()) {
-            vma.anon_vma = Some(new_anon_vma(fresh, false));
-        }
-        child
+        let copied = self.0.iter().filter(|vma| !vma.flags.has(Flags::DONT_COPY));
+        let copy = |vma: &Vma| {
+            let inherited = vma.anon_vma.filter(|_| !vma.flags.has(Flags::WIPE_ON_FORK));
+            let anon_vma = inherited.map(|_| new_anon_vma(fresh, false));
+            Vma { flags: vma.flags.without(Flags::LOCK_MASK), anon_vma, ..*vma }
+        };
+        Vmas(copied.map(copy).collect())
     }
 }
 
@@ -274,21 +422,22 @@ fn new_anon_vma(fresh: &mut u32, singular: bool) -> AnonVma {
     AnonVma { id: *fresh, singular }
 }
 
-/// VM_ACCOUNT after a change of protection: gained with the write right of a
-/// private mapping, and hardly ever lost.
+/// The flags after a change of protection: VM_ACCOUNT is gained with the write right
+/// of a private mapping, and hardly ever lost.
 ///
 /// Source: `mprotect_fixup()`, mm/mprotect.c, 6.1 and 6.12.
-fn account_after(vma: &Vma, prot: Prot, profile: &Profile) -> bool {
-    let never_written =
-        vma.object == Object::Anon && vma.sharing == Sharing::Private && vma.anon_vma.is_none();
+pub(super) fn flags_after(vma: &Vma, prot: Prot, profile: &Profile) -> Flags {
+    let account = vma.flags.has(Flags::ACCOUNT);
+    let never_written = vma.object.is_anonymous() && vma.anon_vma.is_none();
     if prot.write() {
-        return vma.account || (vma.sharing == Sharing::Private && !vma.prot.write());
+        let gains = vma.sharing == Sharing::Private && !vma.prot.write();
+        return vma.flags.with_account(account || gains);
     }
     // The flags compare equal before the account is looked at: nothing changes then.
-    if vma.account && never_written && prot != vma.prot {
-        return profile.unwritten_account == UnwrittenAccount::Kept;
+    if account && never_written && prot != vma.prot {
+        return vma.flags.with_account(profile.unwritten_account == UnwrittenAccount::Kept);
     }
-    vma.account
+    vma.flags
 }
 
 /// Which neighbours a piece is merged with.
