@@ -1,6 +1,8 @@
-//! Loads and stores of the CPU.
+//! Loads and stores of the CPU, and those that it is made to do through `/proc/self/mem`.
 
-use pinfold_contract::{ARENA_PAGES, Outcome, PAGE_BYTES, Position, Proc, Runs, Signal};
+use pinfold_contract::{
+    ARENA_PAGES, Errno, Outcome, PAGE_BYTES, Position, Proc, Runs, Sharing, Signal,
+};
 
 use super::Prediction;
 use super::fault::Touch;
@@ -15,12 +17,40 @@ impl State<'_> {
             if self.touch(proc, page, Touch::Write).is_err() {
                 return piece.fault(Signal::Bus);
             }
-            if let Some(frame) = self.pte(proc, page) {
-                let frame = &mut self.frames[frame];
-                frame.content = frame.content.filled(piece.from, piece.to, tag);
-            }
+            self.fill(proc, page, (piece.from, piece.to), tag);
         }
         Outcome::Done
+    }
+
+    /// Stores `tag` through `/proc/self/mem`, up to the first page that does not permit it: what a write
+    /// fault would permit, and private mappings of any protection.
+    ///
+    /// Source: `mem_rw()`, fs/proc/base.c; `__access_remote_vm()`, mm/memory.c; `check_vma_flags()`,
+    /// `can_follow_write_pte()`, mm/gup.c, 6.1 and 6.12.
+    pub(super) fn force(&mut self, proc: Proc, at: Position, len_bytes: u32, tag: u8) -> Outcome {
+        for piece in pieces(at, len_bytes) {
+            let permitted = piece.page.filter(|page| self.may_force(proc, *page));
+            let Some(page) = permitted else { return Outcome::Errno(Errno::EIO) };
+            if self.touch(proc, page, Touch::Write).is_err() {
+                return Outcome::Errno(Errno::EIO);
+            }
+            self.fill(proc, page, (piece.from, piece.to), tag);
+        }
+        Outcome::Done
+    }
+
+    fn fill(&mut self, proc: Proc, page: u8, (from, to): (u32, u32), tag: u8) {
+        if let Some(frame) = self.pte(proc, page) {
+            let frame = &mut self.frames[frame];
+            frame.content = frame.content.filled(from, to, tag);
+            frame.mark_written();
+        }
+    }
+
+    /// A mapping that is not writable must be one that copies on write (`is_cow_mapping()`): private.
+    fn may_force(&self, proc: Proc, page: u8) -> bool {
+        let vma = self.process(proc).vmas.at(page);
+        vma.is_some_and(|vma| vma.prot.write() || vma.sharing == Sharing::Private)
     }
 
     /// Loads `len_bytes` bytes from `at` on.
@@ -76,15 +106,15 @@ pub(super) enum ReadRight {
 
 /// The part of an access that lies on one page.
 #[derive(Clone, Copy, Debug)]
-struct Piece {
+pub(super) struct Piece {
     /// The page, or nothing beyond the arena.
-    page: Option<u8>,
+    pub(super) page: Option<u8>,
     /// First byte on the page.
-    from: u32,
+    pub(super) from: u32,
     /// One past the last byte on the page.
-    to: u32,
+    pub(super) to: u32,
     /// Bytes of the access before this piece.
-    done_bytes: u32,
+    pub(super) done_bytes: u32,
 }
 
 impl Piece {
@@ -93,7 +123,8 @@ impl Piece {
     }
 }
 
-fn pieces(at: Position, len_bytes: u32) -> impl Iterator<Item = Piece> {
+/// The parts of an access, page by page.
+pub(super) fn pieces(at: Position, len_bytes: u32) -> impl Iterator<Item = Piece> {
     let end = at.0.saturating_add(len_bytes);
     let mut next = at.0;
     std::iter::from_fn(move || {

@@ -1,11 +1,12 @@
 //! Page faults: what becomes of a page when it is touched.
 
-use pinfold_contract::{PAGE_BYTES, Proc, Runs, Sharing};
+use pinfold_contract::{File, FileKind, PAGE_BYTES, Proc, Runs, Sharing};
 
 use super::Fault;
 use super::frame::{FrameId, Use};
-use super::state::State;
+use super::state::{PteBits, State};
 use super::vma::{FileId, Object, Vma};
+use crate::profile::LastPageTable;
 
 /// What a fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,9 +19,14 @@ pub(super) enum Touch {
     Unshare,
 }
 
-/// There is no memory behind the page: it lies beyond the end of its file.
+/// Why there is no memory behind a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct NoMemoryBehind;
+pub(super) enum NoMemoryBehind {
+    /// No mapping, or it lies beyond the end of its file.
+    BeyondEnd,
+    /// The memory cgroup of the registrations is at its limit.
+    OverLimit,
+}
 
 /// Pages that one read fault of a file maps around itself (`fault_around_bytes`, 64 KiB, mm/memory.c).
 const FAULT_AROUND_PAGES: i32 = 16;
@@ -35,16 +41,27 @@ impl State<'_> {
         page: u8,
         touch: Touch,
     ) -> Result<(), NoMemoryBehind> {
-        let Some(&vma) = self.process(proc).vmas.at(page) else { return Err(NoMemoryBehind) };
+        let Some(&vma) = self.process(proc).vmas.at(page) else {
+            return Err(NoMemoryBehind::BeyondEnd);
+        };
         match (self.pte(proc, page), touch) {
             (Some(_), Touch::Read) => {}
             (Some(frame), Touch::Write | Touch::Unshare) => {
                 if vma.sharing == Sharing::Private {
-                    self.write_protected_fault(proc, page, frame);
+                    self.write_protected_fault(proc, page, frame)?;
                 }
             }
             (None, Touch::Read | Touch::Unshare) => self.read_missing(proc, page, &vma)?,
             (None, Touch::Write) => self.write_missing(proc, page, &vma)?,
+        }
+        if touch == Touch::Write
+            && let Some(frame) = self.pte(proc, page)
+        {
+            let shown = &mut self.frames[frame];
+            shown.mark_written();
+            // Shared memory keeps the mark until the entry is gone: `do_page_mkwrite()`, mm/memory.c, is for disks.
+            shown.passed_over &= !shown.on_disk;
+            self.set_pte_bits(proc, page, PteBits { dirty: true, writable: vma.prot.write() });
         }
         Ok(())
     }
@@ -53,33 +70,52 @@ impl State<'_> {
     /// keep the frame if nobody else has it, else copy it.
     ///
     /// Source: `do_wp_page()`, mm/memory.c, 6.1 and 6.12.
-    fn write_protected_fault(&mut self, proc: Proc, page: u8, old: FrameId) {
+    fn write_protected_fault(
+        &mut self,
+        proc: Proc,
+        page: u8,
+        old: FrameId,
+    ) -> Result<(), NoMemoryBehind> {
         let frame = &self.frames[old];
         let reusable = match frame.usage {
             Use::Anon { exclusive: true } => true,
             Use::Anon { exclusive: false } => {
                 frame.map_count == 1 && frame.pin_count == 0 && !self.has(Fault::CopyOfSolePage)
             }
-            Use::Zero | Use::Cache => false,
+            Use::Zero | Use::Cache | Use::Ksm => false,
         };
         if reusable {
-            self.frames[old].usage = Use::Anon { exclusive: true };
-            return;
+            let frame = &mut self.frames[old];
+            let was_shared = frame.usage == Use::Anon { exclusive: false };
+            frame.usage = Use::Anon { exclusive: true };
+            if was_shared && frame.batched {
+                // A copy would be charged to nobody.
+                self.unclear |= frame.charged;
+                self.copied_perhaps.push(old);
+            }
+            return Ok(());
         }
         let content = self.frames[old].content.clone();
-        self.new_anon_page(proc, page, content);
+        self.new_anon_page(proc, page, content)
     }
 
     /// Source: `do_anonymous_page()`, `do_read_fault()`, mm/memory.c, 6.1 and 6.12.
     fn read_missing(&mut self, proc: Proc, page: u8, vma: &Vma) -> Result<(), NoMemoryBehind> {
         match vma.object {
-            Object::Anon => self.set_pte(proc, page, FrameId::ZERO),
+            Object::Anon { .. } | Object::Zero { .. } => self.set_pte(proc, page, FrameId::ZERO),
             Object::File { file, bias } => {
                 self.fault_around(proc, page, vma, file, bias);
                 if self.pte(proc, page).is_none() {
-                    let frame =
-                        self.cache_page(file, file_page(page, bias)).ok_or(NoMemoryBehind)?;
-                    self.set_pte(proc, page, frame);
+                    let waits = !self.is_up_to_date(file, file_page(page, bias));
+                    let frame = self.cache_page(file, file_page(page, bias))?;
+                    // A page of a disk is waited for without the lock, and then the fault begins anew
+                    // (`maybe_unlock_mmap_for_io()`, mm/filemap.c, 6.1 and 6.12).
+                    if waits && Self::is_on_disk(file) {
+                        self.fault_around(proc, page, vma, file, bias);
+                    }
+                    if self.pte(proc, page).is_none() {
+                        self.set_pte(proc, page, frame);
+                    }
                 }
             }
         }
@@ -89,25 +125,38 @@ impl State<'_> {
     /// Source: `do_anonymous_page()`, `do_cow_fault()`, `do_shared_fault()`, mm/memory.c, 6.1 and 6.12.
     fn write_missing(&mut self, proc: Proc, page: u8, vma: &Vma) -> Result<(), NoMemoryBehind> {
         match (vma.object, vma.sharing) {
-            (Object::Anon, _) => self.new_anon_page(proc, page, Runs::uniform(PAGE_BYTES, 0)),
+            (Object::Anon { .. } | Object::Zero { .. }, _) => {
+                self.new_anon_page(proc, page, Runs::uniform(PAGE_BYTES, 0))?;
+            }
             (Object::File { file, bias }, Sharing::Private) => {
-                // The anon_vma comes before the file is asked for its page.
+                // The anon_vma and the frame of the copy come before the file is asked for its page.
                 self.prepare_anon_vma(proc, page);
-                let cached = self.cache_page(file, file_page(page, bias)).ok_or(NoMemoryBehind)?;
-                let content = self.frames[cached].content.clone();
-                self.new_anon_page(proc, page, content);
+                let copy = self.new_frame(Use::Anon { exclusive: true }, Runs::default(), 0)?;
+                let cached = self.cache_page_after(file, file_page(page, bias), 1)?;
+                self.frames[copy].content = self.frames[cached].content.clone();
+                self.set_pte(proc, page, copy);
             }
             (Object::File { file, bias }, Sharing::Shared) => {
-                let frame = self.cache_page(file, file_page(page, bias)).ok_or(NoMemoryBehind)?;
+                let frame = self.cache_page(file, file_page(page, bias))?;
+                // `folio_mark_dirty()`, mm/page-writeback.c, 6.1 and 6.12.
+                self.frames[frame].passed_over = false;
                 self.set_pte(proc, page, frame);
             }
         }
         Ok(())
     }
 
+    /// Whether a file is on a disk, and so tracks what is dirty.
+    ///
+    /// Source: `vma_needs_dirty_tracking()`, mm/vma.c, 6.12; `ext4_file_vm_ops`, fs/ext4/file.c, 6.1 and 6.12.
+    pub(super) fn is_on_disk(file: FileId) -> bool {
+        let named = u8::try_from(file.0).ok().and_then(File::new);
+        named.is_some_and(|file| file.kind() == FileKind::Disk)
+    }
+
     /// Maps what is cached of the file in the 16 pages around `page`, as far as the mapping goes.
     ///
-    /// Source: `do_fault_around()`, mm/memory.c, and `filemap_map_pages()`, mm/filemap.c, 6.1 and 6.12.
+    /// Source: `do_fault_around()`, mm/memory.c, and `next_uptodate_folio()`, mm/filemap.c, 6.1 and 6.12.
     fn fault_around(&mut self, proc: Proc, page: u8, vma: &Vma, file: FileId, bias: i32) {
         let aligned = i32::from(page) / FAULT_AROUND_PAGES * FAULT_AROUND_PAGES;
         let from = aligned.max(i32::from(vma.first));
@@ -116,7 +165,20 @@ impl State<'_> {
         let cached: Vec<(u8, FrameId)> = (from..to)
             .filter_map(|p| u8::try_from(p).ok())
             .filter_map(|p| Some((p, *state.cache.get(&file_page(p, bias))?)))
+            .filter(|(_, frame)| {
+                !self.frames[*frame].passed_over && !self.frames[*frame].block_only
+            })
             .collect();
+        let last_page = state.len_bytes.div_ceil(PAGE_BYTES).saturating_sub(1);
+        let is_last = cached.first().is_some_and(|(page, _)| file_page(*page, bias) == last_page);
+        let has_table = self.process(proc).has_table;
+        if is_last
+            && !has_table
+            && self.profile.table_for_last_page == LastPageTable::Missing
+            && state.on_disk()
+        {
+            return;
+        }
         for (page, frame) in cached {
             if self.pte(proc, page).is_none() {
                 self.set_pte(proc, page, frame);
@@ -124,10 +186,11 @@ impl State<'_> {
         }
     }
 
-    fn new_anon_page(&mut self, proc: Proc, page: u8, content: Runs) {
+    fn new_anon_page(&mut self, proc: Proc, page: u8, content: Runs) -> Result<(), NoMemoryBehind> {
         self.prepare_anon_vma(proc, page);
-        let frame = self.frames.add(Use::Anon { exclusive: true }, content);
+        let frame = self.new_frame(Use::Anon { exclusive: true }, content, 0)?;
         self.set_pte(proc, page, frame);
+        Ok(())
     }
 
     fn prepare_anon_vma(&mut self, proc: Proc, page: u8) {
@@ -138,6 +201,6 @@ impl State<'_> {
 }
 
 /// The page of the file that `page` of the arena shows.
-fn file_page(page: u8, bias: i32) -> u32 {
+pub(super) fn file_page(page: u8, bias: i32) -> u32 {
     u32::try_from(i32::from(page) + bias).expect("a mapping does not begin before its file")
 }

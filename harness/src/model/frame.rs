@@ -27,7 +27,11 @@ pub(super) enum Use {
         /// PageAnonExclusive.
         exclusive: bool,
     },
-    /// The page cache of a file or of shared anonymous memory.
+    /// Anonymous memory that KSM merged (PageKsm). A write always copies it,
+    /// even if nobody else has it mapped any more.
+    Ksm,
+    /// The page cache of a file or of shared anonymous memory. It stays that
+    /// when it was taken out of the cache.
     Cache,
 }
 
@@ -42,6 +46,38 @@ pub(super) struct Frame {
     pub(super) map_count: u32,
     /// Pins that registrations hold on it.
     pub(super) pin_count: u32,
+    /// Whether a file has it in its page cache.
+    pub(super) cached: bool,
+    /// Whether it is, or was, a page of a file on a disk: counts in RssFile, not in RssShmem.
+    pub(super) on_disk: bool,
+    /// Whether a page of a file was written since it was read or zeroed.
+    pub(super) dirty: bool,
+    /// Whether an anonymous one is marked dirty itself, beside the entries that map it (PG_dirty).
+    pub(super) marked_dirty: bool,
+    /// Whether a fault of a neighbour passes it over: PG_reclaim is PG_readahead.
+    pub(super) passed_over: bool,
+    /// Whether only its one block was read in, to zero a part of it: it is not PG_uptodate.
+    pub(super) block_only: bool,
+    /// Whether MADV_FREE gave it up and nobody has written it since. Reclaim may drop it.
+    pub(super) lazyfree: bool,
+    /// Whether a list of a processor may hold a reference to it, of pages that are to be locked, unlocked,
+    /// given up or aged.
+    pub(super) batched: bool,
+    /// Whether it is charged to the memory cgroup in which `p0` registers.
+    pub(super) charged: bool,
+}
+
+impl Frame {
+    /// Whether anybody still has it: otherwise it is free memory again, and charged to nobody.
+    pub(super) fn is_held(&self) -> bool {
+        self.map_count > 0 || self.pin_count > 0 || self.cached
+    }
+
+    /// Notes that its bytes were written: no longer clean, no longer given up.
+    pub(super) fn mark_written(&mut self) {
+        self.dirty = true;
+        self.lazyfree = false;
+    }
 }
 
 /// Every frame of a sequence.
@@ -56,11 +92,30 @@ impl Frames {
         frames
     }
 
-    /// A new frame that nothing maps yet.
+    /// A new frame that nothing maps yet, charged to nobody who is looked at.
     pub(super) fn add(&mut self, usage: Use, content: Runs) -> FrameId {
         let id = u32::try_from(self.0.len()).expect("a sequence takes fewer than 4 G frames");
-        self.0.push(Frame { usage, content, map_count: 0, pin_count: 0 });
+        self.0.push(Frame {
+            usage,
+            content,
+            map_count: 0,
+            pin_count: 0,
+            cached: false,
+            on_disk: false,
+            dirty: false,
+            marked_dirty: false,
+            passed_over: false,
+            block_only: false,
+            lazyfree: false,
+            batched: false,
+            charged: false,
+        });
         FrameId(id)
+    }
+
+    /// Each frame with its name.
+    pub(super) fn iter(&self) -> impl Iterator<Item = (FrameId, &Frame)> {
+        (0..).map(FrameId).zip(&self.0)
     }
 }
 

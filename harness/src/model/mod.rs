@@ -4,31 +4,54 @@
 //! file each holds the rules of one part of the kernel, and [`predict`] and
 //! [`perform`] are the two ways to run it.
 
+mod advise;
+mod atomic;
+mod bytes;
+mod charge;
+mod chore;
 mod cpu;
 mod fault;
+mod file;
 mod frame;
 mod gup;
+mod hole;
+mod knows;
+mod ksm;
+mod lists;
+mod lock;
+mod mapping;
 mod mr;
 mod observe;
 mod planted;
 mod prediction;
 mod rdma;
+mod remap;
+mod reregister;
+mod seal;
 mod space;
 mod state;
+mod verbs;
 mod vma;
+mod window;
 
+pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 
 use pinfold_contract::{End, Observe, Op, Outcome, Proc, Sequence, Step, Teardown, Trace};
 
 use crate::profile::Profile;
-use rdma::Remote;
 use state::State;
 
 /// Predicts what `sequence` does on a kernel of `profile`, op by op.
 pub fn predict(profile: &Profile, sequence: &Sequence, observe: Observe) -> Vec<PredictedStep> {
     run(profile, None, sequence, observe).0.into_iter().map(|(step, _)| step).collect()
+}
+
+/// Predicts what the ops of `sequence` do on a kernel of `profile`, without a look at the state.
+pub fn outcomes(profile: &Profile, sequence: &Sequence) -> Vec<Prediction> {
+    let mut state = State::new(profile, None);
+    sequence.ops.iter().map(|op| step(&mut state, op)).collect()
 }
 
 /// Runs `sequence` on the model as if it were a target, with a fault planted or none.
@@ -68,8 +91,17 @@ fn run<'a>(
         let checkpoint = looked_at.then(|| state.checkpoint());
         let write_only = if looked_at { state.write_only() } else { Vec::new() };
         let held = if looked_at { state.held() } else { Vec::new() };
+        let copied = std::mem::take(&mut state.copied_perhaps);
+        let copied_perhaps = copied.into_iter().map(frame::FrameId::name).collect();
         steps.push((
-            PredictedStep { prediction, checkpoint, write_only, held },
+            PredictedStep {
+                prediction,
+                checkpoint,
+                write_only,
+                copied_perhaps,
+                limit_reached: state.take_limit_reached(),
+                held,
+            },
             std::mem::take(&mut state.kernel_log),
         ));
     }
@@ -81,51 +113,63 @@ fn step(state: &mut State<'_>, op: &Op) -> Prediction {
     if is_skipped(state, op) {
         return Prediction::only(Outcome::Skipped);
     }
-    Prediction::only(match *op {
-        Op::Map { proc, pages, backing, sharing, prot } => {
-            state.map(proc, pages, backing, sharing, prot)
-        }
-        Op::Unmap { proc, pages } => state.unmap(proc, pages),
-        Op::Protect { proc, pages, prot } => state.protect(proc, pages, prot),
-        Op::Write { proc, at, len_bytes, tag } => state.write(proc, at, len_bytes, tag),
-        Op::Read { proc, at, len_bytes } => return state.read(proc, at, len_bytes),
-        Op::Fork { proc, child } => state.fork(proc, child),
-        Op::Exit { proc } => state.exit(proc),
-        Op::Limit { bytes } => {
-            state.limit_bytes = bytes;
-            Outcome::Done
-        }
-        Op::Reg { mr, range, access } => return state.register(mr, range, access),
-        Op::Dereg { mr } => state.deregister(mr),
-        Op::RemoteRead { mr, offset, len_bytes, key } => {
-            state.remote_read(Remote { mr, offset, len_bytes, key })
-        }
-        Op::RemoteWrite { mr, offset, len_bytes, tag, key } => {
-            state.remote_write(Remote { mr, offset, len_bytes, key }, tag)
-        }
-    })
+    let prediction = dispatch(state, op);
+    state.forget_nameless_memory();
+    let unclear = std::mem::take(&mut state.unclear);
+    if unclear { prediction.unfollowed(op.kind()) } else { prediction }
 }
 
-/// Whether `op` has nothing to work on.
-fn is_skipped(state: &State<'_>, op: &Op) -> bool {
-    let mr_is_live = |mr| state.mrs.get(&mr).is_some_and(|mr| mr.live);
-    if !state.is_live(op.proc()) {
-        return true;
-    }
+/// Predicts `op`, which has something to work on, by the rules of its part of the kernel.
+fn dispatch(state: &mut State<'_>, op: &Op) -> Prediction {
     match *op {
         Op::Map { .. }
         | Op::Unmap { .. }
         | Op::Protect { .. }
-        | Op::Write { .. }
+        | Op::Remap { .. }
+        | Op::Advise { .. }
+        | Op::Lock { .. }
+        | Op::Unlock { .. }
+        | Op::LockAll { .. }
+        | Op::Fork { .. }
+        | Op::Exit { .. } => state.step_mapping(op),
+        Op::Write { .. }
         | Op::Read { .. }
-        | Op::Limit { .. } => false,
-        Op::Fork { child, .. } => state.is_live(child),
-        Op::Exit { proc } => proc == Proc::P0,
-        Op::Reg { mr, .. } => mr_is_live(mr),
-        Op::Dereg { mr } => !mr_is_live(mr),
-        Op::RemoteRead { mr, offset, len_bytes, key }
-        | Op::RemoteWrite { mr, offset, len_bytes, key, .. } => {
-            state.lacks_key(Remote { mr, offset, len_bytes, key })
-        }
+        | Op::Force { .. }
+        | Op::FileWrite { .. }
+        | Op::Truncate { .. }
+        | Op::Punch { .. }
+        | Op::Seal { .. }
+        | Op::MemLimit { .. }
+        | Op::Chore { .. } => state.step_bytes(op),
+        Op::Limit { .. }
+        | Op::IpcLock { .. }
+        | Op::Reg { .. }
+        | Op::Dereg { .. }
+        | Op::Rereg { .. }
+        | Op::AllocMw { .. }
+        | Op::DeallocMw { .. }
+        | Op::Bind { .. }
+        | Op::Invalidate { .. }
+        | Op::RemoteRead { .. }
+        | Op::RemoteWrite { .. }
+        | Op::CompareSwap { .. }
+        | Op::FetchAdd { .. }
+        | Op::Send { .. }
+        | Op::Gather { .. }
+        | Op::Scatter { .. } => state.step_verbs(op),
     }
+}
+
+/// Whether `op` has nothing to work on.
+fn is_skipped(state: &State<'_>, op: &Op) -> bool {
+    if !state.is_live(op.proc()) {
+        return true;
+    }
+    if let Op::Fork { child, .. } = *op {
+        return state.is_live(child);
+    }
+    if let Op::Exit { proc } = *op {
+        return proc == Proc::P0;
+    }
+    state.verbs_are_skipped(op)
 }

@@ -1,98 +1,175 @@
 //! Registration: `ibv_reg_mr` and `ibv_dereg_mr`.
 
-use pinfold_contract::{Access, BOUNCE_PAGES, ByteRange, Errno, Mr, Outcome, PAGE_BYTES, Proc};
+use pinfold_contract::{
+    Access, BOUNCE_PINS, Errno, Mr, Outcome, PAGE_BYTES, Pd, Proc, RegCall, Runs, Span, WcStatus,
+};
 
 use super::Fault;
 use super::frame::FrameId;
+use super::gup::is_writable;
+use super::lists::PACKET_BYTES;
 use super::state::{MrState, State};
 use super::{Prediction, frame};
 
 impl State<'_> {
-    /// Registers `range` of `p0`.
+    /// Registers `span` of `p0`.
+    ///
+    /// All three ways through the library end in the same command: the library may drop optional
+    /// rights on kernels that do not know them, and the kernels looked at here do.
     ///
     /// Source: `ib_uverbs_reg_mr()`, drivers/infiniband/core/uverbs_cmd.c; `rxe_reg_user_mr()`,
     /// drivers/infiniband/sw/rxe/rxe_verbs.c; `ib_umem_get()`, drivers/infiniband/core/umem.c, 6.1 and 6.12.
-    pub(super) fn register(&mut self, mr: Mr, range: ByteRange, access: Access) -> Prediction {
-        let refusals = self.refusals(range, access);
+    pub(super) fn register(
+        &mut self,
+        mr: Mr,
+        span: Span,
+        access: Access,
+        pd: Pd,
+        call: RegCall,
+    ) -> Prediction {
+        let iova = call.iova().unwrap_or(span.start.address());
+        let refusals = self.refusals(span, access, iova);
         if let Some((first, others)) = refusals.split_first() {
             // They all come before the first page is touched: any of them leaves the same state.
             let outcome = |errno: &Errno| Outcome::Errno(*errno);
             return Prediction::any_of(outcome(first), others.iter().map(outcome).collect());
         }
-        let frames = match self.pin_pages(range, access) {
+        let frames = match self.pin_pages(span, access) {
             Ok(frames) => frames,
             Err(errno) => return Prediction::only(Outcome::Errno(errno)),
         };
-        if self.has(Fault::WarnOnOverlap) && frames.iter().any(|f| self.frames[*f].pin_count > 0) {
+        // What was pinned lies in the arena, so it is a range of it.
+        let Some(range) = span.range() else {
+            return Prediction::only(Outcome::Errno(Errno::EFAULT));
+        };
+        if self.has(Fault::WarnOnOverlap) && frames.iter().any(|f| self.frames[*f].pin_count > 1) {
             self.kernel_log.push_str(
                 "WARNING: CPU: 0 PID: 1 at drivers/infiniband/core/umem.c:1 ib_umem_get+0x1/0x2\n",
             );
         }
-        frames.iter().for_each(|frame| self.frames[*frame].pin_count += 1);
         self.process_mut(Proc::P0).pinned_vm += i64::from(range.page_span());
-        self.mrs.insert(mr, MrState { live: true, range, access, frames });
+        let pinned_for_writing = is_writable(access);
+        let state = MrState { live: true, range, access, iova, pd, pinned_for_writing, frames };
+        self.mrs.insert(mr, state);
         Prediction::only(Outcome::Done)
     }
 
     /// Every reason to refuse before any page is touched, in the order in which
     /// the kernels looked at here find them.
-    fn refusals(&self, range: ByteRange, access: Access) -> Vec<Errno> {
-        let profile = self.profile;
-        let remote_write = Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC);
-        let pinned = self.process(Proc::P0).pinned_vm.unsigned_abs()
-            + BOUNCE_PAGES
-            + u64::from(range.page_span());
+    fn refusals(&self, span: Span, access: Access, iova: u64) -> Vec<Errno> {
+        let page = u64::from(PAGE_BYTES);
+        let pages = page_span(span);
+        let limited = !self.ipc_lock && !self.has(Fault::LimitIgnored);
+        let pinned = self.process(Proc::P0).pinned_vm.unsigned_abs() + BOUNCE_PINS;
         let over_limit =
-            pinned > self.limit_bytes / u64::from(PAGE_BYTES) && !self.has(Fault::LimitIgnored);
+            pages.is_some_and(|pages| pinned.saturating_add(pages) > self.limit_bytes / page);
+        let bad_count = pages.is_some_and(|pages| pages == 0 || pages > u64::from(u32::MAX));
+        let mut refusals = Vec::new();
+        if iova % page != u64::from(span.start.page_offset()) {
+            refusals.push(Errno::EINVAL);
+        }
+        refusals.extend(self.access_refusals(access));
         let checks = [
-            (access.has_any(remote_write) && !access.has(Access::LOCAL_WRITE), Errno::EINVAL),
+            (pages.is_none(), Errno::EINVAL),
+            (limited && self.limit_bytes == 0, Errno::EPERM),
+            (bad_count, Errno::EINVAL),
+            (limited && over_limit, Errno::ENOMEM),
+        ];
+        refusals.extend(checks.into_iter().filter(|(refused, _)| *refused).map(|(_, errno)| errno));
+        refusals
+    }
+
+    /// Every reason to refuse some rights, whatever the memory.
+    ///
+    /// Source: `ib_check_mr_access()`, include/rdma/ib_verbs.h, 6.1 and 6.12; `rxe_reg_user_mr()`,
+    /// drivers/infiniband/sw/rxe/rxe_verbs.c, 6.12.
+    pub(super) fn access_refusals(&self, access: Access) -> Vec<Errno> {
+        let profile = self.profile;
+        let writers = Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC);
+        let checks = [
+            (access.has_any(writers) && !access.has(Access::LOCAL_WRITE), Errno::EINVAL),
             (access.without(profile.access_known).0 != 0, Errno::EINVAL),
             (access.has(Access::ON_DEMAND), profile.on_demand_errno),
             (access.has_any(profile.access_unsupported), Errno::EOPNOTSUPP),
-            (self.limit_bytes == 0 && !self.has(Fault::LimitIgnored), Errno::EPERM),
-            (range.page_span() == 0, Errno::EINVAL),
-            (over_limit, Errno::ENOMEM),
         ];
         checks.into_iter().filter(|(refused, _)| *refused).map(|(_, errno)| errno).collect()
     }
 
-    /// Pins every page of `range`, or none; the pages before a bad one stay faulted in.
-    fn pin_pages(&mut self, range: ByteRange, access: Access) -> Result<Vec<FrameId>, Errno> {
+    /// Pins every page of `span`, or none; the pages before a bad one stay faulted in.
+    fn pin_pages(&mut self, span: Span, access: Access) -> Result<Vec<FrameId>, Errno> {
         let pin = self.pin_for(access);
-        let first = range.start().page_index();
-        let frames = (first..first + range.page_span())
-            .map(|page| self.frame_to_pin(Proc::P0, page, pin))
-            .collect::<Result<Vec<FrameId>, _>>()
-            .map_err(|_| Errno::EFAULT)?;
+        let first = span.start.page_index();
+        // Beyond the arena nothing is mapped: the first page there ends the loop.
+        let pages = page_span(span).and_then(|pages| u32::try_from(pages).ok()).unwrap_or(u32::MAX);
+        self.set_charging(true);
+        let mut frames = Vec::new();
+        let mut bad = false;
+        for page in first..first.saturating_add(pages) {
+            let Ok(frame) = self.frame_to_pin(Proc::P0, page, pin) else {
+                bad = true;
+                break;
+            };
+            // Pinned at once, so that reclaim for the next page leaves it alone.
+            self.frames[frame].pin_count += 1;
+            frames.push(frame);
+        }
+        let refused = self.charge_was_refused();
+        self.set_charging(false);
+        if bad {
+            frames.iter().for_each(|frame| self.unpin(*frame, false));
+            return Err(if refused { Errno::ENOMEM } else { Errno::EFAULT });
+        }
         // Ordinary memory is not persistent, which is found out only after pinning:
         // `rxe_mr_fill_pages_from_sgt()`, drivers/infiniband/sw/rxe/rxe_mr.c, 6.12.
         if access.has(Access::FLUSH_PERSISTENT) {
+            frames.iter().for_each(|frame| self.unpin(*frame, is_writable(access)));
             return Err(Errno::EINVAL);
         }
         Ok(frames)
     }
 
-    /// Deregisters `mr`, which is live.
-    pub(super) fn deregister(&mut self, mr: Mr) -> Outcome {
+    /// Deregisters `mr`, which is live. Refused while a window shows some of it; which errno
+    /// says so is not laid down.
+    ///
+    /// Source: `rxe_dereg_mr()` with IBA 10.6.7.2.6, drivers/infiniband/sw/rxe/rxe_mr.c, 6.1,
+    /// and rxe_verbs.c, 6.12.
+    pub(super) fn deregister(&mut self, mr: Mr) -> Prediction {
+        if self.has_windows(mr) {
+            let busy = Outcome::Errno(Errno::EBUSY);
+            return Prediction::any_of(Outcome::Errno(Errno::EINVAL), vec![busy]);
+        }
         let (keep_charge, leak_pin) = (self.has(Fault::VmPinKept), self.has(Fault::PinLeak));
         let state = self.mrs.get_mut(&mr).expect("an op on an empty slot is skipped");
         state.live = false;
         let frames = std::mem::take(&mut state.frames);
         let span = i64::from(state.range.page_span());
-        frames.iter().for_each(|frame| self.frames[*frame].pin_count -= 1);
+        let written = state.pinned_for_writing;
+        frames.iter().for_each(|frame| self.unpin(*frame, written));
         self.process_mut(Proc::P0).pinned_vm -= if keep_charge { 0 } else { span };
         self.leaked_pins += i64::from(leak_pin);
-        Outcome::Done
+        Prediction::only(Outcome::Done)
+    }
+
+    /// All bytes of a live MR, gathered through its lkey; or why they cannot be.
+    ///
+    /// A packet that begins behind the end of the address space lies before the MR. 6.1 adds up
+    /// iova and length, and finds every packet outside.
+    ///
+    /// Source: `mr_check_range()`, drivers/infiniband/sw/rxe/rxe_mr.c, 6.1 and 6.12.
+    pub(super) fn adapter_view(&self, mr: &MrState) -> Result<Runs, WcStatus> {
+        let len = mr.range.len_bytes();
+        let packets_wrap = (0..len)
+            .step_by(PACKET_BYTES as usize)
+            .any(|offset| mr.iova.checked_add(u64::from(offset)).is_none());
+        if packets_wrap {
+            return Err(self.profile.local_range_status);
+        }
+        Ok(self.adapter_bytes(mr, 0, len))
     }
 
     /// The bytes of a live MR from `offset` on, as the adapter sees them.
-    pub(super) fn adapter_bytes(
-        &self,
-        mr: &MrState,
-        offset: u32,
-        len_bytes: u32,
-    ) -> pinfold_contract::Runs {
-        let mut bytes = pinfold_contract::Runs::default();
+    pub(super) fn adapter_bytes(&self, mr: &MrState, offset: u32, len_bytes: u32) -> Runs {
+        let mut bytes = Runs::default();
         for (frame, from, to) in spans(mr, offset, len_bytes) {
             bytes.append(&self.frames[frame].content.slice(from, to));
         }
@@ -108,6 +185,24 @@ impl State<'_> {
             frame.content = frame.content.filled(from, to, tag);
         }
     }
+
+    /// Stores `bytes` into a live MR from `offset` on, as the adapter does.
+    pub(super) fn adapter_store(&mut self, mr: Mr, mut offset: u32, bytes: &Runs) {
+        for (len, byte) in bytes.iter() {
+            self.adapter_fill(mr, offset, len, byte);
+            offset += len;
+        }
+    }
+}
+
+/// How many pages so many bytes lie on, or nothing if they reach the end of the address space.
+///
+/// Source: `ib_umem_get()`, drivers/infiniband/core/umem.c, and `ib_umem_num_pages()`,
+/// include/rdma/ib_umem.h, 6.1 and 6.12.
+fn page_span(span: Span) -> Option<u64> {
+    let page = u64::from(PAGE_BYTES);
+    let end = span.start.address().checked_add(span.len_bytes)?.checked_next_multiple_of(page)?;
+    Some(end / page - span.start.address() / page)
 }
 
 /// The frames under `len_bytes` bytes of `mr` from `offset` on, and the bytes on each.

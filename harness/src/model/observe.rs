@@ -1,9 +1,9 @@
 //! What can be seen of the state from user space.
 
-use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PageView, Proc, ProcView};
+use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView};
 
 use super::cpu::ReadRight;
-use super::frame::Use;
+use super::frame::{Frame, Use};
 use super::prediction::{Held, HeldFrame};
 use super::state::State;
 
@@ -11,16 +11,15 @@ impl State<'_> {
     /// The state as a checkpoint shows it. Looking changes nothing.
     pub(super) fn checkpoint(&self) -> Checkpoint {
         let live = self.mrs.iter().filter(|(_, state)| state.live);
-        let mrs = live.map(|(mr, state)| MrView {
-            mr: *mr,
-            bytes: Ok(self.adapter_bytes(state, 0, state.range.len_bytes())),
-        });
+        let mrs = live.map(|(mr, state)| MrView { mr: *mr, bytes: self.adapter_view(state) });
         Checkpoint {
             procs: Proc::all()
                 .filter(|proc| self.is_live(*proc))
                 .map(|proc| self.proc_view(proc))
                 .collect(),
             mrs: mrs.collect(),
+            rdma: self.rdma_counts(),
+            charged: self.charged_visibly(),
             pins: self.pins(),
         }
     }
@@ -57,25 +56,48 @@ impl State<'_> {
         held + self.leaked_pins
     }
 
-    /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in
-    /// RssAnon, a page of shmem in RssShmem, the zero page nowhere.
+    /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in RssAnon, merged
+    /// or not, a page of shmem in RssShmem, one of a disk in RssFile, the zero page nowhere.
     ///
     /// Source: `mm_counter()`, include/linux/mm.h, 6.1 and 6.12.
     fn proc_view(&self, proc: Proc) -> ProcView {
-        let pages: Vec<PageView> =
-            (0..ARENA_PAGES).filter_map(|page| self.page_view(proc, page)).collect();
-        let count = |wanted: fn(&PageView) -> bool| {
-            i64::try_from(pages.iter().filter(|page| wanted(page)).count()).unwrap_or(i64::MAX)
+        let process = self.process(proc);
+        let present = || process.ptes.iter().flatten().map(|id| &self.frames[*id]);
+        let count = |wanted: fn(&Frame) -> bool| {
+            i64::try_from(present().filter(|frame| wanted(frame)).count()).unwrap_or(i64::MAX)
         };
         ProcView {
             proc,
-            rss_anon: count(|page| {
-                !page.file_or_shared && page.frame != super::frame::FrameId::ZERO.name()
-            }),
-            rss_shmem: count(|page| page.file_or_shared),
-            vm_pin: self.process(proc).pinned_vm,
-            pages,
+            rss_anon: count(|frame| matches!(frame.usage, Use::Anon { .. } | Use::Ksm)),
+            rss_shmem: count(|frame| frame.usage == Use::Cache && !frame.on_disk),
+            rss_file: count(|frame| frame.usage == Use::Cache && frame.on_disk),
+            vm_lck: process.locked_vm,
+            // There is nothing to swap to.
+            vm_swap: 0,
+            pss_kib: self.pss_kib(proc),
+            vm_pin: process.pinned_vm,
+            pages: (0..ARENA_PAGES).filter_map(|page| self.page_view(proc, page)).collect(),
         }
+    }
+
+    /// The lines `Pss:` of the mappings of the arena: each present page counts with the share that its
+    /// mappings leave, in 1/4096 of a byte, and each mapping is cut to whole KiB. The zero page counts nothing.
+    ///
+    /// Source: `smaps_account()`, `__show_smap()`, fs/proc/task_mmu.c, 6.1 and 6.12.
+    fn pss_kib(&self, proc: Proc) -> i64 {
+        const SHARE_SHIFT: u32 = 12;
+        const KIB_SHIFT: u32 = 10;
+        let share = |page: u8| -> u64 {
+            let frame = self.pte(proc, page).map(|id| &self.frames[id]);
+            frame.filter(|frame| frame.usage != Use::Zero).map_or(0, |frame| {
+                (u64::from(PAGE_BYTES) << SHARE_SHIFT) / u64::from(frame.map_count.max(1))
+            })
+        };
+        let vmas = self.process(proc).vmas.iter();
+        let kib: u64 = vmas
+            .map(|vma| (vma.first..vma.end).map(share).sum::<u64>() >> (SHARE_SHIFT + KIB_SHIFT))
+            .sum();
+        i64::try_from(kib).unwrap_or(i64::MAX)
     }
 
     fn page_view(&self, proc: Proc, page: u8) -> Option<PageView> {

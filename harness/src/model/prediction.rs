@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use pinfold_contract::{Access, ByteRange, Checkpoint, Mr, Outcome, Proc, Runs};
+use pinfold_contract::{
+    Access, ByteRange, Checkpoint, Errno, Mr, OpKind, Outcome, Proc, Runs, WcStatus,
+};
 
 /// The outcomes that a right kernel may give, the likeliest first. Never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +21,9 @@ enum After {
     Any,
     /// The expected outcome alone: with another one the comparison ends.
     Expected,
+    /// No outcome: what the op left behind depends on the order in which packets moved, or on what
+    /// reclaim found first.
+    Nothing,
 }
 
 impl Prediction {
@@ -39,9 +44,38 @@ impl Prediction {
         Prediction { expected, others, after: After::Expected }
     }
 
+    /// `expected` is right and so is each of `others`, but the model follows none: with the
+    /// outcome the comparison ends.
+    pub fn unordered(expected: Outcome, others: Vec<Outcome>) -> Prediction {
+        Prediction { expected, others, after: After::Nothing }
+    }
+
+    /// The same outcomes, and of a registration those of a limit that may be reached or not, but the model
+    /// follows none.
+    pub(super) fn unfollowed(self, kind: OpKind) -> Prediction {
+        let limit = [Outcome::Done, Outcome::Errno(Errno::ENOMEM)].into_iter();
+        let limit = limit.filter(|outcome| kind == OpKind::Reg && !self.allows(outcome));
+        let limit = limit.collect::<Vec<_>>();
+        let others = self.others.into_iter().chain(limit).collect();
+        Prediction { expected: self.expected, others, after: After::Nothing }
+    }
+
     /// Whether the model's state after the op is the one that `outcome` leaves behind.
     pub fn follows(&self, outcome: &Outcome) -> bool {
-        self.after == After::Any || self.expected == *outcome
+        match self.after {
+            After::Any => true,
+            After::Expected => self.expected == *outcome,
+            After::Nothing => false,
+        }
+    }
+
+    /// Whether `outcome` is wrong, but leaves behind the state that was predicted: a work request that was refused,
+    /// as it should be, with the status of one that was never begun. The comparison can go on after it.
+    pub fn outlives(&self, outcome: &Outcome) -> bool {
+        self.after == After::Any
+            && !self.allows(outcome)
+            && refused(&self.expected)
+            && flushed(outcome, &self.expected)
     }
 
     /// Whether a right kernel may give `outcome`.
@@ -58,6 +92,28 @@ impl Prediction {
     pub fn expected(&self) -> &Outcome {
         &self.expected
     }
+}
+
+/// Whether the work request of the requester failed.
+fn refused(outcome: &Outcome) -> bool {
+    match outcome {
+        Outcome::Completion(status) => *status != WcStatus::SUCCESS,
+        Outcome::Completions { requester, .. } => *requester != WcStatus::SUCCESS,
+        Outcome::Done
+        | Outcome::Value(_)
+        | Outcome::Errno(_)
+        | Outcome::Fault { .. }
+        | Outcome::Skipped => false,
+    }
+}
+
+/// Whether `outcome` is `expected` but for a requester that was flushed.
+fn flushed(outcome: &Outcome, expected: &Outcome) -> bool {
+    let flush = WcStatus::WR_FLUSH_ERR;
+    if let Outcome::Completions { responder, .. } = expected {
+        return *outcome == Outcome::Completions { requester: flush, responder: *responder };
+    }
+    *outcome == Outcome::Completion(flush)
 }
 
 /// `EFAULT`, or `EFAULT or EINVAL`.
@@ -78,6 +134,10 @@ pub struct PredictedStep {
     /// Present pages of the checkpoint whose mapping permits writing but not
     /// reading. Whether a load works there is the processor's choice.
     pub write_only: Vec<(Proc, u8)>,
+    /// Frames of the checkpoint that the op may as well have copied.
+    pub copied_perhaps: Vec<u64>,
+    /// Whether the memory cgroup of the registrations reaches its limit: the kernel says so in its log.
+    pub limit_reached: bool,
     /// What each live MR of the checkpoint holds, by ascending slot. No kernel
     /// tells this, so no oracle compares it: it is for those who explain.
     pub held: Vec<Held>,

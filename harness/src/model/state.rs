@@ -2,13 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_contract::{
-    ARENA_PAGES, Access, ByteRange, FILE_COUNT, FILE_PAGES, Mr, PAGE_BYTES, PROC_SLOTS, Proc, Runs,
-};
+use pinfold_contract::{ARENA_PAGES, Access, ByteRange, File, Mr, Mw, PROC_SLOTS, Pd, Proc};
 
 use super::Fault;
-use super::frame::{FrameId, Frames, Use};
-use super::vma::{FileId, Vmas};
+use super::charge::Charge;
+use super::file::FileState;
+use super::frame::{FrameId, Frames};
+use super::ksm::Ksm;
+use super::vma::{Flags, Vma, Vmas};
+use super::window::MwState;
 use crate::profile::Profile;
 
 /// The whole state: everything a right kernel would remember of a sequence.
@@ -18,17 +20,43 @@ pub(super) struct State<'a> {
     /// The planted fault, when the model plays a broken target.
     pub(super) fault: Option<Fault>,
     pub(super) frames: Frames,
+    /// The files of the contract in their order, then shared anonymous memory.
     pub(super) files: Vec<FileState>,
+    /// The memory cgroup in which `p0` registers.
+    pub(super) charge: Charge,
+    /// What KSM remembers.
+    pub(super) ksm: Ksm,
     procs: [Option<Process>; PROC_SLOTS as usize],
     pub(super) mrs: BTreeMap<Mr, MrState>,
+    /// Windows, live or remembered.
+    pub(super) mws: BTreeMap<Mw, MwState>,
+    /// Whether `p0` registers and locks with CAP_IPC_LOCK.
+    pub(super) ipc_lock: bool,
     /// RLIMIT_MEMLOCK of `p0`, in bytes.
     pub(super) limit_bytes: u64,
     /// Names given to anon_vmas so far.
     pub(super) anon_vma_count: u32,
     /// Pins that only a planted fault leaves behind, in pages.
     pub(super) leaked_pins: i64,
+    /// Frames that the op at hand kept and that a kernel may as well have copied: who has to copy a page
+    /// counts its references, and those of a processor's lists count too.
+    ///
+    /// Source: `wp_can_reuse_anon_folio()`, mm/memory.c; `mlock_folio()`, `munlock_folio()`, mm/mlock.c;
+    /// `folio_mark_lazyfree()`, `folio_deactivate()`, mm/swap.c, 6.12; `do_wp_page()`, mm/memory.c, 6.1.
+    pub(super) copied_perhaps: Vec<FrameId>,
+    /// Whether what the op at hand leaves behind depends on what the model does not follow.
+    pub(super) unclear: bool,
     /// What a planted fault has logged and nobody has read yet.
     pub(super) kernel_log: String,
+}
+
+/// Two bits of a page table entry. Only KSM asks for them, and only of private memory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct PteBits {
+    /// `pte_dirty()`.
+    pub(super) dirty: bool,
+    /// `pte_write()`.
+    pub(super) writable: bool,
 }
 
 /// One process.
@@ -37,15 +65,37 @@ pub(super) struct Process {
     pub(super) vmas: Vmas,
     /// The frame behind each present page.
     pub(super) ptes: [Option<FrameId>; ARENA_PAGES as usize],
+    /// What else the entry of each present page of private memory says.
+    pub(super) pte_bits: [PteBits; ARENA_PAGES as usize],
+    /// Whether there is a page table for the arena, which lies in one (`pmd_none()`).
+    pub(super) has_table: bool,
     /// `mm->pinned_vm` without the executor's own, in pages.
     pub(super) pinned_vm: i64,
+    /// `mm->locked_vm` without the executor's own, in pages.
+    pub(super) locked_vm: i64,
+    /// Flags that new mappings get (`mm->def_flags`).
+    pub(super) new_flags: Flags,
+    /// Whether the executor's own memory is locked too.
+    pub(super) own_locked: bool,
+    /// RLIMIT_MEMLOCK of a child, in bytes, as it was at the fork. That of `p0` is in [`State`].
+    pub(super) limit_bytes: u64,
 }
 
-/// A memory file or a piece of shared anonymous memory.
-#[derive(Clone, Debug, Default)]
-pub(super) struct FileState {
-    pub(super) page_count: u32,
-    pub(super) cache: BTreeMap<u32, FrameId>,
+impl Process {
+    /// A process with these mappings, none of their pages present, that inherits the limit `limit_bytes`.
+    pub(super) fn new(vmas: Vmas, limit_bytes: u64) -> Process {
+        Process {
+            vmas,
+            ptes: [None; ARENA_PAGES as usize],
+            pte_bits: [PteBits::default(); ARENA_PAGES as usize],
+            has_table: false,
+            pinned_vm: 0,
+            locked_vm: 0,
+            new_flags: Flags::NONE,
+            own_locked: false,
+            limit_bytes,
+        }
+    }
 }
 
 /// An MR, live or remembered.
@@ -54,28 +104,39 @@ pub(super) struct MrState {
     pub(super) live: bool,
     pub(super) range: ByteRange,
     pub(super) access: Access,
+    /// The address that peers and scatter/gather lists use for its first byte.
+    pub(super) iova: u64,
+    pub(super) pd: Pd,
+    /// Whether its pages were pinned for writing, whatever its rights are now (`umem->writable`).
+    pub(super) pinned_for_writing: bool,
     /// The pinned frames, one a page of the span. Empty once deregistered.
     pub(super) frames: Vec<FrameId>,
 }
 
 impl<'a> State<'a> {
-    /// The state before the first op: one process with nothing mapped, two files of holes.
+    /// The state before the first op: one process with nothing mapped, and the files.
     pub(super) fn new(profile: &'a Profile, fault: Option<Fault>) -> State<'a> {
-        let file = FileState { page_count: u32::from(FILE_PAGES), cache: BTreeMap::new() };
-        let p0 =
-            Process { vmas: Vmas::default(), ptes: [None; ARENA_PAGES as usize], pinned_vm: 0 };
+        let mut frames = Frames::new();
+        let files = File::all().map(|file| FileState::named(file, &mut frames)).collect();
+        let p0 = Process::new(Vmas::default(), u64::MAX);
         let mut procs = [const { None }; PROC_SLOTS as usize];
         procs[Proc::P0.index()] = Some(p0);
         State {
             profile,
             fault,
-            frames: Frames::new(),
-            files: vec![file; usize::from(FILE_COUNT)],
+            frames,
+            files,
+            charge: Charge::default(),
+            ksm: Ksm::default(),
             procs,
             mrs: BTreeMap::new(),
+            mws: BTreeMap::new(),
+            ipc_lock: false,
             limit_bytes: u64::MAX,
             anon_vma_count: 0,
             leaked_pins: 0,
+            copied_perhaps: Vec::new(),
+            unclear: false,
             kernel_log: String::new(),
         }
     }
@@ -107,34 +168,32 @@ impl<'a> State<'a> {
         self.process(proc).ptes[usize::from(page)]
     }
 
-    /// Makes `page` of `proc` show `frame`, in place of whatever it showed.
+    /// Makes `page` of `proc` show `frame`, in place of whatever it showed, clean and write-protected.
     pub(super) fn set_pte(&mut self, proc: Proc, page: u8, frame: FrameId) {
         self.clear_pte(proc, page);
+        let locked = self.process(proc).vmas.at(page).is_some_and(Vma::is_locked);
         self.frames[frame].map_count += 1;
+        self.frames[frame].batched |= locked;
         self.process_mut(proc).ptes[usize::from(page)] = Some(frame);
+        self.process_mut(proc).has_table = true;
+        self.set_pte_bits(proc, page, PteBits::default());
+    }
+
+    pub(super) fn pte_bits(&self, proc: Proc, page: u8) -> PteBits {
+        self.process(proc).pte_bits[usize::from(page)]
+    }
+
+    pub(super) fn set_pte_bits(&mut self, proc: Proc, page: u8, bits: PteBits) {
+        self.process_mut(proc).pte_bits[usize::from(page)] = bits;
     }
 
     /// Makes `page` of `proc` not present.
     pub(super) fn clear_pte(&mut self, proc: Proc, page: u8) {
+        let locked = self.process(proc).vmas.at(page).is_some_and(Vma::is_locked);
         if let Some(frame) = self.process_mut(proc).ptes[usize::from(page)].take() {
             self.frames[frame].map_count -= 1;
+            self.frames[frame].batched |= locked;
+            self.frames[frame].passed_over &= !self.pte_bits(proc, page).dirty;
         }
-    }
-
-    /// The page of a file, allocated if it is a hole; nothing beyond the end of the file.
-    ///
-    /// Source: `shmem_fault()` and `shmem_get_folio_gfp()`, mm/shmem.c, 6.1 and 6.12.
-    pub(super) fn cache_page(&mut self, file: FileId, page: u32) -> Option<FrameId> {
-        let state = &mut self.files[file.0 as usize];
-        if page >= state.page_count {
-            return None;
-        }
-        let frames = &mut self.frames;
-        Some(
-            *state
-                .cache
-                .entry(page)
-                .or_insert_with(|| frames.add(Use::Cache, Runs::uniform(PAGE_BYTES, 0))),
-        )
     }
 }

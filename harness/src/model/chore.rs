@@ -1,0 +1,144 @@
+//! What the whole machine does at once: merging, reclaim, dropping caches.
+
+use pinfold_contract::{ARENA_PAGES, Chore, Outcome, Proc};
+
+use super::file::FileState;
+use super::frame::{Frame, FrameId, Use};
+use super::state::State;
+use super::vma::{FileId, Vma};
+
+impl State<'_> {
+    /// Does a chore to its end.
+    pub(super) fn chore(&mut self, chore: Chore) -> Outcome {
+        match chore {
+            Chore::KsmMerge => self.ksm_merge(),
+            Chore::KsmUnmerge => self.ksm_unmerge(),
+            // Frames move, but who shares what with whom does not change.
+            Chore::Compact => {}
+            Chore::Reclaim => {
+                self.sync();
+                self.reclaim_frames(false);
+            }
+            Chore::DropCaches => self.drop_caches(),
+        }
+        Outcome::Done
+    }
+
+    /// Writes every dirty page to its disk, as the executor does before it asks for reclaim:
+    /// whether a dirty page is written in time is otherwise up to the flusher.
+    fn sync(&mut self) {
+        for file in self.files_of(|file| file.on_disk()) {
+            self.write_back(file, 0, u32::MAX);
+        }
+    }
+
+    /// Takes away what costs nothing without swap: clean pages of a disk, and what MADV_FREE gave up.
+    /// Of the cgroup of the registrations, or of that in which everything else is.
+    ///
+    /// A pinned page of a disk is unmapped all the same, but stays in the cache.
+    /// Locked pages are on no list that is scanned. Shared memory has nowhere to go.
+    ///
+    /// Source: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
+    pub(super) fn reclaim_frames(&mut self, charged: bool) {
+        for id in self.reclaimable(charged) {
+            let frame = &self.frames[id];
+            let pinned = frame.pin_count > 0;
+            match frame.usage {
+                Use::Anon { .. } | Use::Ksm => self.discard(id),
+                Use::Cache => {
+                    self.unmap_everywhere(id);
+                    if !pinned {
+                        self.uncache_frame(id);
+                    }
+                }
+                Use::Zero => {}
+            }
+        }
+    }
+
+    /// What reclaim would take, or at least try to.
+    pub(super) fn reclaimable(&self, charged: bool) -> Vec<FrameId> {
+        let wanted = |frame: &Frame| match frame.usage {
+            Use::Anon { .. } | Use::Ksm => frame.lazyfree,
+            Use::Cache => frame.cached && frame.on_disk && !frame.dirty,
+            Use::Zero => false,
+        };
+        let wanted = |frame: &Frame| frame.is_held() && frame.charged == charged && wanted(frame);
+        let found = self.frames.iter().filter(|(_, frame)| wanted(frame)).map(|(id, _)| id);
+        found.filter(|id| !self.is_locked(*id)).collect()
+    }
+
+    /// Drops a frame that MADV_FREE gave up, unless a dirty entry maps it or something else has a
+    /// reference: then it is kept, and taken off the list of those given up. Which of its entries are
+    /// gone by the time a dirty one is met depends on the order of mappings in their anon_vma.
+    ///
+    /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
+    fn discard(&mut self, id: FrameId) {
+        let places = self.places_of(id);
+        let dirty = places.iter().filter(|place| self.pte_bits(place.0, place.1).dirty).count();
+        self.unclear |= dirty > 0 && places.len() > 1;
+        let frame = &mut self.frames[id];
+        if frame.pin_count > 0 || frame.marked_dirty || dirty > 0 {
+            frame.lazyfree = false;
+            frame.marked_dirty |= dirty > 0;
+        } else {
+            self.unmap_everywhere(id);
+        }
+    }
+
+    /// Drops each page of a file that is clean, unmapped and unpinned. A hole of shared memory that
+    /// was only read is one: it comes back as zeroes.
+    ///
+    /// Source: `mapping_evict_folio()`, mm/truncate.c; `lru_deactivate_file()`, mm/swap.c; `shmem_recalc_inode()`, mm/shmem.c, 6.1 and 6.12.
+    fn drop_caches(&mut self) {
+        let idle = |frame: &Frame| {
+            frame.cached && !frame.dirty && frame.map_count == 0 && frame.pin_count == 0
+        };
+        let gone: Vec<FrameId> =
+            self.frames.iter().filter(|(_, frame)| idle(frame)).map(|(id, _)| id).collect();
+        gone.into_iter().for_each(|id| self.uncache_frame(id));
+        // What is dirty is put where reclaim will find it, and marked.
+        let left: Vec<FileId> = self.files_of(|file| !file.cache.is_empty());
+        for file in left {
+            let cached: Vec<FrameId> = self.file(file).cache.values().copied().collect();
+            for id in cached {
+                let frame = &mut self.frames[id];
+                frame.passed_over |= frame.dirty && frame.map_count == 0;
+            }
+        }
+    }
+
+    pub(super) fn files_of(&self, wanted: fn(&FileState) -> bool) -> Vec<FileId> {
+        let named = (0..).map(FileId).zip(&self.files);
+        named.filter(|(_, file)| wanted(file)).map(|(id, _)| id).collect()
+    }
+
+    fn uncache_frame(&mut self, id: FrameId) {
+        let place = (0..).map(FileId).zip(&self.files).find_map(|(file, state)| {
+            state.cache.iter().find(|(_, frame)| **frame == id).map(|(page, _)| (file, *page))
+        });
+        if let Some((file, page)) = place {
+            self.uncache(file, page);
+        }
+    }
+
+    fn unmap_everywhere(&mut self, id: FrameId) {
+        for (proc, page) in self.places_of(id) {
+            self.clear_pte(proc, page);
+        }
+    }
+
+    /// Whether a mapping that shows the frame is locked, which locks the frame for all.
+    pub(super) fn is_locked(&self, id: FrameId) -> bool {
+        self.places_of(id)
+            .into_iter()
+            .any(|(proc, page)| self.process(proc).vmas.at(page).is_some_and(Vma::is_locked))
+    }
+
+    fn places_of(&self, id: FrameId) -> Vec<(Proc, u8)> {
+        let live = Proc::all().filter(|proc| self.is_live(*proc));
+        live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
+            .filter(|(proc, page)| self.pte(*proc, *page) == Some(id))
+            .collect()
+    }
+}

@@ -1,0 +1,292 @@
+//! KSM: which pages it merges, and into which frame.
+//!
+//! A scan goes from place to place (a page of a process) and keeps two trees:
+//! the stable one of merged frames, and the unstable one of places that it met
+//! in this scan and found alone. It is modelled scan by scan, since the frame
+//! that is kept, and what a pinned page does to those after it, come from the order.
+//!
+//! Assumes `use_zero_pages` and `smart_scan` off, and fewer than 256 places.
+
+use pinfold_contract::Proc;
+
+use super::fault::Touch;
+use super::frame::{FrameId, Use};
+use super::state::{PteBits, State};
+use super::vma::Vma;
+use crate::profile::KsmSwap;
+
+/// Scans after the one that takes checksums: one finds the pairs, the next ones what else a
+/// process shares with a page that was merged, and each place may have to be tried twice.
+const SCANS: u8 = 6;
+
+/// One page of one process.
+type Place = (Proc, u8);
+
+/// What KSM remembers from scan to scan.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Ksm {
+    /// The processes it looks at, in the order in which they came (`ksm_mm_head`).
+    procs: Vec<Proc>,
+    /// The frames of the stable tree, as long as they are mapped.
+    stable: Vec<FrameId>,
+}
+
+impl State<'_> {
+    /// A process asked for merging with MADV_MERGEABLE.
+    ///
+    /// Source: `ksm_madvise()`, `__ksm_enter()`, mm/ksm.c, 6.1 and 6.12.
+    pub(super) fn ksm_enter(&mut self, proc: Proc) {
+        if !self.ksm.procs.contains(&proc) {
+            self.ksm.procs.push(proc);
+        }
+    }
+
+    /// A process that KSM looks at has a child.
+    ///
+    /// Source: `ksm_fork()`, include/linux/ksm.h, 6.1 and 6.12.
+    pub(super) fn ksm_fork(&mut self, parent: Proc, child: Proc) {
+        self.ksm_exit(child);
+        if self.ksm.procs.contains(&parent) {
+            self.ksm.procs.push(child);
+        }
+    }
+
+    /// A process is gone.
+    pub(super) fn ksm_exit(&mut self, proc: Proc) {
+        self.ksm.procs.retain(|other| *other != proc);
+    }
+
+    /// Merges all that can be merged.
+    ///
+    /// Source: `ksm_do_scan()`, mm/ksm.c, 6.1 and 6.12.
+    pub(super) fn ksm_merge(&mut self) {
+        for _ in 0..SCANS {
+            let mut unstable = Vec::new();
+            for place in self.ksm_places() {
+                self.ksm_look_at(place, &mut unstable);
+            }
+        }
+        // A process without anything to merge is forgotten until it asks again.
+        let kept: Vec<Proc> =
+            self.ksm.procs.iter().copied().filter(|proc| self.asks_for_merging(*proc)).collect();
+        self.ksm.procs = kept;
+    }
+
+    /// Gives every place its own copy back, the last one too.
+    ///
+    /// Source: `unmerge_and_remove_all_rmap_items()`, `break_ksm()`, mm/ksm.c, 6.1 and 6.12.
+    pub(super) fn ksm_unmerge(&mut self) {
+        for place in self.ksm_places() {
+            self.break_ksm(place);
+        }
+        self.ksm.stable.clear();
+    }
+
+    /// Gives one place its own copy back, if it shows a merged frame.
+    pub(super) fn break_ksm(&mut self, (proc, page): Place) {
+        let merged = self.pte(proc, page).is_some_and(|id| self.frames[id].usage == Use::Ksm);
+        if merged {
+            // No registration is under way, so no cgroup refuses the copy.
+            let copied = self.touch(proc, page, Touch::Unshare);
+            debug_assert!(copied.is_ok(), "the page is present");
+        }
+    }
+
+    /// Every page of a mapping that asked for merging and was ever written, in the order of a scan.
+    ///
+    /// Source: `scan_get_next_rmap_item()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_places(&mut self) -> Vec<Place> {
+        for proc in Proc::all() {
+            if self.is_live(proc) && self.asks_for_merging(proc) {
+                self.ksm_enter(proc);
+            }
+        }
+        let mut places = Vec::new();
+        for &proc in self.ksm.procs.iter().filter(|proc| self.is_live(**proc)) {
+            let vmas = self.process(proc).vmas.iter();
+            for vma in vmas.filter(|vma| vma.is_mergeable() && vma.anon_vma.is_some()) {
+                places.extend((vma.first..vma.end).map(|page| (proc, page)));
+            }
+        }
+        places
+    }
+
+    fn asks_for_merging(&self, proc: Proc) -> bool {
+        self.is_live(proc) && self.process(proc).vmas.iter().any(Vma::is_mergeable)
+    }
+
+    /// Source: `cmp_and_merge_page()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_look_at(&mut self, (proc, page): Place, unstable: &mut Vec<Place>) {
+        let Some(id) = self.pte(proc, page) else { return };
+        let anonymous = match self.frames[id].usage {
+            Use::Anon { .. } | Use::Ksm => true,
+            Use::Zero | Use::Cache => false,
+        };
+        if !anonymous || self.is_stable(id) {
+            return;
+        }
+        let twin = |other: &FrameId| self.frames[*other].content == self.frames[id].content;
+        let stable = self.ksm.stable.iter().copied().filter(|other| self.is_stable(*other));
+        if let Some(kept) = stable.into_iter().find(twin) {
+            self.ksm_swap((proc, page), id, kept);
+            return;
+        }
+        let met = unstable
+            .iter()
+            .position(|place| self.pte(place.0, place.1).is_some_and(|other| twin(&other)));
+        let Some(index) = met else {
+            unstable.push((proc, page));
+            return;
+        };
+        if self.ksm_merge_two((proc, page), id, unstable[index]) {
+            unstable.remove(index);
+        }
+    }
+
+    /// Makes the frame `id`, seen at `place`, a merged one and puts it at `other`, too. If `other` is
+    /// pinned, what was made of `id` is undone by copying it.
+    ///
+    /// Source: `try_to_merge_two_pages()`, `write_protect_page()`, `break_cow()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_merge_two(&mut self, place: Place, id: FrameId, other: Place) -> bool {
+        let Some(theirs) = self.pte(other.0, other.1) else { return false };
+        // A page that two processes share since a fork has nothing to be merged with.
+        if theirs == id || !self.ksm_may_take(id) {
+            return false;
+        }
+        self.ksm_write_protect(place, id);
+        let frame = &mut self.frames[id];
+        frame.usage = Use::Ksm;
+        frame.lazyfree = false;
+        frame.marked_dirty = true;
+        if !self.ksm_swap(other, theirs, id) {
+            self.break_ksm(place);
+            return false;
+        }
+        self.ksm.stable.push(id);
+        true
+    }
+
+    /// Makes `place`, which shows `old`, show the merged frame `kept`, unless `old` is pinned. Where the
+    /// entry of the place is write-protected but not yet clean, some kernels fail the first time.
+    ///
+    /// Source: `write_protect_page()` and `replace_page()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_swap(&mut self, place: Place, old: FrameId, kept: FrameId) -> bool {
+        if !self.ksm_may_take(old) {
+            return false;
+        }
+        let bits = self.pte_bits(place.0, place.1);
+        let exclusive = self.frames[old].usage == Use::Anon { exclusive: true };
+        let is_touched = !bits.writable && (bits.dirty || exclusive);
+        self.ksm_write_protect(place, old);
+        let works = match self.profile.ksm_swap {
+            KsmSwap::Works => true,
+            KsmSwap::FailsOnce => !is_touched,
+        };
+        if works {
+            self.set_pte(place.0, place.1, kept);
+        }
+        works
+    }
+
+    /// Nothing that is pinned, and no frame that was made a merged one in vain: whoever shares that since a
+    /// fork keeps it, as it has no anon_vma any more.
+    ///
+    /// Source: `write_protect_page()`, mm/ksm.c; `page_address_in_vma()`, mm/rmap.c, 6.1 and 6.12.
+    fn ksm_may_take(&self, id: FrameId) -> bool {
+        self.frames[id].pin_count == 0 && self.frames[id].usage != Use::Ksm
+    }
+
+    /// Source: `write_protect_page()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_write_protect(&mut self, (proc, page): Place, id: FrameId) {
+        let was_dirty = self.pte_bits(proc, page).dirty;
+        let frame = &mut self.frames[id];
+        frame.marked_dirty |= was_dirty;
+        if let Use::Anon { .. } = frame.usage {
+            frame.usage = Use::Anon { exclusive: false };
+        }
+        self.set_pte_bits(proc, page, PteBits::default());
+    }
+
+    fn is_stable(&self, id: FrameId) -> bool {
+        self.frames[id].map_count > 0 && self.ksm.stable.contains(&id)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "a test may panic")]
+
+    use pinfold_contract::parse;
+
+    use super::super::step;
+    use super::*;
+    use crate::profile::LINUX_6_12;
+
+    /// The state after `text`, where `---` stands for asking for merging everywhere.
+    fn after(text: &str) -> State<'static> {
+        let mut state = State::new(&LINUX_6_12, None);
+        let text = text.replace("---", "advise 0..3 mergeable");
+        for op in parse(&format!("# pinfold 1\n{text}")).unwrap().sequence.ops {
+            step(&mut state, &op);
+        }
+        state
+    }
+
+    fn frames(state: &State<'_>, pages: std::ops::Range<u8>) -> Vec<FrameId> {
+        pages.map(|page| state.pte(Proc::P0, page).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_second_of_a_pair_is_kept() {
+        let text = "map 0..3 anon private rw\nwrite 0 12288 0x11\n---\n";
+        let before = frames(&after(text), 0..3);
+        let state = after(&format!("{text}chore ksm_merge\n"));
+        assert_eq!(frames(&state, 0..3), [before[1]; 3]);
+        assert_eq!(state.frames[before[1]].map_count, 3);
+    }
+
+    #[test]
+    fn a_write_to_a_merged_page_copies_it_even_for_the_last_one() {
+        let text = "map 0..2 anon private rw\nwrite 0 8192 0x11\n---\nchore ksm_merge\n";
+        let merged = frames(&after(text), 0..2);
+        let state = after(&format!("{text}write 0 1 0x22\nwrite 1 1 0x22\n"));
+        let now = frames(&state, 0..2);
+        assert!(now.iter().all(|frame| *frame != merged[0]));
+        assert_ne!(now[0], now[1]);
+    }
+
+    #[test]
+    fn what_a_fork_shares_is_no_pair() {
+        let state =
+            after("map 0..1 anon private rw\nwrite 0 1 0x11\n---\nfork p1\nchore ksm_merge\n");
+        let frame = frames(&state, 0..1)[0];
+        assert_eq!(state.frames[frame].usage, Use::Anon { exclusive: false });
+    }
+
+    #[test]
+    fn a_pinned_page_that_comes_first_keeps_the_others_apart() {
+        let text = "map 0..3 anon private rw\nwrite 0 12288 0x11\n---\nreg mr0 0..1 local_write\n";
+        let before = frames(&after(text), 0..3);
+        let now = frames(&after(&format!("{text}chore ksm_merge\n")), 0..3);
+        assert_eq!(now[0], before[0]);
+        assert!(now[1] != before[1] && now[2] != before[2] && now[1] != now[2]);
+    }
+
+    #[test]
+    fn a_pinned_page_that_comes_last_is_left_out() {
+        let text = "map 0..3 anon private rw\nwrite 0 12288 0x11\n---\nreg mr0 2..3 local_write\n";
+        let before = frames(&after(text), 0..3);
+        let now = frames(&after(&format!("{text}chore ksm_merge\n")), 0..3);
+        assert_eq!(now, [before[1], before[1], before[2]]);
+    }
+
+    #[test]
+    fn unmerging_gives_each_place_a_frame_of_its_own() {
+        let state = after(
+            "map 0..2 anon private rw\nwrite 0 8192 0x11\n---\nchore ksm_merge\nchore ksm_unmerge\n",
+        );
+        let now = frames(&state, 0..2);
+        assert_ne!(now[0], now[1]);
+        assert!(now.iter().all(|id| state.frames[*id].usage == Use::Anon { exclusive: true }));
+    }
+}
