@@ -1,6 +1,6 @@
 //! What differs between kernels, as data: one field a rule, each with its source.
 
-use pinfold_contract::{Access, Errno};
+use pinfold_contract::{Access, Errno, Rereg, WcStatus};
 
 /// The rules in which kernels differ.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +38,64 @@ pub struct Profile {
     ///
     /// Source: `mprotect_fixup()`, mm/mprotect.c, 6.1 and 6.12.
     pub unwritten_account: UnwrittenAccount,
+
+    /// What becomes of bytes that a mapping wrote behind the end of a file on a disk when the file grows.
+    ///
+    /// Source: `ext4_setattr()`, `ext4_da_do_write_end()`, fs/ext4/inode.c, 6.12; 6.1 leaves them.
+    pub disk_tail: DiskTail,
+
+    /// Whether a hole in a file on a disk is written to the disk before it is punched.
+    ///
+    /// Source: `ext4_punch_hole()`, fs/ext4/inode.c, 6.1 and 6.12.
+    pub disk_punch: DiskPunch,
+
+    /// When `mmap` finds out that F_SEAL_FUTURE_WRITE forbids a shared writable mapping.
+    ///
+    /// Source: `shmem_mmap()`, mm/shmem.c, 6.1; `memfd_check_seals_mmap()`, mm/memfd.c, 6.12.
+    pub future_write_check: FutureWriteCheck,
+
+    /// What `MADV_POPULATE_READ` and `MADV_POPULATE_WRITE` do at a hole.
+    ///
+    /// Source: `madvise_populate()`, mm/madvise.c, 6.1 and 6.12.
+    pub populate_at_hole: PopulateAtHole,
+
+    /// Whether a read fault near the last page of a file on a disk makes a page table for it, if that is
+    /// the first page that it could map around itself.
+    ///
+    /// Source: `filemap_map_pages()`, mm/filemap.c, 6.1 and 6.12: `filemap_map_pmd()`, which puts the
+    /// table in place, is left out where a huge page would reach beyond the end of the file.
+    pub table_for_last_page: LastPageTable,
+
+    /// Whether KSM can put a merged page in place of one whose entry is write-protected and dirty,
+    /// or exclusive, at once.
+    ///
+    /// Source: `write_protect_page()` and `replace_page()`, mm/ksm.c, 6.1 and 6.12. In 6.12 the entry
+    /// that is looked for is not read back, and `set_pte()` of User Mode Linux has added `_PAGE_NEWPROT`,
+    /// which its `pte_same()` does not pass over (arch/um/include/asm/pgtable.h, 6.12).
+    pub ksm_swap: KsmSwap,
+
+    /// Whether a shared writable mapping of a file that tracks what is dirty can be pinned to write.
+    ///
+    /// Source: `writable_file_mapping_allowed()`, mm/gup.c, 6.12; 6.1 has no such test.
+    pub tracked_write_pin: TrackedWritePin,
+
+    /// What `REREG_MR` can change; nothing if rxe lacks the op, then it is EOPNOTSUPP.
+    ///
+    /// Source: `rxe_rereg_user_mr()`, drivers/infiniband/sw/rxe/rxe_verbs.c, 6.12; `rxe_dev_ops`
+    /// of 6.1 has no `rereg_user_mr`, so `UAPI_DEF_METHOD_NEEDS_FN()` in
+    /// drivers/infiniband/core/uverbs_cmd.c takes the command away.
+    pub rereg_changes: Rereg,
+
+    /// Rights that a window cannot be bound with.
+    ///
+    /// Source: `rxe_bind_mw()`, drivers/infiniband/sw/rxe/rxe_mw.c, 6.12; 6.1 has no such test.
+    pub window_unsupported: Access,
+
+    /// The status of a local key that is good when its range is not.
+    ///
+    /// Source: `mr_check_range()`, drivers/infiniband/sw/rxe/rxe_mr.c, EFAULT in 6.1, EINVAL in
+    /// 6.12; `rxe_requester()`, drivers/infiniband/sw/rxe/rxe_req.c, makes the status of it.
+    pub local_range_status: WcStatus,
 }
 
 /// How a registration without any write right pins its pages.
@@ -70,6 +128,93 @@ pub enum UnwrittenAccount {
     Cleared,
 }
 
+/// What becomes of bytes behind the end of a file on a disk that grows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskTail {
+    /// They become part of the file.
+    Kept,
+    /// They are zeroed.
+    Zeroed,
+}
+
+/// What happens to dirty pages where a hole is punched.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DiskPunch {
+    /// They are written first, those that stay in part as well, and so are clean then.
+    WritesFirst,
+    /// They are dropped as they are.
+    DropsAll,
+}
+
+/// When a seal against future writes is looked at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FutureWriteCheck {
+    /// Before anything changes.
+    First,
+    /// When the file is asked to map itself: what was mapped there is gone by
+    /// then, and a mapping that only extends a neighbour asks no file.
+    Last,
+}
+
+/// What populating does at a hole. Both report ENOMEM.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PopulateAtHole {
+    /// It goes on behind it.
+    Continues,
+    /// It stops.
+    Stops,
+}
+
+/// The page table where the last page of a file is to be mapped for a neighbour's sake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LastPageTable {
+    /// It is made if there is none.
+    Made,
+    /// It is not, and so the page is not mapped.
+    Missing,
+}
+
+/// What KSM does with a write-protected entry that it has to clean first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KsmSwap {
+    /// It puts the merged page there.
+    Works,
+    /// It cleans it and gives up; the next time it works.
+    FailsOnce,
+}
+
+/// Pinning, to write, of a shared writable mapping of a file with dirty tracking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TrackedWritePin {
+    /// As of any mapping.
+    Allowed,
+    /// EFAULT.
+    Refused,
+}
+
+/// A field of [`Profile`] that two kernels can differ in: its name, and how it is taken over from another profile.
+pub type Field = (&'static str, fn(&mut Profile, &Profile));
+
+/// Every field but the series, in order.
+pub const FIELDS: [Field; 16] = [
+    ("read_only_pin", |to, from| to.read_only_pin = from.read_only_pin),
+    ("access_known", |to, from| to.access_known = from.access_known),
+    ("on_demand_errno", |to, from| to.on_demand_errno = from.on_demand_errno),
+    ("access_unsupported", |to, from| to.access_unsupported = from.access_unsupported),
+    ("mmap_merge", |to, from| to.mmap_merge = from.mmap_merge),
+    ("unwritten_account", |to, from| to.unwritten_account = from.unwritten_account),
+    ("disk_tail", |to, from| to.disk_tail = from.disk_tail),
+    ("disk_punch", |to, from| to.disk_punch = from.disk_punch),
+    ("future_write_check", |to, from| to.future_write_check = from.future_write_check),
+    ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
+    ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
+    ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
+    ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
+    ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
+    ("window_unsupported", |to, from| to.window_unsupported = from.window_unsupported),
+    ("local_range_status", |to, from| to.local_range_status = from.local_range_status),
+];
+
 impl Profile {
     /// Every profile, the default first.
     pub const ALL: [&'static Profile; 2] = [&LINUX_6_12, &LINUX_6_1];
@@ -92,6 +237,16 @@ pub static LINUX_6_12: Profile = Profile {
     access_unsupported: Access::ZERO_BASED.with(Access::HUGETLB),
     mmap_merge: MmapMerge::PrevFirst,
     unwritten_account: UnwrittenAccount::Cleared,
+    disk_tail: DiskTail::Zeroed,
+    disk_punch: DiskPunch::DropsAll,
+    future_write_check: FutureWriteCheck::First,
+    populate_at_hole: PopulateAtHole::Stops,
+    table_for_last_page: LastPageTable::Missing,
+    ksm_swap: KsmSwap::FailsOnce,
+    tracked_write_pin: TrackedWritePin::Refused,
+    rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
+    window_unsupported: Access(!0x3ff0_037f),
+    local_range_status: WcStatus::LOC_QP_OP_ERR,
 };
 
 /// Linux 6.1 (read in 6.1.192).
@@ -103,4 +258,14 @@ pub static LINUX_6_1: Profile = Profile {
     access_unsupported: Access(0),
     mmap_merge: MmapMerge::NextFirst,
     unwritten_account: UnwrittenAccount::Kept,
+    disk_tail: DiskTail::Kept,
+    disk_punch: DiskPunch::WritesFirst,
+    future_write_check: FutureWriteCheck::Last,
+    populate_at_hole: PopulateAtHole::Continues,
+    table_for_last_page: LastPageTable::Made,
+    ksm_swap: KsmSwap::Works,
+    tracked_write_pin: TrackedWritePin::Allowed,
+    rereg_changes: Rereg(0),
+    window_unsupported: Access(0),
+    local_range_status: WcStatus::LOC_PROT_ERR,
 };

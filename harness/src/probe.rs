@@ -1,0 +1,193 @@
+//! Finds the rules of a kernel that nobody wrote a profile for.
+//!
+//! Each field of the profile has a short sequence (`corpus/probes`) whose course depends on that field. The value that
+//! fits what the kernel does is taken over from the profile that has it.
+
+use pinfold_contract::{Observe, Sequence, Trace, parse};
+
+use crate::model::{PredictedStep, predict};
+use crate::oracle::{Divergence, Oracle, Verdict, judge};
+use crate::profile::{FIELDS, Field, Profile};
+
+/// A sequence that tells the values of a field apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Probe {
+    /// Name of the field.
+    pub field: &'static str,
+    text: &'static str,
+}
+
+macro_rules! probe {
+    ($field:literal) => {
+        Probe { field: $field, text: include_str!(concat!("../../corpus/probes/", $field, ".seq")) }
+    };
+}
+
+/// Every probe, in the order of the fields.
+pub const PROBES: [Probe; 16] = [
+    probe!("read_only_pin"),
+    probe!("access_known"),
+    probe!("on_demand_errno"),
+    probe!("access_unsupported"),
+    probe!("mmap_merge"),
+    probe!("unwritten_account"),
+    probe!("disk_tail"),
+    probe!("disk_punch"),
+    probe!("future_write_check"),
+    probe!("populate_at_hole"),
+    probe!("table_for_last_page"),
+    probe!("ksm_swap"),
+    probe!("tracked_write_pin"),
+    probe!("rereg_changes"),
+    probe!("window_unsupported"),
+    probe!("local_range_status"),
+];
+
+impl Probe {
+    /// The sequence.
+    ///
+    /// # Panics
+    ///
+    /// If the file is no sequence, which a test excludes.
+    pub fn sequence(&self) -> Sequence {
+        parse(self.text).expect("a test reads every probe").sequence
+    }
+
+    fn take(&self) -> fn(&mut Profile, &Profile) {
+        let field: Option<&Field> = FIELDS.iter().find(|(name, _)| *name == self.field);
+        field.expect("a test compares the probes with the fields").1
+    }
+}
+
+/// Which value of a field fits a kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fit {
+    /// The field.
+    pub field: &'static str,
+    /// The series whose value fits, the nearest one if several do; nothing if none does.
+    pub series: Option<&'static str>,
+}
+
+/// What is known of a kernel after all probes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fitted {
+    /// Its rules: those of the nearest series where nothing fits.
+    pub profile: Profile,
+    /// Field by field.
+    pub fits: Vec<Fit>,
+}
+
+/// Runs every probe with `run` and fits the rules to what happened, beginning with those of `nearest`.
+///
+/// # Errors
+///
+/// Whatever `run` gives.
+pub fn fit<E>(
+    nearest: &Profile,
+    mut run: impl FnMut(&Sequence) -> Result<Trace, E>,
+) -> Result<Fitted, E> {
+    let mut profile = nearest.clone();
+    let mut fits = Vec::new();
+    for probe in PROBES {
+        let sequence = probe.sequence();
+        let trace = run(&sequence)?;
+        let others = Profile::ALL.into_iter().filter(|other| other.series != nearest.series);
+        let fitting = [nearest].into_iter().chain(others).find(|other| {
+            let mut candidate = profile.clone();
+            probe.take()(&mut candidate, other);
+            explains(&sequence, &predict(&candidate, &sequence, Observe::Each), &trace)
+        });
+        if let Some(other) = fitting {
+            probe.take()(&mut profile, other);
+        }
+        fits.push(Fit { field: probe.field, series: fitting.map(|other| other.series) });
+    }
+    Ok(Fitted { profile, fits })
+}
+
+/// Whether the kernel did what was predicted. That the status of a refusal was lost, as in some kernels it is, says
+/// nothing of the rule: it was refused, and nothing else differs.
+fn explains(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) -> bool {
+    match judge(sequence, predicted, trace) {
+        Verdict::Agrees => true,
+        Verdict::Inconclusive { .. } => false,
+        Verdict::Diverges(Divergence { op_index, oracle, .. }) => {
+            let seen = trace.steps.get(op_index).map(|step| &step.outcome);
+            let is_lost = |step: &PredictedStep| seen.is_some_and(|s| step.prediction.outlives(s));
+            oracle == Oracle::Outcome && predicted.get(op_index).is_some_and(is_lost)
+        }
+    }
+}
+
+impl Fitted {
+    /// In one line: `6.12; as 6.1: tracked_write_pin; as none: mmap_merge`.
+    pub fn describe(&self) -> String {
+        let nearest = self.profile.series;
+        let named = |wanted: Option<&str>| {
+            let fields: Vec<&str> =
+                self.fits.iter().filter(|fit| fit.series == wanted).map(|fit| fit.field).collect();
+            let series = wanted.unwrap_or("none");
+            (!fields.is_empty()).then(|| format!("; as {series}: {}", fields.join(", ")))
+        };
+        let others = Profile::ALL.into_iter().map(|profile| profile.series);
+        let others = others.filter(|series| *series != nearest).map(Some).chain([None]);
+        format!("{nearest}{}", others.filter_map(named).collect::<String>())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::convert::Infallible;
+
+    use super::*;
+    use crate::model::perform;
+    use crate::profile::{LINUX_6_1, LINUX_6_12};
+
+    fn probed(kernel: &Profile, nearest: &Profile) -> Fitted {
+        let run = |sequence: &Sequence| {
+            Ok::<Trace, Infallible>(perform(kernel, None, sequence, Observe::Each))
+        };
+        fit(nearest, run).unwrap()
+    }
+
+    #[test]
+    fn every_field_has_its_probe_and_no_field_is_forgotten() {
+        let fields: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+        assert_eq!(PROBES.map(|probe| probe.field).to_vec(), fields);
+        let text = format!("{LINUX_6_12:#?}");
+        let names =
+            text.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
+        let names: Vec<&str> =
+            names.filter_map(|line| line.trim().split_once(':')).map(|(n, _)| n).collect();
+        assert_eq!(names[1..], fields);
+    }
+
+    #[test]
+    fn each_kernel_is_told_from_the_other_whichever_is_taken_for_the_nearest() {
+        for kernel in [&LINUX_6_12, &LINUX_6_1] {
+            for nearest in Profile::ALL {
+                let Fitted { profile, fits } = probed(kernel, nearest);
+                assert!(fits.iter().all(|fit| fit.series.is_some()), "{fits:?}");
+                let found = Profile { series: kernel.series, ..profile };
+                assert_eq!(found, *kernel, "nearest {}", nearest.series);
+            }
+        }
+    }
+
+    #[test]
+    fn a_kernel_between_two_has_some_rules_of_each() {
+        let mut kernel = LINUX_6_12.clone();
+        kernel.tracked_write_pin = LINUX_6_1.tracked_write_pin;
+        let fitted = probed(&kernel, &LINUX_6_12);
+        assert_eq!(fitted.profile, kernel);
+        assert_eq!(fitted.describe(), "6.12; as 6.1: tracked_write_pin");
+    }
+
+    #[test]
+    fn a_rule_that_nobody_has_is_said_to_be_of_none() {
+        let mut kernel = LINUX_6_12.clone();
+        kernel.on_demand_errno = pinfold_contract::Errno::EPERM;
+        let fitted = probed(&kernel, &LINUX_6_12);
+        assert!(fitted.describe().contains("as none: on_demand_errno"), "{}", fitted.describe());
+    }
+}
