@@ -2,15 +2,24 @@
 //!
 //! The vacuity table says of every kind of op how often it worked, was refused
 //! and with what, was skipped, and never came back: a run in which nothing
-//! diverged says nothing of an op that never once worked.
+//! diverged says nothing of an op that never once worked. Where an op is many
+//! things by its arguments (an advice, a file, a key), each of them has a row of
+//! its own. What the model allowed is counted as well. A refusal that the model
+//! knows ([`refusals`]) and that no kernel ever gave was never compared: these are listed.
 
-use std::collections::BTreeMap;
+mod variety;
+
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{End, OpKind, Outcome, Sequence, Trace};
 use serde::{Deserialize, Serialize};
 
+pub use variety::{varieties, varieties_of};
+
 use crate::{
+    model::{PredictedStep, Prediction, Refusal, Unseen, refusals},
     oracle::{Inconclusive, Verdict, outcome_name},
+    profile::Profile,
     signature::Signature,
 };
 
@@ -31,8 +40,14 @@ pub struct Tally {
     pub known: BTreeMap<Signature, u64>,
     /// Sequences with a divergence that nothing explains, by signature.
     pub unexplained: BTreeMap<Signature, u64>,
+    /// Series of the profiles that the target was compared with.
+    #[serde(default)]
+    pub series: BTreeSet<String>,
     /// The vacuity table.
     pub kinds: BTreeMap<OpKind, KindTally>,
+    /// The same by what ops are given to work with: see [`varieties`].
+    #[serde(default)]
+    pub varieties: BTreeMap<String, KindTally>,
     /// How many sequences had how many ops that were not skipped.
     pub executed_ops: BTreeMap<u64, u64>,
 }
@@ -48,6 +63,9 @@ pub struct KindTally {
     pub skipped: u64,
     /// It hung, or the kernel died in it.
     pub unfinished: u64,
+    /// What the model said of it before, by the same names, `ok` and `value`; each outcome that it allowed is counted.
+    #[serde(default)]
+    pub predicted: BTreeMap<String, u64>,
 }
 
 impl KindTally {
@@ -56,11 +74,40 @@ impl KindTally {
         self.refused.values().sum()
     }
 
+    /// Counts one op that came to this.
+    fn record(&mut self, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done | Outcome::Value(_) => self.done += 1,
+            Outcome::Errno(_)
+            | Outcome::Completion(_)
+            | Outcome::Completions { .. }
+            | Outcome::Fault { .. } => {
+                *self.refused.entry(outcome_name(outcome)).or_default() += 1;
+            }
+            Outcome::Skipped => self.skipped += 1,
+        }
+    }
+
+    /// Counts what the model said of one op.
+    fn record_predicted(&mut self, prediction: &Prediction) {
+        for outcome in [prediction.expected()].into_iter().chain(prediction.others()) {
+            *self.predicted.entry(outcome_name(outcome)).or_default() += 1;
+        }
+    }
+
+    /// Whether it never once worked, and that says something: not of what was refused as the model said it always is.
+    fn is_vacuous(&self) -> bool {
+        let could = WORKED.iter().any(|name| self.predicted.contains_key(*name));
+        let is_refused = !self.refused.is_empty() && !self.predicted.is_empty() && !could;
+        self.done == 0 && !is_refused
+    }
+
     fn add(&mut self, other: &KindTally) {
         self.done += other.done;
         self.skipped += other.skipped;
         self.unfinished += other.unfinished;
         add_counts(&mut self.refused, &other.refused);
+        add_counts(&mut self.predicted, &other.predicted);
     }
 }
 
@@ -93,6 +140,22 @@ impl Tally {
         }
     }
 
+    /// Counts what the model said of the ops of a sequence, as far as they were carried out.
+    pub fn record_predicted(
+        &mut self,
+        sequence: &Sequence,
+        predicted: &[PredictedStep],
+        trace: &Trace,
+    ) {
+        let ops = sequence.ops.iter().zip(predicted).take(trace.steps.len());
+        for (op, step) in ops {
+            self.kinds.entry(op.kind()).or_default().record_predicted(&step.prediction);
+            for variety in varieties_of(*op) {
+                self.varieties.entry(variety).or_default().record_predicted(&step.prediction);
+            }
+        }
+    }
+
     /// Counts a sequence that could not be judged and gave no trace.
     pub fn record_inconclusive(&mut self, reason: &Inconclusive) {
         self.sequences += 1;
@@ -103,16 +166,12 @@ impl Tally {
         let mut executed = 0;
         for (op, step) in sequence.ops.iter().zip(&trace.steps) {
             self.ops += 1;
-            let kind = self.kinds.entry(op.kind()).or_default();
-            match &step.outcome {
-                Outcome::Done | Outcome::Value(_) => kind.done += 1,
-                Outcome::Errno(_) | Outcome::Completion(_) | Outcome::Fault { .. } => {
-                    *kind.refused.entry(outcome_name(&step.outcome)).or_default() += 1;
-                }
-                Outcome::Skipped => {
-                    kind.skipped += 1;
-                    continue;
-                }
+            self.kinds.entry(op.kind()).or_default().record(&step.outcome);
+            for variety in varieties_of(*op) {
+                self.varieties.entry(variety).or_default().record(&step.outcome);
+            }
+            if step.outcome == Outcome::Skipped {
+                continue;
             }
             executed += 1;
         }
@@ -137,8 +196,12 @@ impl Tally {
         add_counts(&mut self.known, &other.known);
         add_counts(&mut self.unexplained, &other.unexplained);
         add_counts(&mut self.executed_ops, &other.executed_ops);
+        self.series.extend(other.series.iter().cloned());
         for (kind, tally) in &other.kinds {
             self.kinds.entry(*kind).or_default().add(tally);
+        }
+        for (variety, tally) in &other.varieties {
+            self.varieties.entry(variety.clone()).or_default().add(tally);
         }
     }
 
@@ -152,10 +215,50 @@ impl Tally {
         self.known.values().sum()
     }
 
-    /// Kinds of op that never once worked.
+    /// Kinds of op that never once worked, without those that the model says are always refused here.
     pub fn never_done(&self) -> Vec<OpKind> {
-        let done = |kind| self.kinds.get(&kind).map_or(0, |tally| tally.done);
-        OpKind::ALL.into_iter().filter(|&kind| done(kind) == 0).collect()
+        let vacuous = |kind: &OpKind| self.kinds.get(kind).is_none_or(KindTally::is_vacuous);
+        OpKind::ALL.into_iter().filter(vacuous).collect()
+    }
+
+    /// The same of varieties.
+    pub fn varieties_never_done(&self) -> Vec<String> {
+        let vacuous = |name: &String| self.varieties.get(name).is_none_or(KindTally::is_vacuous);
+        varieties().into_iter().filter(vacuous).collect()
+    }
+
+    /// Each refusal that the model knows, of the series of this tally or of all, and whether it was seen. One that a
+    /// series can show has no reason not to be seen.
+    fn known_refusals(&self) -> Vec<(Refusal, bool)> {
+        let all = Profile::ALL.iter().map(|profile| profile.series);
+        let series = all.filter(|s| self.series.is_empty() || self.series.contains(*s));
+        let mut known: Vec<Refusal> = Vec::new();
+        for refusal in series.flat_map(refusals) {
+            let same = |other: &&mut Refusal| other.is_same(refusal);
+            match known.iter_mut().find(same) {
+                Some(other) if refusal.unseen.is_none() => other.unseen = None,
+                Some(_) => {}
+                None => known.push(refusal),
+            }
+        }
+        known.sort_by_key(|refusal| (refusal.kind, refusal.name));
+        known.into_iter().map(|refusal| (refusal, self.has_seen(refusal))).collect()
+    }
+
+    fn has_seen(&self, refusal: Refusal) -> bool {
+        let tally = self.kinds.get(&refusal.kind);
+        tally.is_some_and(|tally| tally.refused.contains_key(refusal.name))
+    }
+
+    /// How many of the refusals that the model knows were seen.
+    pub fn seen_count(&self) -> usize {
+        self.known_refusals().iter().filter(|(_, is_seen)| *is_seen).count()
+    }
+
+    /// The refusals that the model knows and the target never gave.
+    pub fn never_seen(&self) -> Vec<Refusal> {
+        let known = self.known_refusals().into_iter();
+        known.filter(|(_, is_seen)| !is_seen).map(|(refusal, _)| refusal).collect()
     }
 
     /// How many ops of a sequence were not skipped, in the median (the lower one
@@ -172,36 +275,33 @@ impl Tally {
         0
     }
 
-    /// The counts and the vacuity table, aligned for a terminal.
+    /// The counts, the vacuity table and that of the varieties, aligned for a terminal.
     pub fn to_text(&self) -> String {
-        let rows = self.rows();
-        let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
-        let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
-        let mut text = format!("{}\n\n", self.counts());
-        for row in &rows {
-            let cells = row.iter().enumerate().map(|(column, cell)| {
-                let width = widths[column];
-                if is_number(column) {
-                    format!("{cell:>width$}")
-                } else {
-                    format!("{cell:<width$}")
-                }
-            });
-            text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
-            text.push('\n');
-        }
-        text
+        let tables = [self.rows(), self.variety_rows()].map(|rows| aligned(&rows));
+        format!("{}\n\n{}\n{}", self.counts(), tables.join("\n"), self.refusals_text())
     }
 
-    /// The counts and the vacuity table in Markdown.
+    /// The counts and both tables in Markdown.
     pub fn to_markdown(&self) -> String {
-        let mut text = format!("{}\n\n", self.counts());
-        for (index, row) in self.rows().iter().enumerate() {
-            text.push_str(&format!("| {} |\n", row.join(" | ")));
-            if index == 0 {
-                let rule = (0..HEADER.len()).map(|c| if is_number(c) { "--:" } else { "---" });
-                text.push_str(&format!("|{}|\n", rule.collect::<Vec<_>>().join("|")));
-            }
+        let tables = [self.rows(), self.variety_rows()].map(|rows| markdown(&rows));
+        format!("{}\n\n{}\n{}", self.counts(), tables.join("\n"), self.refusals_text())
+    }
+
+    /// How much was seen of the refusals that the model knows, and the others: those without a reason first.
+    pub fn refusals_text(&self) -> String {
+        let never = self.never_seen();
+        let mut text = format!(
+            "refusals that the model knows: {} seen, {} not seen\n",
+            self.seen_count(),
+            never.len()
+        );
+        let mut groups: BTreeMap<Option<Unseen>, Vec<String>> = BTreeMap::new();
+        for refusal in never {
+            groups.entry(refusal.unseen).or_default().push(refusal.to_string());
+        }
+        for (unseen, names) in groups {
+            let why = unseen.map_or("not yet".to_owned(), |unseen| unseen.to_string());
+            text.push_str(&format!("- {why}: {}\n", names.join(", ")));
         }
         text
     }
@@ -220,24 +320,67 @@ impl Tally {
     }
 
     /// The vacuity table: a header, then a row for every kind, also those that never came.
-    fn rows(&self) -> Vec<[String; HEADER.len()]> {
-        let mut rows = vec![HEADER.map(str::to_owned)];
-        let none = KindTally::default();
-        for kind in OpKind::ALL {
-            let tally = self.kinds.get(&kind).unwrap_or(&none);
-            let refused = tally.refused.iter().map(|(name, count)| format!("{name} {count}"));
-            rows.push([
-                kind.to_string(),
-                tally.done.to_string(),
-                tally.refused_count().to_string(),
-                tally.skipped.to_string(),
-                tally.unfinished.to_string(),
-                refused.collect::<Vec<_>>().join(", "),
-            ]);
-        }
-        rows
+    fn rows(&self) -> Vec<Row> {
+        let kinds = OpKind::ALL.map(|kind| row(kind.to_string(), self.kinds.get(&kind)));
+        [HEADER.map(str::to_owned)].into_iter().chain(kinds).collect()
+    }
+
+    /// The same of every variety.
+    fn variety_rows(&self) -> Vec<Row> {
+        let rows = varieties().into_iter().map(|name| {
+            let tally = self.varieties.get(&name);
+            row(name, tally)
+        });
+        [HEADER.map(str::to_owned)].into_iter().chain(rows).collect()
     }
 }
+
+/// A line of a table.
+type Row = [String; HEADER.len()];
+
+fn row(name: String, tally: Option<&KindTally>) -> Row {
+    let none = KindTally::default();
+    let tally = tally.unwrap_or(&none);
+    let refused = tally.refused.iter().map(|(name, count)| format!("{name} {count}"));
+    [
+        name,
+        tally.done.to_string(),
+        tally.refused_count().to_string(),
+        tally.skipped.to_string(),
+        tally.unfinished.to_string(),
+        refused.collect::<Vec<_>>().join(", "),
+    ]
+}
+
+fn aligned(rows: &[Row]) -> String {
+    let width = |column: usize| rows.iter().map(|row| row[column].len()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..HEADER.len()).map(width).collect();
+    let mut text = String::new();
+    for row in rows {
+        let cells = row.iter().enumerate().map(|(column, cell)| {
+            let width = widths[column];
+            if is_number(column) { format!("{cell:>width$}") } else { format!("{cell:<width$}") }
+        });
+        text.push_str(cells.collect::<Vec<_>>().join("  ").trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+fn markdown(rows: &[Row]) -> String {
+    let mut text = String::new();
+    for (index, row) in rows.iter().enumerate() {
+        text.push_str(&format!("| {} |\n", row.join(" | ")));
+        if index == 0 {
+            let rule = (0..HEADER.len()).map(|c| if is_number(c) { "--:" } else { "---" });
+            text.push_str(&format!("|{}|\n", rule.collect::<Vec<_>>().join("|")));
+        }
+    }
+    text
+}
+
+/// What an op that worked is called.
+const WORKED: [&str; 2] = ["ok", "value"];
 
 const HEADER: [&str; 6] = ["op", "done", "refused", "skipped", "unfinished", "refused with"];
 
@@ -372,8 +515,56 @@ mod tests {
         let markdown = tally.to_markdown();
         assert!(markdown.contains("| reg | 2 | 2 | 2 | 0 | EFAULT 2 |\n"), "{markdown}");
         for table in [text, markdown] {
-            assert_eq!(table.lines().filter(|l| l.contains("write_remote")).count(), 1);
+            assert_eq!(
+                table
+                    .lines()
+                    .filter(|l| l.contains("write_remote") && !l.contains("key"))
+                    .filter(|l| !l.starts_with("- "))
+                    .count(),
+                1
+            );
         }
+    }
+
+    #[test]
+    fn a_refusal_that_only_the_model_knows_is_named() {
+        let text = "# pinfold 1\nmap 0..1 anon private rw\nlimit 0\nreg mr0 0..1 remote_read\n";
+        let sequence = parse(text).unwrap().sequence;
+        let observe = pinfold_contract::Observe::End;
+        let predicted = crate::model::predict(&crate::profile::LINUX_6_12, &sequence, observe);
+        let refused = |errno| trace(&[Outcome::Done, Outcome::Done, Outcome::Errno(errno)], None);
+        let mut tally = Tally::default();
+        tally.record_predicted(&sequence, &predicted, &refused(Errno::EFAULT));
+        tally.record(&sequence, &refused(Errno::EFAULT), &Verdict::Agrees, None);
+        assert_eq!(tally.kinds[&OpKind::Limit].predicted["ok"], 1);
+        let never = tally.never_seen();
+        let is_there = |kind, name| never.iter().any(|r| (r.kind, r.name) == (kind, name));
+        assert!(is_there(OpKind::Reg, "EPERM") && !is_there(OpKind::Reg, "EFAULT"));
+        assert!(is_there(OpKind::Dereg, "EBUSY"));
+        assert_eq!(tally.seen_count(), 1);
+        // It is always refused, and the model says so.
+        assert!(!tally.never_done().contains(&OpKind::Reg));
+        let text = tally.to_text();
+        assert!(text.contains("1 seen, ") && text.contains("\n- not yet: map EACCES"), "{text}");
+    }
+
+    #[test]
+    fn a_refusal_of_another_series_is_not_missed() {
+        let of = |series: &str| Tally { series: [series.to_owned()].into(), ..Tally::default() };
+        let misses = |tally: &Tally| {
+            tally.never_seen().iter().any(|r| (r.kind, r.name) == (OpKind::Reg, "EOPNOTSUPP"))
+        };
+        let (mut old, new) = (of("6.1"), of("6.12"));
+        assert!(!misses(&old) && misses(&new));
+        let bind = |tally: &Tally| {
+            let mut never = tally.never_seen().into_iter();
+            never.find(|r| r.kind == OpKind::Bind && r.name == "mw_bind_err").unwrap()
+        };
+        assert_eq!((bind(&old).unseen, bind(&new).unseen), (None, Some(Unseen::StatusLost)));
+        old.add(&new);
+        assert!(misses(&old));
+        // One kernel is enough to show it.
+        assert_eq!(bind(&old).unseen, None);
     }
 
     #[test]

@@ -1,38 +1,64 @@
 //! The accounting oracle: what memory is charged for.
 //!
-//! Checks `RssAnon`, `RssShmem` and `VmPin` of every process and the pages
-//! pinned system-wide, exactly and in pages.
+//! Checks the resident set of every process by kind (`RssAnon`, `RssShmem`,
+//! `RssFile`), what it has locked, swapped out and pinned (`VmLck`, `VmSwap`,
+//! `VmPin`), its proportional share (`Pss`), the pages pinned system-wide, those
+//! charged to the memory cgroup of the registrations, and how many RDMA objects
+//! the device and the rdma cgroup count. All exactly; in pages, the share in KiB.
 //!
 //! Does not check limits: that one was applied or passed over is an outcome of
-//! the op. Does not check proportional shares (`Pss`), which follow from the
-//! frames, nor memory of the kernel itself (page tables, rings), which user
-//! space is charged for nowhere.
+//! the op. Nor memory of the kernel itself (page tables, rings), which user
+//! space is charged for nowhere here.
 //!
 //! The class joins every counter that differs, because which of them do is what tells causes apart: an MR that is not
 //! released changes two, a charge that is not taken back one. Children are named only where nothing of the registrar
 //! and of the system differs: they inherit what is wrong, and how many there are is chance.
 
-use pinfold_contract::Checkpoint;
+use pinfold_contract::{Checkpoint, ProcView};
 
 use super::{CHILD, Finding, who};
 
 /// Compares every counter of one look at the state.
 pub(super) fn check(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding> {
-    let mut differences = vec![Difference::of("", "pins", predicted.pins, seen.pins)];
+    let whole = |counter, value: fn(&Checkpoint) -> i64| {
+        Difference::of("", counter, value(predicted), value(seen))
+    };
+    let mut differences = vec![
+        whole("pins", |c| c.pins),
+        whole("charged", |c| c.charged),
+        whole("rdma_mrs", |c| c.rdma.mrs),
+        whole("rdma_objects", |c| c.rdma.cgroup_objects),
+    ];
     for (a, b) in predicted.procs.iter().zip(&seen.procs) {
         let proc = a.proc.to_string();
-        let whose = [
-            ("vm_pin", a.vm_pin, b.vm_pin),
-            ("rss_anon", a.rss_anon, b.rss_anon),
-            ("rss_shmem", a.rss_shmem, b.rss_shmem),
-        ];
-        differences.extend(whose.into_iter().map(|(counter, predicted, seen)| Difference {
+        differences.extend(COUNTERS.iter().map(|(counter, value)| Difference {
             class: who(a.proc),
-            ..Difference::of(&proc, counter, predicted, seen)
+            ..Difference::of(&proc, counter, value(a), value(b))
         }));
+    }
+    // A share follows from the rest: what differs in it says something only where it is alone.
+    let differs = |d: &Difference| d.predicted != d.seen;
+    if differences.iter().any(|d| differs(d) && d.counter != SHARE) {
+        differences.retain(|d| d.counter != SHARE);
     }
     finding(&differences)
 }
+
+const SHARE: &str = "pss_kib";
+
+/// A counter of a process.
+type Counter = (&'static str, fn(&ProcView) -> i64);
+
+/// Everything that a process is charged for.
+const COUNTERS: [Counter; 7] = [
+    ("vm_pin", |view| view.vm_pin),
+    ("rss_anon", |view| view.rss_anon),
+    ("rss_shmem", |view| view.rss_shmem),
+    ("rss_file", |view| view.rss_file),
+    ("vm_lck", |view| view.vm_lck),
+    ("vm_swap", |view| view.vm_swap),
+    (SHARE, |view| view.pss_kib),
+];
 
 /// One counter on both sides.
 pub(super) struct Difference {
@@ -94,7 +120,7 @@ pub(super) fn finding(counters: &[Difference]) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use pinfold_contract::{Proc, ProcView};
+    use pinfold_contract::{Proc, RdmaCounts};
 
     use super::*;
 
@@ -104,9 +130,14 @@ mod tests {
             rss_anon,
             rss_shmem,
             vm_pin,
+            rss_file: 0,
+            vm_lck: 0,
+            vm_swap: 0,
+            pss_kib: 0,
             pages: Vec::new(),
         };
-        Checkpoint { procs: Proc::all().zip(procs).map(view).collect(), mrs: Vec::new(), pins }
+        let procs = Proc::all().zip(procs).map(view).collect();
+        Checkpoint { procs, pins, ..Checkpoint::default() }
     }
 
     #[test]
@@ -132,5 +163,24 @@ mod tests {
         let inherited = checkpoint(0, &[[2, 0, 0], [2, 0, 0], [3, 0, 0]]);
         assert_eq!(check(&model, &inherited).unwrap().class, "registrar.rss_anon.more");
         assert_eq!(check(&model, &model), None);
+    }
+    #[test]
+    fn counters_of_the_whole_machine_are_classes_of_their_own() {
+        let model = checkpoint(0, &[[1, 0, 0]]);
+        let charged = Checkpoint { charged: 3, ..model.clone() };
+        assert_eq!(check(&model, &charged).unwrap().class, "charged.more");
+        let rdma = RdmaCounts { mrs: 1, cgroup_objects: 1 };
+        let left = Checkpoint { rdma, ..model.clone() };
+        assert_eq!(check(&left, &model).unwrap().class, "rdma_mrs.less-rdma_objects.less");
+    }
+
+    #[test]
+    fn a_share_is_named_only_where_nothing_else_differs() {
+        let model = checkpoint(0, &[[1, 0, 0]]);
+        let mut seen = model.clone();
+        seen.procs[0].pss_kib = 4;
+        assert_eq!(check(&model, &seen).unwrap().class, "registrar.pss_kib.more");
+        seen.procs[0].vm_lck = 2;
+        assert_eq!(check(&model, &seen).unwrap().class, "registrar.vm_lck.more");
     }
 }

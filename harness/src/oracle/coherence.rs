@@ -13,7 +13,10 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{Checkpoint, MrView, Op, Outcome, PageView, Proc, Runs, Sequence};
+use pinfold_contract::{
+    Arg, Backing, Checkpoint, FILE_PAGES, FileKind, LIBRARY_TAG, Mr, MrView, Op, Outcome, PageView,
+    Proc, Runs, Sequence, WcStatus,
+};
 
 use super::{Finding, who};
 use crate::model::Prediction;
@@ -22,10 +25,17 @@ use crate::model::Prediction;
 pub(super) struct Tags(BTreeSet<u8>);
 
 impl Tags {
-    /// What the ops up to `op_index` write.
+    /// What the ops up to `op_index` write, and what the library's file holds if one of them maps it.
     pub(super) fn up_to(sequence: &Sequence, op_index: usize) -> Tags {
-        let ops = sequence.ops.iter().take(op_index + 1);
-        Tags(ops.filter_map(|&op| tag_of(op)).collect())
+        let mut tags = BTreeSet::new();
+        for op in sequence.ops.iter().take(op_index + 1) {
+            tags.extend(op.tag());
+            tags.extend(operand_bytes(*op));
+            if maps_library(*op) {
+                tags.extend((0..FILE_PAGES).map(|page| LIBRARY_TAG + page));
+            }
+        }
+        Tags(tags)
     }
 
     /// A name for the kind of byte, at a place where two sides differ.
@@ -39,20 +49,18 @@ impl Tags {
     }
 }
 
-fn tag_of(op: Op) -> Option<u8> {
-    match op {
-        Op::Write { tag, .. } | Op::RemoteWrite { tag, .. } => Some(tag),
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. } => None,
-    }
+/// Each byte of the numbers that an atomic op works with.
+fn operand_bytes(mut op: Op) -> Vec<u8> {
+    let numbers = op.args_mut().into_iter();
+    let numbers =
+        numbers.filter_map(|arg| if let Arg::Number(number) = arg { Some(*number) } else { None });
+    numbers.flat_map(u64::to_le_bytes).collect()
+}
+
+fn maps_library(mut op: Op) -> bool {
+    op.args_mut().into_iter().any(|arg| {
+        matches!(arg, Arg::Backing(Backing::File { file, .. }) if file.kind() == FileKind::Library)
+    })
 }
 
 /// Compares the bytes that `op` read.
@@ -68,20 +76,8 @@ pub(super) fn check_value(
     if prediction.allows(seen) {
         return None;
     }
-    let reader = match op {
-        Op::RemoteRead { .. } => "adapter",
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteWrite { .. } => who(op.proc()),
-    };
+    // What reads through a key is the adapter, whoever asked it to.
+    let reader = if op.mrs().is_empty() { who(op.proc()) } else { "adapter" };
     Some(bytes_differ(reader, &format!("{reader} reads"), predicted, value, tags))
 }
 
@@ -95,20 +91,41 @@ pub(super) fn check_state(
     let unsure = |proc, a: &PageView, b: &PageView| {
         b.bytes.is_none() && write_only.contains(&(proc, a.page))
     };
+    let mrs = || predicted.mrs.iter().zip(&seen.mrs);
+    let mrs_that = |is_lost| {
+        let wanted = mrs().filter(move |(a, b)| lost_its_status(a, b) == is_lost);
+        wanted.filter_map(|(a, b)| mr_differs(a, b, tags))
+    };
+    // What can be outlived comes last.
     let mut findings = who_is_there(predicted, seen)
         .into_iter()
-        .chain(predicted.mrs.iter().zip(&seen.mrs).filter_map(|(a, b)| mr_differs(a, b, tags)))
+        .chain(mrs_that(false))
         .chain(
             pages_of_both(predicted, seen)
                 .filter(|(proc, a, b)| !unsure(*proc, a, b))
                 .filter_map(|(proc, a, b)| page_differs(proc, a, b, tags)),
-        );
+        )
+        .chain(mrs_that(true));
     let mut first = findings.next()?;
     for next in findings {
         first.detail.push('\n');
         first.detail.push_str(&next.detail);
     }
     Some(first)
+}
+
+/// Whether the look at `mr` had to be refused, and is told as one that was flushed.
+pub(super) fn is_flushed(predicted: &Checkpoint, seen: &Checkpoint, mr: Mr) -> bool {
+    let mut pairs = predicted.mrs.iter().zip(&seen.mrs);
+    pairs.any(|(a, b)| a.mr == mr && lost_its_status(a, b))
+}
+
+fn lost_its_status(predicted: &MrView, seen: &MrView) -> bool {
+    let flush = Err(WcStatus::WR_FLUSH_ERR);
+    predicted.mr == seen.mr
+        && predicted.bytes.is_err()
+        && predicted.bytes != flush
+        && seen.bytes == flush
 }
 
 /// The lists of MRs and processes themselves.

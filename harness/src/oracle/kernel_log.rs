@@ -5,9 +5,12 @@
 //! stalls and hung tasks, bad pages and bad counters. The title of a report is
 //! its kind and the function to blame, without addresses, offsets and numbers.
 //!
+//! That memory ran out is a report too, unless the model says that the memory cgroup of the registrations
+//! is at its limit.
+//!
 //! Does not check what drivers say of themselves (`rxe0: ...`), because no rule
 //! tells their errors from their chatter. Nor processes that the kernel ended
-//! (`segfault at`, the OOM killer): what became of them is an outcome. Nor
+//! (`segfault at`): what became of them is an outcome. Nor
 //! anything before the first op, which is not in the trace.
 
 use super::{Finding, slug};
@@ -25,6 +28,16 @@ pub(super) fn check(log: &str, rest: &str) -> Option<Finding> {
     let title = title(&format!("{log}\n{rest}"))?;
     Some(finding(&title, log))
 }
+
+/// The report that memory ran out in an op in which none of it should.
+pub(super) fn check_memory(log: &str) -> Option<Finding> {
+    let mut lines = log.lines().map(without_prefix);
+    lines.find(|line| OUT_OF_MEMORY.iter().any(|words| line.contains(words)))?;
+    Some(finding("out of memory", log))
+}
+
+/// What a line has in it that tells of memory that ran out.
+const OUT_OF_MEMORY: [&str; 2] = [" invoked oom-killer: ", "Out of memory"];
 
 /// What is said of a kernel that died in an op: the title of its last words, if it had any.
 pub(super) fn died(log: &str) -> Finding {
@@ -336,6 +349,22 @@ mod tests {
 
     fn check_title(log: &str, want: &str) {
         assert_eq!(title(log).as_deref(), Some(want), "{log}");
+    }
+
+    #[test]
+    fn a_group_that_is_out_of_memory_has_no_title() {
+        let log = "pinfold invoked oom-killer: gfp_mask=0xcc0(GFP_KERNEL), order=0, oom_score_adj=-1000\n\
+                   CPU: 0 UID: 0 PID: 44 Comm: pinfold Not tainted 6.12.117 #1\nCall Trace:\n\
+                   \u{20}[<6004a0de>] ? dump_header+0x4c/0x60\n\
+                   memory: usage 4kB, limit 4kB, failcnt 3\nTasks state (memory values in pages):\n\
+                   Out of memory and no killable processes...\n";
+        assert_eq!(title(log), None);
+        check_title(&format!("{log}BUG: Bad page state in process x\n"), "BUG: Bad page state");
+        assert_eq!(
+            check_memory(log).map(|finding| finding.class).as_deref(),
+            Some("out-of-memory")
+        );
+        assert_eq!(check_memory("rxe0: memory"), None);
     }
 
     #[test]

@@ -7,13 +7,15 @@ mod kernel_log;
 mod outcome;
 mod state;
 mod teardown;
+mod uninherited;
 
 pub use kernel_log::title as kernel_log_title;
 pub(crate) use outcome::name as outcome_name;
 
+use std::collections::BTreeSet;
 use std::fmt;
 
-use pinfold_contract::{Checkpoint, End, Mr, Op, Proc, Sequence, Step, Trace};
+use pinfold_contract::{Checkpoint, Chore, End, Mr, Op, Proc, Sequence, Step, Trace};
 use serde::{Deserialize, Serialize};
 
 use crate::model::PredictedStep;
@@ -174,6 +176,10 @@ impl Finding {
 /// that the model no longer describes. Within one op the oracles are asked in
 /// the order of [`Oracle::ALL`].
 ///
+/// A status that is wrong and nothing else (`Prediction::outlives`), of an op or
+/// of a look at an MR, leaves the state that the model describes. What is found
+/// behind it goes first.
+///
 /// # Panics
 ///
 /// If `predicted` is not one step an op.
@@ -181,20 +187,36 @@ pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) ->
     assert_eq!(sequence.ops.len(), predicted.len(), "the prediction of another sequence");
     let all = predicted;
     let mut frames = frames::Correspondence::default();
+    let mut outlived = None;
     for (op_index, (step, predicted)) in trace.steps.iter().zip(all).enumerate() {
         let case = Case { sequence, op_index, predicted, step, trace };
+        let prediction = &predicted.prediction;
+        let is_open = prediction.allows(&step.outcome) && !prediction.follows(&step.outcome);
         for oracle in Oracle::ALL {
+            // What is allowed but not followed has left a state that the model does not know.
+            if is_open && oracle == Oracle::Coherence {
+                break;
+            }
             if let Some(mut finding) = case.ask(oracle, &mut frames) {
+                let outlives = case.outlives(oracle, &finding);
                 let words = state::that_matters(&case, all, oracle, &finding);
-                finding.class.extend(words.iter().map(|word| format!("-{word}")));
-                return finding.at(op_index, oracle);
+                finding.class = state::class(oracle, case.op(), finding.class, &words);
+                let found = finding.at(op_index, oracle);
+                if !outlives {
+                    return found;
+                }
+                outlived.get_or_insert(found);
             }
         }
-        if !predicted.prediction.follows(&step.outcome) {
-            return Verdict::Inconclusive { reason: Inconclusive::NotFollowed };
+        if !prediction.follows(&step.outcome) {
+            let reason = Inconclusive::NotFollowed;
+            return outlived.unwrap_or(Verdict::Inconclusive { reason });
         }
     }
-    judge_end(all, trace)
+    match (judge_end(all, trace), outlived) {
+        (Verdict::Agrees | Verdict::Inconclusive { .. }, Some(outlived)) => outlived,
+        (verdict, _) => verdict,
+    }
 }
 
 /// What is said after the last op that came to its end.
@@ -210,7 +232,7 @@ fn judge_end(predicted: &[PredictedStep], trace: &Trace) -> Verdict {
             (kernel_log, Some((Oracle::KernelLog, kernel_log::died(kernel_log))))
         }
     };
-    if let Some(finding) = kernel_log::check(log, "") {
+    if let Some(finding) = kernel_log::check(log, "").or_else(|| kernel_log::check_memory(log)) {
         return finding.at(op_index, Oracle::KernelLog);
     }
     if let Some((oracle, finding)) = unfinished {
@@ -257,7 +279,11 @@ impl Case<'_> {
         let prediction = &self.predicted.prediction;
         let seen = &self.step.outcome;
         match oracle {
-            Oracle::KernelLog => kernel_log::check(&self.step.kernel_log, &self.log_after()),
+            Oracle::KernelLog => {
+                let log = &self.step.kernel_log;
+                let memory = (!self.predicted.limit_reached).then(|| kernel_log::check_memory(log));
+                kernel_log::check(log, &self.log_after()).or(memory.flatten())
+            }
             Oracle::Protection => outcome::check_protection(self.op(), prediction, seen),
             Oracle::Outcome => outcome::check(self.op(), prediction, seen),
             Oracle::Coherence => {
@@ -269,13 +295,35 @@ impl Case<'_> {
             }
             Oracle::Frames => {
                 let (a, b) = self.checkpoints()?;
-                frames.check(a, b)
+                let held = self.predicted.held.iter().flat_map(|held| &held.frames);
+                let held: BTreeSet<u64> = held.map(|held| held.frame).collect();
+                let moves = matches!(self.op(), Op::Chore { chore: Chore::Compact });
+                frames.check(a, b, |frame| {
+                    !self.predicted.copied_perhaps.contains(&frame)
+                        && (!moves || held.contains(&frame))
+                })
             }
             Oracle::Accounting => {
                 let (a, b) = self.checkpoints()?;
                 accounting::check(a, b)
             }
             Oracle::Teardown => None,
+        }
+    }
+
+    /// Whether the state is the predicted one in spite of `finding`.
+    fn outlives(&self, oracle: Oracle, finding: &Finding) -> bool {
+        match oracle {
+            Oracle::Outcome => self.predicted.prediction.outlives(&self.step.outcome),
+            Oracle::Coherence => finding
+                .mr
+                .zip(self.checkpoints())
+                .is_some_and(|(mr, (a, b))| coherence::is_flushed(a, b, mr)),
+            Oracle::KernelLog
+            | Oracle::Protection
+            | Oracle::Frames
+            | Oracle::Accounting
+            | Oracle::Teardown => false,
         }
     }
 

@@ -11,7 +11,7 @@
 //! is not told apart in the class: the limit was passed over. A CPU access that the mapping does not permit is an outcome:
 //! no registration has a part in it. So is a limit that is passed over.
 
-use pinfold_contract::{Errno, Op, OpKind, Outcome};
+use pinfold_contract::{Errno, Op, Outcome, WcStatus};
 
 use super::Finding;
 use crate::model::Prediction;
@@ -46,38 +46,44 @@ fn both_read(expected: &Outcome, seen: &Outcome) -> bool {
 }
 
 fn is_breach(op: Op, prediction: &Prediction, seen: &Outcome) -> bool {
-    let registers_or_uses_a_key = match op.kind() {
-        OpKind::Reg | OpKind::RemoteRead | OpKind::RemoteWrite => true,
-        OpKind::Map
-        | OpKind::Unmap
-        | OpKind::Protect
-        | OpKind::Write
-        | OpKind::Read
-        | OpKind::Fork
-        | OpKind::Exit
-        | OpKind::Limit
-        | OpKind::Dereg => false,
-    };
+    let registers_or_uses_a_key = !op.mrs().is_empty() || !op.mws().is_empty();
     registers_or_uses_a_key && worked(seen) && wants_a_right(prediction)
 }
 
 fn worked(outcome: &Outcome) -> bool {
     match outcome {
         Outcome::Done | Outcome::Value(_) => true,
-        Outcome::Errno(_) | Outcome::Completion(_) | Outcome::Fault { .. } | Outcome::Skipped => {
-            false
-        }
+        Outcome::Errno(_)
+        | Outcome::Completion(_)
+        | Outcome::Completions { .. }
+        | Outcome::Fault { .. }
+        | Outcome::Skipped => false,
     }
 }
 
 fn wants_a_right(prediction: &Prediction) -> bool {
     let refused = match prediction.expected() {
-        Outcome::Completion(_) => return true,
+        Outcome::Completion(status) => return is_for_a_right(*status),
+        Outcome::Completions { requester, responder } => {
+            return is_for_a_right(*requester) || responder.is_some_and(is_for_a_right);
+        }
         Outcome::Errno(_) => true,
         Outcome::Done | Outcome::Value(_) | Outcome::Fault { .. } | Outcome::Skipped => false,
     };
     let no_right = |errno| prediction.allows(&Outcome::Errno(errno));
     refused && (no_right(Errno::EFAULT) || no_right(Errno::EACCES))
+}
+
+/// Whether a work request completes so for want of a right, and not for its length or shape.
+fn is_for_a_right(status: WcStatus) -> bool {
+    let others = [
+        WcStatus::SUCCESS,
+        WcStatus::LOC_LEN_ERR,
+        WcStatus::WR_FLUSH_ERR,
+        WcStatus::REM_INV_REQ_ERR,
+        WcStatus::REM_OP_ERR,
+    ];
+    !others.contains(&status)
 }
 
 fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
@@ -103,7 +109,9 @@ fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
 /// refused with these.
 fn passed_a_limit(expected: &Outcome, seen: &Outcome) -> bool {
     let by_limit = [Errno::ENOMEM, Errno::EPERM].map(Outcome::Errno).contains(expected);
-    by_limit && (*seen == Outcome::Done || *seen == Outcome::Errno(Errno::EFAULT))
+    // EINVAL comes behind pinning as well, for memory that is not persistent.
+    let behind_it = [Errno::EFAULT, Errno::EINVAL].map(Outcome::Errno);
+    by_limit && (*seen == Outcome::Done || behind_it.contains(seen))
 }
 
 /// A name for the kind of outcome: `ok`, `value`, `skipped`, or what it was refused with.
@@ -113,6 +121,10 @@ pub(crate) fn name(outcome: &Outcome) -> String {
         Outcome::Value(_) => "value".to_owned(),
         Outcome::Errno(errno) => errno.to_string(),
         Outcome::Completion(status) => status.to_string(),
+        Outcome::Completions { requester, responder } => {
+            let there = responder.map_or("nothing".to_owned(), |status| status.to_string());
+            format!("{requester}.{there}")
+        }
         Outcome::Fault { signal, .. } => signal.to_string(),
         Outcome::Skipped => "skipped".to_owned(),
     }

@@ -4,11 +4,17 @@
 //! the key was wrong, another where the right was missing, and a third where the bytes lay outside. So some
 //! differences get words for the state they happened in, each word chosen because the kernel decides by it:
 //!
-//! * a remote op that got through: what was wrong with it (`key`, `right`, `range`, `gone`);
+//! * an op that shows a key and got through: what was wrong with it (`key`, `right`, `range`, `gone`, `pd`, `unbound`),
+//!   and whether the key was that of a `window`;
+//! * a reregistration: whether a window shows the MR (`bound`); the counters after a deregistration: whether it was
+//!   `refused`; bytes: whether the addresses of the MR go `around` the end of the address space;
 //! * what an MR has to do with: whether the MR was to be written (`writer`) or only read (`reader`), for which the
 //!   kernel pins in different ways;
 //! * a registration that memory was refused for, or should have been, and that only reads: whether the first mapping
-//!   below it that cannot be both read and written is `private` or `shared`.
+//!   below it that cannot be both read and written is `private` or `shared`;
+//! * an access that was to fault: whether the process was born without the page (`dontfork`);
+//! * a registration for which the memory cgroup reached its limit: `charged`. That is no limit on what is locked, and it
+//!   depends on which pages have to be allocated.
 //!
 //! Everything comes from the sequence and from what was predicted of it, never from the target. No word says what else
 //! happened in the sequence (an earlier fork, another MR): in a long sequence that would be chance, and one cause
@@ -17,10 +23,11 @@
 use std::collections::BTreeMap;
 
 use pinfold_contract::{
-    ARENA_PAGES, Access, ByteRange, Errno, Key, Mr, Op, Outcome, Proc, Prot, Sharing,
+    ARENA_PAGES, Access, Arg, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind, Outcome, Pd, Proc,
+    Prot, Rereg, Sharing, Span, Target, WcStatus,
 };
 
-use super::{Case, Finding, Oracle};
+use super::{Case, Finding, Oracle, uninherited};
 use crate::model::PredictedStep;
 
 /// The words for what `oracle` found in `case`. `steps` is what was predicted of the whole sequence.
@@ -32,57 +39,38 @@ pub(super) fn that_matters(
 ) -> Vec<&'static str> {
     let before = Before::of(case, steps);
     match oracle {
-        Oracle::Protection => match case.op() {
-            Op::RemoteRead { .. } | Op::RemoteWrite { .. } => before.refusals(case.op()),
-            Op::Reg { range, access, .. } => before.registration(range, access),
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Dereg { .. } => Vec::new(),
+        Oracle::Protection => match registers(case.op()) {
+            Some((span, access)) => before.registration(span, access),
+            None => before.refusals(case.op()),
         },
-        Oracle::Outcome => match case.op() {
-            Op::Reg { range, access, .. } if is_about_memory(case) => {
-                before.registration(range, access)
-            }
-            Op::Reg { .. }
-            | Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Dereg { .. }
-            | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => Vec::new(),
+        Oracle::Outcome => match registers(case.op()) {
+            Some(_) if is_about_charges(case) => vec!["charged"],
+            Some((span, access)) if is_about_memory(case) => before.registration(span, access),
+            Some(_) => before.bound(case.op()),
+            None if was_to_work(case) => before.of_a_request(case.op()),
+            None => uninherited::word(case).into_iter().collect(),
         },
-        Oracle::Frames => match case.op() {
-            Op::Reg { access, .. } => vec![intent(access)],
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Dereg { .. }
-            | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => Vec::new(),
-        },
+        Oracle::Frames => {
+            registers(case.op()).into_iter().map(|(_, access)| intent(access)).collect()
+        }
         Oracle::Coherence => {
             // An op that uses an MR may show on another one that overlaps it: which one is chance.
             let used = before.access_of(case.op());
             let access = used.or_else(|| before.mrs.get(&finding.mr?).map(|mr| mr.access));
-            access.map(intent).into_iter().collect()
+            let intent = access.map(intent);
+            intent.into_iter().chain(before.goes_around(case.op())).collect()
         }
-        Oracle::KernelLog | Oracle::Accounting | Oracle::Teardown => Vec::new(),
+        Oracle::Accounting => refused(case).into_iter().collect(),
+        Oracle::KernelLog | Oracle::Teardown => Vec::new(),
+    }
+}
+
+/// The memory and the rights of a registration, or of what replaces one.
+fn registers(op: Op) -> Option<(Span, Access)> {
+    if let Op::Reg { span, access, .. } | Op::Rereg { span, access, .. } = op {
+        Some((span, access))
+    } else {
+        None
     }
 }
 
@@ -97,6 +85,27 @@ fn is_about_memory(case: &Case<'_>) -> bool {
     case.predicted.prediction.allows(&refusal) || (only_seen && !behind_a_limit)
 }
 
+/// Whether the memory cgroup reached its limit, and a page was refused for it, or should have been.
+fn is_about_charges(case: &Case<'_>) -> bool {
+    let refusal = Outcome::Errno(Errno::ENOMEM);
+    let refused = case.step.outcome == refusal || case.predicted.prediction.allows(&refusal);
+    case.predicted.limit_reached && refused
+}
+
+/// Whether the side that posted a work request was to be told that it worked.
+fn was_to_work(case: &Case<'_>) -> bool {
+    let expected = case.predicted.prediction.expected();
+    let sent = matches!(expected, Outcome::Completions { requester: WcStatus::SUCCESS, .. });
+    sent || *expected == Outcome::Done
+}
+
+/// `refused` if a deregistration was denied: that is to change nothing.
+fn refused(case: &Case<'_>) -> Option<&'static str> {
+    let dereg = case.op().kind() == OpKind::Dereg;
+    let errno = matches!(case.step.outcome, Outcome::Errno(_));
+    (dereg && errno).then_some("refused")
+}
+
 /// `writer` if the adapter may write with `access`, else `reader`.
 ///
 /// Source: `ib_access_writable()`, include/rdma/ib_verbs.h, 6.1 and 6.12.
@@ -108,9 +117,10 @@ fn intent(access: Access) -> &'static str {
     if access.has_any(WRITERS) { "writer" } else { "reader" }
 }
 
-/// What `p0` had registered and mapped before an op.
+/// What `p0` had registered, bound and mapped before an op.
 struct Before {
     mrs: BTreeMap<Mr, Registered>,
+    mws: BTreeMap<Mw, Window>,
     pages: [Option<(Sharing, Prot)>; ARENA_PAGES as usize],
 }
 
@@ -118,13 +128,38 @@ struct Before {
 #[derive(Clone, Copy)]
 struct Registered {
     is_live: bool,
-    range: ByteRange,
+    span: Span,
     access: Access,
+    pd: Pd,
+    iova: u64,
+}
+
+/// A window, live or remembered, and what it was last bound to.
+#[derive(Clone, Copy)]
+struct Window {
+    is_live: bool,
+    pd: Pd,
+    bound: Option<(Mr, Granted)>,
+}
+
+/// What a key opens.
+#[derive(Clone, Copy)]
+struct Granted {
+    is_live: bool,
+    /// First address, in the space of iovas.
+    start: u64,
+    len_bytes: u64,
+    access: Access,
+    pd: Pd,
 }
 
 impl Before {
     fn of(case: &Case<'_>, steps: &[PredictedStep]) -> Before {
-        let mut before = Before { mrs: BTreeMap::new(), pages: [None; ARENA_PAGES as usize] };
+        let mut before = Before {
+            mrs: BTreeMap::new(),
+            mws: BTreeMap::new(),
+            pages: [None; ARENA_PAGES as usize],
+        };
         let done = |step: &&PredictedStep| *step.prediction.expected() == Outcome::Done;
         let earlier = case.sequence.ops.iter().zip(steps).take(case.op_index);
         earlier.filter(|(_, step)| done(step)).for_each(|(op, _)| before.apply(*op));
@@ -133,36 +168,61 @@ impl Before {
 
     /// What an op that worked changes.
     fn apply(&mut self, op: Op) {
-        match op {
-            Op::Map { proc: Proc::P0, pages, sharing, prot, .. } => {
-                pages.pages().for_each(|page| *self.page(page) = Some((sharing, prot)));
+        if op.mrs().is_empty() && op.mws().is_empty() {
+            self.apply_to_memory(op);
+        } else {
+            self.apply_to_keys(op);
+        }
+    }
+
+    fn apply_to_memory(&mut self, op: Op) {
+        if let Op::Map { proc: Proc::P0, pages, sharing, prot, .. } = op {
+            pages.pages().for_each(|page| *self.page(page) = Some((sharing, prot)));
+        } else if let Op::Unmap { proc: Proc::P0, pages } = op {
+            pages.pages().for_each(|page| *self.page(page) = None);
+        } else if let Op::Protect { proc: Proc::P0, pages, prot } = op {
+            for page in pages.pages() {
+                let place = self.page(page);
+                *place = place.map(|(sharing, _)| (sharing, prot));
             }
-            Op::Unmap { proc: Proc::P0, pages } => {
-                pages.pages().for_each(|page| *self.page(page) = None);
+        } else if let Op::Remap { proc: Proc::P0, from, to } = op {
+            let first = *self.page(from.first());
+            let moved: Vec<_> = from.pages().map(|page| self.page(page).take()).collect();
+            // What grows is like what was there.
+            for (index, page) in to.pages().enumerate() {
+                *self.page(page) = moved.get(index).copied().unwrap_or(first);
             }
-            Op::Protect { proc: Proc::P0, pages, prot } => {
-                let change = |page| {
-                    let place: &mut Option<(Sharing, Prot)> = self.page(page);
-                    *place = place.map(|(sharing, _)| (sharing, prot));
-                };
-                pages.pages().for_each(change);
+        }
+    }
+
+    fn apply_to_keys(&mut self, op: Op) {
+        if let Op::Reg { mr, span, access, pd, call } = op {
+            let iova = call.iova().unwrap_or(span.start.address());
+            self.mrs.insert(mr, Registered { is_live: true, span, access, pd, iova });
+        } else if let Op::Rereg { mr, what, span, access, pd } = op {
+            let Some(old) = self.mrs.get_mut(&mr) else { return };
+            if what.has(Rereg::TRANS) {
+                (old.span, old.iova) = (span, span.start.address());
             }
-            Op::Reg { mr, range, access } => {
-                self.mrs.insert(mr, Registered { is_live: true, range, access });
-            }
-            Op::Dereg { mr } => {
-                self.mrs.entry(mr).and_modify(|registered| registered.is_live = false);
-            }
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => {}
+            old.access = if what.has(Rereg::ACCESS) { access } else { old.access };
+            old.pd = if what.has(Rereg::PD) { pd } else { old.pd };
+        } else if let Op::Dereg { mr } = op {
+            self.mrs.entry(mr).and_modify(|registered| registered.is_live = false);
+        } else if let Op::AllocMw { mw, pd, .. } = op {
+            self.mws.insert(mw, Window { is_live: true, pd, bound: None });
+        } else if let Op::DeallocMw { mw } = op {
+            self.mws.entry(mw).and_modify(|window| window.is_live = false);
+        } else if let Op::Bind { mw, mr, offset, len_bytes, access, .. } = op {
+            let Some(&registered) = self.mrs.get(&mr) else { return };
+            let zero_based = access.has(Access::ZERO_BASED);
+            let address = registered.iova.wrapping_add_signed(offset.into());
+            let start = if zero_based { 0 } else { address };
+            let pd = registered.pd;
+            let granted = Granted { is_live: true, start, len_bytes: len_bytes.into(), access, pd };
+            let bound = (len_bytes > 0).then_some((mr, granted));
+            self.mws.entry(mw).and_modify(|window| window.bound = bound);
+        } else if let Op::Invalidate { handle: Handle::Mw(mw), .. } = op {
+            self.mws.entry(mw).and_modify(|window| window.bound = None);
         }
     }
 
@@ -172,31 +232,29 @@ impl Before {
 
     /// The access of the MR that `op` registers or uses.
     fn access_of(&self, op: Op) -> Option<Access> {
-        match op {
-            Op::Reg { access, .. } => Some(access),
-            Op::RemoteRead { mr, key, .. } | Op::RemoteWrite { mr, key, .. } => {
-                Some(self.mrs.get(&key_mr(mr, key))?.access)
-            }
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Dereg { .. } => None,
+        if let Some((_, access)) = registers(op) {
+            return Some(access);
         }
+        let target = target_of(op);
+        let mr = match target.map(|target| (target.key, target.mr)) {
+            Some((Key::Of(Handle::Mr(mr)), _) | (Key::Own | Key::Stale, mr)) => mr,
+            // A window lies over the MR that the op addresses, or the op has no business there.
+            Some((Key::Of(Handle::Mw(_) | Handle::OldMw(_)), mr)) => mr,
+            None if op.kind() == OpKind::Send => list_mr(op)?,
+            None => return None,
+        };
+        Some(self.mrs.get(&mr)?.access)
     }
 
     /// Whether a registration reads or writes, and for one that reads, what lies below it.
-    fn registration(&self, range: ByteRange, access: Access) -> Vec<&'static str> {
+    fn registration(&self, span: Span, access: Access) -> Vec<&'static str> {
         let intent = intent(access);
         if intent == "writer" {
             return vec![intent];
         }
-        let first = range.start().page_index();
-        let below = (first..first + range.page_span())
+        let first = span.start.page_index();
+        let count = span.range().map_or(u32::from(ARENA_PAGES), ByteRange::page_span);
+        let below = (first..first.saturating_add(count).min(ARENA_PAGES.into()))
             .filter_map(|page| *self.pages.get(page as usize)?)
             .find(|(_, prot)| !(prot.read() && prot.write()));
         let sharing = below.map(|(sharing, _)| match sharing {
@@ -206,41 +264,163 @@ impl Before {
         [Some(intent), sharing].into_iter().flatten().collect()
     }
 
-    /// Everything for which the remote op should have been refused.
+    /// Everything for which an op that shows a key should have been refused.
     fn refusals(&self, op: Op) -> Vec<&'static str> {
-        let (Op::RemoteRead { mr, offset, len_bytes, key }
-        | Op::RemoteWrite { mr, offset, len_bytes, key, .. }) = op
-        else {
-            return Vec::new();
+        let Some(target) = target_of(op) else { return self.local_refusals(op) };
+        let Some(addressed) = self.mrs.get(&target.mr) else { return Vec::new() };
+        let Some(granted) = self.granted(target) else { return vec!["unbound"] };
+        let start = addressed.iova.wrapping_add_signed(target.offset.into());
+        let inside = start.wrapping_sub(granted.start);
+        let fits = inside.checked_add(len_of(op)).is_some_and(|end| end <= granted.len_bytes);
+        let old = matches!(target.key, Key::Of(Handle::OldMw(_)));
+        let window = matches!(target.key, Key::Of(Handle::Mw(_) | Handle::OldMw(_)));
+        words([
+            (window, "window"),
+            (target.key == Key::Stale || old, "key"),
+            (!granted.is_live, "gone"),
+            (granted.pd != target.qp, "pd"),
+            (!granted.access.has(right_of(op)), "right"),
+            (!fits, "range"),
+        ])
+    }
+
+    /// The same of an op that shows local keys alone: a send, a bind, an invalidation.
+    fn local_refusals(&self, op: Op) -> Vec<&'static str> {
+        // To unbind a window, any MR may be named.
+        let unbinds = matches!(op, Op::Bind { len_bytes: 0, .. });
+        let named = || if unbinds { Vec::new() } else { op.mrs() };
+        let mrs = || named().into_iter().filter_map(|mr| self.mrs.get(&mr));
+        let mws = || op.mws().into_iter().filter_map(|mw| self.mws.get(&mw));
+        let gone = mrs().any(|mr| !mr.is_live) || mws().any(|mw| !mw.is_live);
+        let qp = qp_of(op);
+        let (mr_pd, mw_pd) = (mrs().any(|mr| mr.pd != qp), mws().any(|mw| mw.pd != qp));
+        let right = if op.kind() == OpKind::Send {
+            Access::LOCAL_WRITE
+        } else if op.kind() == OpKind::Bind {
+            Access::MW_BIND
+        } else {
+            Access(0)
         };
-        let (Some(addressed), Some(named)) = (self.mrs.get(&mr), self.mrs.get(&key_mr(mr, key)))
-        else {
-            return Vec::new();
+        let lacks = mrs().any(|mr| !mr.access.has(right));
+        let outside = !unbinds && self.binds_outside(op);
+        let zero_based = matches!(op, Op::Bind { access, .. } if access.has(Access::ZERO_BASED));
+        words([
+            (gone, "gone"),
+            (mr_pd, "pd"),
+            (mw_pd, "window.pd"),
+            (lacks, "right"),
+            (outside, "range"),
+            (outside && zero_based, "zero_based"),
+        ])
+    }
+
+    /// Whether a window is to be bound to bytes that are not all in the MR.
+    fn binds_outside(&self, op: Op) -> bool {
+        let Op::Bind { mr, offset, len_bytes, .. } = op else { return false };
+        let Some(registered) = self.mrs.get(&mr) else { return false };
+        let end = i64::from(offset).checked_add_unsigned(len_bytes.into());
+        let len = i64::try_from(registered.span.len_bytes).ok();
+        offset < 0 || end.is_none_or(|end| len.is_some_and(|len| end > len))
+    }
+
+    /// `bound` if `op` reregisters an MR that a window shows.
+    fn bound(&self, op: Op) -> Vec<&'static str> {
+        let Op::Rereg { mr, .. } = op else { return Vec::new() };
+        let shown = |window: &Window| window.bound.is_some_and(|(shown, _)| shown == mr);
+        words([(self.mws.values().any(shown), "bound")])
+    }
+
+    /// What matters for a work request that shows no key of a peer.
+    fn of_a_request(&self, op: Op) -> Vec<&'static str> {
+        if op.kind() == OpKind::Bind {
+            return self.goes_around(op).into_iter().collect();
+        }
+        let mut windows = op.mws().into_iter().filter_map(|mw| self.mws.get(&mw));
+        let foreign = op.kind() == OpKind::Send && windows.any(|mw| mw.pd != qp_of(op));
+        words([(foreign, "window.pd")])
+    }
+
+    /// `around` if `op` uses an MR whose addresses go around the end of the address space.
+    fn goes_around(&self, op: Op) -> Option<&'static str> {
+        let around = |mr| {
+            let mr: Option<&Registered> = self.mrs.get(&mr);
+            mr.is_some_and(|mr| mr.iova.checked_add(mr.span.len_bytes).is_none())
         };
-        let right = match op.kind() == pinfold_contract::OpKind::RemoteRead {
-            true => Access::REMOTE_READ,
-            false => Access::REMOTE_WRITE,
+        op.mrs().into_iter().any(around).then_some("around")
+    }
+
+    /// What the key of `target` opens.
+    fn granted(&self, target: Target) -> Option<Granted> {
+        let mr = match target.key {
+            Key::Own | Key::Stale => target.mr,
+            Key::Of(Handle::Mr(mr)) => mr,
+            Key::Of(Handle::Mw(mw) | Handle::OldMw(mw)) => {
+                let window = self.mws.get(&mw)?;
+                return window.bound.map(|(_, bound)| Granted { is_live: window.is_live, ..bound });
+            }
         };
-        let start = i64::from(addressed.range.start().0) + i64::from(offset);
-        let is_inside = i64::from(named.range.start().0) <= start
-            && start + i64::from(len_bytes) <= i64::from(named.range.end().0);
-        [
-            (key == Key::Stale, "key"),
-            (!named.is_live, "gone"),
-            (!named.access.has(right), "right"),
-            (!is_inside, "range"),
-        ]
-        .into_iter()
-        .filter_map(|(is_so, word)| is_so.then_some(word))
-        .collect()
+        let Registered { is_live, span, access, pd, iova } = *self.mrs.get(&mr)?;
+        Some(Granted { is_live, start: iova, len_bytes: span.len_bytes, access, pd })
     }
 }
 
-/// The MR whose key it is.
-fn key_mr(mr: Mr, key: Key) -> Mr {
-    match key {
-        Key::Own | Key::Stale => mr,
-        Key::Of(other) => other,
+/// The class of a difference in bytes that came through an MR whose addresses go around: what such bytes are is
+/// chance, that there are any is not.
+pub(super) fn class(oracle: Oracle, op: Op, class: String, words: &[&str]) -> String {
+    let reads = matches!(op.kind(), OpKind::RemoteRead | OpKind::Scatter);
+    let class = if oracle == Oracle::Coherence && reads && words.contains(&"around") {
+        "bytes".to_owned()
+    } else {
+        class
+    };
+    words.iter().fold(class, |class, word| format!("{class}-{word}"))
+}
+
+fn words<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str> {
+    reasons.into_iter().filter_map(|(is_so, word)| is_so.then_some(word)).collect()
+}
+
+fn target_of(mut op: Op) -> Option<Target> {
+    let mut args = op.args_mut().into_iter();
+    args.find_map(|arg| if let Arg::Target(target) = arg { Some(*target) } else { None })
+}
+
+/// Over which queue pairs an op without a target goes.
+fn qp_of(mut op: Op) -> Pd {
+    let pds = op.args_mut().into_iter();
+    let mut pds = pds.filter_map(|arg| if let Arg::Pd(pd) = arg { Some(*pd) } else { None });
+    pds.next().unwrap_or_default()
+}
+
+/// The last MR of the lists of an op.
+fn list_mr(op: Op) -> Option<Mr> {
+    op.mrs().pop()
+}
+
+/// How many bytes a remote op is about: as it says, as its list says, or those of a number.
+fn len_of(mut op: Op) -> u64 {
+    let mut len = 0;
+    for arg in op.args_mut() {
+        if let Arg::Len(bytes) = arg {
+            len += u64::from(*bytes);
+        } else if let Arg::Sges(sges) = arg {
+            len += sges.len_bytes();
+        } else if let Arg::Number(_) = arg {
+            len = 8;
+        }
+    }
+    len
+}
+
+/// The right that a remote op needs: it writes, is atomic, or reads.
+fn right_of(mut op: Op) -> Access {
+    let is_atomic = op.args_mut().into_iter().any(|arg| matches!(arg, Arg::Number(_)));
+    if is_atomic {
+        Access::REMOTE_ATOMIC
+    } else if op.tag().is_some() || op.kind() == OpKind::Gather {
+        Access::REMOTE_WRITE
+    } else {
+        Access::REMOTE_READ
     }
 }
 

@@ -1,7 +1,8 @@
 //! The teardown oracle: what is left when everything is gone.
 //!
-//! Checks that the pins, anonymous pages and pages of memory files that a
-//! sequence took are all given back once its last process has ended.
+//! Checks that the pins, anonymous pages, pages of memory files, locked pages,
+//! merged pages and RDMA objects that a sequence took are all given back once its
+//! last process has ended.
 //!
 //! Does not check memory of the kernel itself, which only a leak detector in the
 //! kernel can attribute, and nothing after a hang or a crash: there was no end.
@@ -12,16 +13,25 @@ use super::{Finding, accounting};
 
 /// Compares what is left with nothing.
 pub(super) fn check(left: Teardown) -> Option<Finding> {
-    let Teardown { pins, anon_pages, shmem_pages } = left;
-    accounting::finding(&[
-        accounting::Difference::of("", "pins", 0, pins),
-        accounting::Difference::of("", "anon_pages", 0, anon_pages),
-        accounting::Difference::of("", "shmem_pages", 0, shmem_pages),
-    ])
+    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma } = left;
+    let counters = [
+        ("pins", pins),
+        ("anon_pages", anon_pages),
+        ("shmem_pages", shmem_pages),
+        ("locked_pages", locked_pages),
+        ("ksm_pages", ksm_pages),
+        ("rdma_mrs", rdma.mrs),
+        ("rdma_objects", rdma.cgroup_objects),
+    ];
+    accounting::finding(
+        &counters.map(|(counter, left)| accounting::Difference::of("", counter, 0, left)),
+    )
 }
 
 #[cfg(test)]
 mod tests {
+    use pinfold_contract::RdmaCounts;
+
     use super::*;
 
     #[test]
@@ -31,9 +41,15 @@ mod tests {
 
     #[test]
     fn each_thing_left_is_named() {
-        let left = Teardown { pins: 3, anon_pages: 0, shmem_pages: -1 };
+        let left = Teardown { pins: 3, shmem_pages: -1, ..Teardown::default() };
         let finding = check(left).unwrap();
         assert_eq!(finding.seen, "pins 3, shmem_pages -1");
         assert_eq!(finding.class, "pins.more-shmem_pages.less");
+    }
+    #[test]
+    fn objects_of_rdma_are_left_like_pages() {
+        let rdma = RdmaCounts { mrs: 0, cgroup_objects: 1 };
+        let finding = check(Teardown { locked_pages: 2, rdma, ..Teardown::default() }).unwrap();
+        assert_eq!(finding.class, "locked_pages.more-rdma_objects.more");
     }
 }

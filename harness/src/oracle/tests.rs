@@ -15,10 +15,19 @@ fn state(adapter: u8, cpu: u8) -> Checkpoint {
         exclusively_mapped: true,
         bytes: Some(Runs::uniform(4096, cpu)),
     };
-    let view =
-        ProcView { proc: Proc::P0, rss_anon: 1, rss_shmem: 0, vm_pin: 65, pages: vec![page] };
+    let view = ProcView {
+        proc: Proc::P0,
+        rss_anon: 1,
+        rss_shmem: 0,
+        rss_file: 0,
+        vm_lck: 0,
+        vm_swap: 0,
+        pss_kib: 0,
+        vm_pin: 65,
+        pages: vec![page],
+    };
     let mr = MrView { mr: Mr(0), bytes: Ok(Runs::uniform(4096, adapter)) };
-    Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65 }
+    Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65, ..Checkpoint::default() }
 }
 
 /// A sequence with what is predicted of it, and a trace that does just that.
@@ -51,6 +60,8 @@ fn example() -> Example {
         prediction: Prediction::only(step.outcome.clone()),
         checkpoint: step.checkpoint.clone(),
         write_only: Vec::new(),
+        copied_perhaps: Vec::new(),
+        limit_reached: false,
         held: Vec::new(),
     });
     let predicted = predicted.collect();
@@ -106,6 +117,30 @@ fn an_outcome_that_the_model_does_not_go_on_from_ends_the_comparison() {
         e.trace.steps[1].outcome = Outcome::Errno(Errno::EINVAL);
     });
     assert_eq!(verdict, Verdict::Inconclusive { reason: Inconclusive::NotFollowed });
+}
+
+/// A work request that had to fail is told as one that was flushed, and `more` happens.
+fn flushed(more: impl Fn(&mut Example)) -> Verdict {
+    check(|e| {
+        e.predicted[1].prediction = Prediction::only(Outcome::Completion(WcStatus::MW_BIND_ERR));
+        e.trace.steps[1].outcome = Outcome::Completion(WcStatus::WR_FLUSH_ERR);
+        more(e);
+    })
+}
+
+#[test]
+fn a_status_that_is_lost_is_found_and_hides_nothing_behind_it() {
+    let Verdict::Diverges(found) = flushed(|_| ()) else { panic!("agrees") };
+    assert_is(&found, 1, Oracle::Outcome, "mw_bind_err-wr_flush_err");
+    let later = flushed(|e| e.trace.steps[2].outcome = Outcome::Errno(Errno::ENOMEM));
+    let Verdict::Diverges(found) = later else { panic!("agrees") };
+    assert_eq!((found.op_index, found.oracle), (2, Oracle::Outcome));
+    let open = flushed(|e| {
+        let seen = e.trace.steps[2].outcome.clone();
+        e.predicted[2].prediction = Prediction::unordered(seen, Vec::new());
+    });
+    let Verdict::Diverges(found) = open else { panic!("not followed") };
+    assert_eq!(found.op_index, 1);
 }
 
 #[test]

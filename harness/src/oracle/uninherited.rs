@@ -1,0 +1,90 @@
+//! Whether a process touched what it was born without: memory that its parent had marked with MADV_DONTFORK.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use pinfold_contract::{Advice, Op, Outcome, PAGE_BYTES, Proc, Signal};
+
+use super::Case;
+
+/// Pages of each process.
+type Pages = BTreeMap<Proc, BTreeSet<u8>>;
+
+/// `dontfork` if an access was to fault on such a page.
+pub(super) fn word(case: &Case<'_>) -> Option<&'static str> {
+    let (Op::Read { proc, at, .. } | Op::Write { proc, at, .. }) = case.op() else { return None };
+    let expected = case.predicted.prediction.expected();
+    let Outcome::Fault { signal: Signal::Segv, done_bytes } = *expected else { return None };
+    let page = u8::try_from(at.0.saturating_add(done_bytes) / PAGE_BYTES).ok()?;
+    let (mut marked, mut left_out) = (Pages::new(), Pages::new());
+    for op in &case.sequence.ops[..case.op_index] {
+        apply(*op, &mut marked, &mut left_out);
+    }
+    left_out.get(&proc)?.contains(&page).then_some("dontfork")
+}
+
+/// What an op changes. A page that is mapped anew, or taken away again, is an ordinary one.
+fn apply(op: Op, marked: &mut Pages, left_out: &mut Pages) {
+    if let Op::Fork { proc, child } = op {
+        left_out.insert(child, marked.get(&proc).cloned().unwrap_or_default());
+        marked.remove(&child);
+    } else if let Op::Advise { proc, pages, advice: Advice::DontFork } = op {
+        marked.entry(proc).or_default().extend(pages.pages());
+    } else if let Op::Advise { proc, pages, advice: Advice::DoFork } = op {
+        forget(marked, proc, pages.pages());
+    } else if let Op::Map { proc, pages, .. } | Op::Unmap { proc, pages } = op {
+        forget(marked, proc, pages.pages());
+        forget(left_out, proc, pages.pages());
+    } else if let Op::Remap { proc, from, to } = op {
+        for pages in [from, to] {
+            forget(marked, proc, pages.pages());
+            forget(left_out, proc, pages.pages());
+        }
+    }
+}
+
+fn forget(of: &mut Pages, proc: Proc, pages: std::ops::Range<u8>) {
+    of.entry(proc).or_default().retain(|page| !pages.contains(page));
+}
+
+#[cfg(test)]
+mod tests {
+    use pinfold_contract::{Observe, Runs, parse};
+
+    use crate::model::{perform, predict};
+    use crate::oracle::{Verdict, judge};
+    use crate::profile::LINUX_6_1;
+    use crate::signature::Signature;
+
+    use super::*;
+
+    fn signature(ops: &str) -> String {
+        let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
+        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let last = trace.steps.last_mut().unwrap();
+        assert!(matches!(last.outcome, Outcome::Fault { .. }), "{:?}", last.outcome);
+        last.outcome = Outcome::Value(Runs::uniform(8, 0x11));
+        let Verdict::Diverges(divergence) =
+            judge(&sequence, &predict(&LINUX_6_1, &sequence, Observe::End), &trace)
+        else {
+            panic!("it agrees")
+        };
+        Signature::of(&sequence, &divergence).to_string()
+    }
+
+    #[test]
+    fn only_what_a_child_was_born_without_has_the_word() {
+        let begin = "map 0..2 anon private rw\nwrite 0 8192 0x11\n";
+        let born_without = format!("{begin}advise 0..1 dontfork\nfork p1\np1 read 0 8\n");
+        assert_eq!(signature(&born_without), "outcome-read-sigsegv-value-dontfork");
+        for other in [
+            format!("{begin}fork p1\np1 unmap 0..1\np1 read 0 8\n"),
+            format!("{begin}advise 0..1 dontfork\nfork p1\np1 read 5 8\n"),
+            format!("{begin}advise 0..1 dontfork\nfork p1\np1 unmap 0..1\np1 read 0 8\n"),
+            format!(
+                "{begin}advise 0..1 dontfork\nadvise 0..1 dofork\nfork p1\np1 unmap 0..1\np1 read 0 8\n"
+            ),
+        ] {
+            assert_eq!(signature(&other), "outcome-read-sigsegv-value", "{other}");
+        }
+    }
+}
