@@ -18,7 +18,7 @@ pub use any_of::any_of;
 pub use cached::cached;
 use rank::Rank;
 
-use pinfold_contract::{Key, Mr, Op, Proc, Sequence};
+use pinfold_contract::{Mr, Mw, Op, OpKind, Proc, Sequence};
 
 /// Returns a sequence that has it and is minimal: without any single op it is lost, and so it is with any single
 /// argument made simpler by one of the passes.
@@ -92,16 +92,20 @@ fn drop_tail<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) {
 }
 
 /// Drops ops that share no slot, page or process with the last one, directly or
-/// through others; then those of one process, and those of one MR.
+/// through others; then those of one process, of one MR and of one window.
 fn drop_unrelated<P: FnMut(&Sequence) -> bool>(case: &mut Case<P>) {
     let related = related_to_last(&case.best.ops);
     case.try_keeping(|index, _| related.contains(&index));
     for proc in Proc::all().skip(1) {
-        case.try_keeping(|_, op| !procs_of(op).contains(&proc));
+        case.try_keeping(|_, op| !procs_of(&op).contains(&proc));
     }
-    let mrs: BTreeSet<Mr> = case.best.ops.iter().flat_map(|&op| mrs_of(op)).collect();
+    let mrs: BTreeSet<Mr> = case.best.ops.iter().flat_map(Op::mrs).collect();
     for mr in mrs {
-        case.try_keeping(|_, op| !mrs_of(op).contains(&mr));
+        case.try_keeping(|_, op| !op.mrs().contains(&mr));
+    }
+    let mws: BTreeSet<Mw> = case.best.ops.iter().flat_map(Op::mws).collect();
+    for mw in mws {
+        case.try_keeping(|_, op| !op.mws().contains(&mw));
     }
 }
 
@@ -171,22 +175,25 @@ fn with_simpler(
 fn related_to_last(ops: &[Op]) -> BTreeSet<usize> {
     let mut related: BTreeSet<usize> = ops.len().checked_sub(1).into_iter().collect();
     let mut mrs = BTreeSet::new();
+    let mut mws = BTreeSet::new();
     let mut pages = BTreeSet::new();
     let mut procs = BTreeSet::from([Proc::P0]);
     // Each round takes in what has to do with something taken in before.
     loop {
         let before = related.len();
-        for (index, &op) in ops.iter().enumerate().rev() {
+        for (index, op) in ops.iter().enumerate().rev() {
+            let acts = procs.contains(&op.proc());
             let meets = related.contains(&index)
-                || mrs_of(op).iter().any(|mr| mrs.contains(mr))
-                || (pages_of(op).iter().any(|page| pages.contains(page))
-                    && procs.contains(&op.proc()))
-                || child_of(op).is_some_and(|child| procs.contains(&child))
-                || matches!(op, Op::Limit { .. });
+                || op.mrs().iter().any(|mr| mrs.contains(mr))
+                || op.mws().iter().any(|mw| mws.contains(mw))
+                || (acts && op.pages().iter().any(|page| pages.contains(page)))
+                || (acts && is_for_all(op))
+                || op.child().is_some_and(|child| procs.contains(&child));
             if meets {
                 related.insert(index);
-                mrs.extend(mrs_of(op));
-                pages.extend(pages_of(op));
+                mrs.extend(op.mrs());
+                mws.extend(op.mws());
+                pages.extend(op.pages());
                 procs.extend(procs_of(op));
             }
         }
@@ -196,69 +203,20 @@ fn related_to_last(ops: &[Op]) -> BTreeSet<usize> {
     }
 }
 
-fn child_of(op: Op) -> Option<Proc> {
-    procs_of(op).get(1).copied()
-}
-
 /// The acting process, and behind it the child of a fork.
-fn procs_of(op: Op) -> Vec<Proc> {
-    match op {
-        Op::Fork { proc, child } => vec![proc, child],
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => vec![op.proc()],
-    }
+fn procs_of(op: &Op) -> Vec<Proc> {
+    [op.proc()].into_iter().chain(op.child()).collect()
 }
 
-fn mrs_of(op: Op) -> Vec<Mr> {
-    match op {
-        Op::Reg { mr, .. } | Op::Dereg { mr } => vec![mr],
-        Op::RemoteRead { mr, key, .. } | Op::RemoteWrite { mr, key, .. } => match key {
-            Key::Of(other) => vec![mr, other],
-            Key::Own | Key::Stale => vec![mr],
-        },
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. } => Vec::new(),
-    }
-}
-
-fn pages_of(op: Op) -> Vec<u32> {
-    let bytes = |start: u32, len: u32| {
-        let page = pinfold_contract::PAGE_BYTES;
-        (start / page..start.saturating_add(len).div_ceil(page).max(start / page + 1)).collect()
-    };
-    match op {
-        Op::Map { pages, .. } | Op::Unmap { pages, .. } | Op::Protect { pages, .. } => {
-            pages.pages().map(u32::from).collect()
-        }
-        Op::Write { at, len_bytes, .. } | Op::Read { at, len_bytes, .. } => bytes(at.0, len_bytes),
-        Op::Reg { range, .. } => bytes(range.start().0, range.len_bytes()),
-        Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => Vec::new(),
-    }
+/// Whether `op` names nothing that it could have in common with another: a limit, a chore, a write to a file.
+fn is_for_all(op: &Op) -> bool {
+    let names_nothing = op.mrs().is_empty() && op.mws().is_empty() && op.pages().is_empty();
+    names_nothing && op.child().is_none() && op.kind() != OpKind::Exit
 }
 
 #[cfg(test)]
 mod tests {
-    use pinfold_contract::{OpKind, parse, print};
+    use pinfold_contract::{parse, print};
 
     use super::*;
     use crate::generate::Generator;
@@ -335,6 +293,67 @@ mod tests {
                     reg mr3 9..10 remote_read\nreg mr0 0..1 remote_read\nread_remote mr0+0 8\n";
         let sequence = parse(text).unwrap().sequence;
         assert_eq!(related_to_last(&sequence.ops), BTreeSet::from([0, 3, 4]));
+    }
+
+    #[test]
+    fn every_argument_of_an_op_becomes_as_simple_as_it_can() {
+        use pinfold_contract::{
+            Access, Handle, Key, Mr, MwKind, PageRange, Pd, Position, RegCall, Seals, Sge, Sges,
+            Span, Target,
+        };
+        let mw = Mw::new(5).unwrap();
+        let (mr, pd) = (Mr(7), Pd::new(1).unwrap());
+        let key = Key::Of(Handle::OldMw(mw));
+        let target = Target { mr, offset: 17, key, qp: pd };
+        let sge = |offset| Sge { mr, offset, len_bytes: 100 };
+        let list = Sges::new(&[sge(0), sge(-3), sge(5000)]).unwrap();
+        let span = Span { start: Position(5 * 4096 + 3), len_bytes: u64::MAX - 5 };
+        let call = RegCall::Raw { iova: Some(0xffff_0000_1234_5678) };
+        let file = pinfold_contract::File::new(4).unwrap();
+        let pages = |first, end| PageRange::new(first, end).unwrap();
+        let ops = vec![
+            Op::Remap { proc: Proc::P0, from: pages(9, 13), to: pages(20, 22) },
+            Op::Seal { file, seals: Seals::from_bits(31) },
+            Op::Reg { mr, span, access: Access(u32::MAX), pd, call },
+            Op::AllocMw { mw, kind: MwKind::Type2, pd },
+            Op::CompareSwap { target, expect: u64::MAX, swap: 0x1234_5678_9abc },
+            Op::Send { from: list, to: list, invalidate: Some(Handle::Mw(mw)), qp: pd },
+            Op::MemLimit { pages: Some(77) },
+        ];
+        let sequence = Sequence { ops };
+        let kinds: Vec<OpKind> = sequence.ops.iter().map(Op::kind).collect();
+        let least = check(&sequence, |s| kinds.iter().all(|&kind| count(s, kind) > 0));
+        let plain = Target::of(Mr(0));
+        let first = Pd::FIRST;
+        let (mr, mw) = (Mr(0), Mw::new(0).unwrap());
+        let none = Sges::default();
+        let page = Span { start: Position(0), len_bytes: 4096 };
+        let wanted = [
+            Op::Remap { proc: Proc::P0, from: pages(0, 1), to: pages(0, 1) },
+            Op::Seal { file: pinfold_contract::File::new(0).unwrap(), seals: Seals::default() },
+            Op::Reg { mr, span: page, access: Access(0), pd: first, call: RegCall::default() },
+            Op::AllocMw { mw, kind: MwKind::Type1, pd: first },
+            Op::CompareSwap { target: plain, expect: 0, swap: 0 },
+            Op::Send { from: none, to: none, invalidate: None, qp: first },
+            Op::MemLimit { pages: None },
+        ];
+        assert_eq!(least.ops, wanted, "{}", print(&least));
+    }
+
+    #[test]
+    fn an_unused_page_goes_from_both_places_of_what_is_moved() {
+        use pinfold_contract::PageRange;
+        let pages = |first, end| PageRange::new(first, end).unwrap();
+        let remap = Op::Remap { proc: Proc::P0, from: pages(3, 6), to: pages(10, 13) };
+        let sequence = Sequence { ops: vec![remap] };
+        let least = check(&sequence, |s| match s.ops[..] {
+            [Op::Remap { from, to, .. }] => {
+                from.page_count() == to.page_count() && from.end() <= to.first()
+            }
+            _ => false,
+        });
+        let wanted = Op::Remap { proc: Proc::P0, from: pages(0, 1), to: pages(1, 2) };
+        assert_eq!(least.ops, [wanted]);
     }
 
     #[test]

@@ -4,19 +4,20 @@
 //! none that is not simpler by [`rank`](super::rank).
 
 use pinfold_contract::{
-    ARENA_PAGES, Backing, ByteRange, File, Key, Mr, Op, PAGE_BYTES, PageRange, Position, Proc,
-    Sequence,
+    ARENA_PAGES, Arg, Backing, ByteRange, File, FileKind, Mr, Mw, Op, PAGE_BYTES, PageRange,
+    Position, Proc, Sequence, Span,
 };
 
 /// A pass over the names in a sequence.
 type Pass = fn(&Sequence) -> Vec<Sequence>;
 
 /// Every pass, in the order in which they are tried.
-pub(super) const PASSES: [(&str, Pass); 6] = [
+pub(super) const PASSES: [(&str, Pass); 7] = [
     ("neighbouring mappings as one", joined_mappings),
     ("no unused pages, then one page less", without_pages),
     ("processes in order", processes_in_order),
-    ("slots in order", slots_in_order),
+    ("MRs in order", mrs_in_order),
+    ("windows in order", mws_in_order),
     ("tags in order", tags_in_order),
     ("files from their start", files_from_start),
 ];
@@ -37,193 +38,197 @@ fn place<T: PartialEq>(seen: &[T], name: &T) -> u8 {
     u8::try_from(place).expect("there are at most 256 names")
 }
 
-fn with_ops(sequence: &Sequence, change: impl Fn(Op) -> Op) -> Vec<Sequence> {
-    vec![Sequence { ops: sequence.ops.iter().map(|&op| change(op)).collect() }]
+/// `sequence` with every argument of every op changed in place.
+fn with_args(sequence: &Sequence, change: impl Fn(Arg<'_>)) -> Vec<Sequence> {
+    let mut guess = sequence.clone();
+    guess.ops.iter_mut().flat_map(Op::args_mut).for_each(change);
+    vec![guess]
 }
 
 fn processes_in_order(sequence: &Sequence) -> Vec<Sequence> {
-    let names = sequence.ops.iter().flat_map(|&op| super::procs_of(op));
+    let names = sequence.ops.iter().flat_map(super::procs_of);
     let seen = in_order([Proc::P0].into_iter().chain(names));
-    let new = |proc: Proc| Proc::new(place(&seen, &proc)).expect("no more names than before");
-    with_ops(sequence, |op| match op {
-        Op::Map { proc, pages, backing, sharing, prot } => {
-            Op::Map { proc: new(proc), pages, backing, sharing, prot }
+    with_args(sequence, |arg| {
+        if let Arg::Proc(proc) | Arg::Child(proc) = arg {
+            *proc = Proc::new(place(&seen, proc)).expect("no more names than before");
         }
-        Op::Unmap { proc, pages } => Op::Unmap { proc: new(proc), pages },
-        Op::Protect { proc, pages, prot } => Op::Protect { proc: new(proc), pages, prot },
-        Op::Write { proc, at, len_bytes, tag } => Op::Write { proc: new(proc), at, len_bytes, tag },
-        Op::Read { proc, at, len_bytes } => Op::Read { proc: new(proc), at, len_bytes },
-        Op::Fork { proc, child } => Op::Fork { proc: new(proc), child: new(child) },
-        Op::Exit { proc } => Op::Exit { proc: new(proc) },
-        Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => op,
     })
 }
 
-fn slots_in_order(sequence: &Sequence) -> Vec<Sequence> {
-    let seen = in_order(sequence.ops.iter().flat_map(|&op| super::mrs_of(op)));
-    let new = |mr: Mr| Mr(place(&seen, &mr));
-    let new_key = |key: Key| match key {
-        Key::Of(mr) => Key::Of(new(mr)),
-        Key::Own | Key::Stale => key,
-    };
-    with_ops(sequence, |op| match op {
-        Op::Reg { mr, range, access } => Op::Reg { mr: new(mr), range, access },
-        Op::Dereg { mr } => Op::Dereg { mr: new(mr) },
-        Op::RemoteRead { mr, offset, len_bytes, key } => {
-            Op::RemoteRead { mr: new(mr), offset, len_bytes, key: new_key(key) }
-        }
-        Op::RemoteWrite { mr, offset, len_bytes, tag, key } => {
-            Op::RemoteWrite { mr: new(mr), offset, len_bytes, tag, key: new_key(key) }
-        }
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. } => op,
-    })
+fn mrs_in_order(sequence: &Sequence) -> Vec<Sequence> {
+    let seen = in_order(sequence.ops.iter().flat_map(Op::mrs));
+    with_args(sequence, |arg| arg.for_each_mr(|mr| *mr = Mr(place(&seen, mr))))
+}
+
+fn mws_in_order(sequence: &Sequence) -> Vec<Sequence> {
+    let seen = in_order(sequence.ops.iter().flat_map(Op::mws));
+    let new = |mw: &Mw| Mw::new(place(&seen, mw)).expect("no more names than before");
+    with_args(sequence, |arg| arg.for_each_mw(|mw| *mw = new(mw)))
 }
 
 /// 0x11 for the first, 0x22 for the second, as far as there are such.
 fn tags_in_order(sequence: &Sequence) -> Vec<Sequence> {
-    let seen = in_order(sequence.ops.iter().filter_map(|&op| tag_of(op)));
+    let seen = in_order(sequence.ops.iter().filter_map(Op::tag));
     if seen.len() > 15 {
         return Vec::new();
     }
-    let new = |tag: u8| (place(&seen, &tag) + 1) * 0x11;
-    with_ops(sequence, |op| match op {
-        Op::Write { proc, at, len_bytes, tag } => Op::Write { proc, at, len_bytes, tag: new(tag) },
-        Op::RemoteWrite { mr, offset, len_bytes, tag, key } => {
-            Op::RemoteWrite { mr, offset, len_bytes, tag: new(tag), key }
+    with_args(sequence, |arg| {
+        if let Arg::Tag(tag) = arg {
+            *tag = (place(&seen, tag) + 1) * 0x11;
         }
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. } => op,
     })
 }
 
-fn tag_of(op: Op) -> Option<u8> {
-    match op {
-        Op::Write { tag, .. } | Op::RemoteWrite { tag, .. } => Some(tag),
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. } => None,
+/// The first file first, and the lowest page of each as page 0; then the same with each file of its own kind.
+fn files_from_start(sequence: &Sequence) -> Vec<Sequence> {
+    let mut uses = Vec::new();
+    for op in &sequence.ops {
+        visit_files(&mut { *op }, |file, page| uses.push((*file, page.get())));
+    }
+    let seen = in_order(uses.iter().map(|(file, _)| *file));
+    let of_kind = in_order(seen.iter().copied().filter(|file| file.kind() == FileKind::Memfd));
+    let new = |file: File| File::new(place(&seen, &file)).expect("no more files than before");
+    let alike = |file: File| match file.kind() {
+        FileKind::Memfd => File::new(place(&of_kind, &file)).expect("no more files than before"),
+        FileKind::Tmpfs | FileKind::Library | FileKind::Disk => file,
+    };
+    let lowest = |file: File| uses.iter().filter(|(f, _)| *f == file).map(|(_, p)| *p).min();
+    let renamed = |name: &dyn Fn(File) -> File, lower: bool| {
+        let mut guess = sequence.clone();
+        for op in &mut guess.ops {
+            visit_files(op, |file, page| {
+                page.lower(if lower { lowest(*file).unwrap_or(0) } else { 0 });
+                *file = name(*file);
+            });
+        }
+        guess
+    };
+    [(&new as &dyn Fn(File) -> File, true), (&new, false), (&alike, true), (&alike, false)]
+        .map(|(name, lower)| renamed(name, lower))
+        .to_vec()
+}
+
+/// Where in a file an op is at work.
+enum FilePlace<'a> {
+    /// From this page on.
+    Page(&'a mut u8),
+    /// From this byte on.
+    Byte(&'a mut Position),
+    /// At these bytes.
+    Bytes(&'a mut ByteRange),
+    /// All of it.
+    Whole,
+}
+
+impl FilePlace<'_> {
+    /// The page.
+    fn get(&self) -> u32 {
+        match self {
+            FilePlace::Page(page) => u32::from(**page),
+            FilePlace::Byte(at) => at.page_index(),
+            FilePlace::Bytes(range) => range.start().page_index(),
+            FilePlace::Whole => u32::MAX,
+        }
+    }
+
+    /// Moves it so many pages toward the start of the file.
+    fn lower(self, pages: u32) {
+        let byte = |at: Position| Position(at.0.saturating_sub(pages.saturating_mul(PAGE_BYTES)));
+        match self {
+            FilePlace::Page(page) => {
+                *page = page.saturating_sub(u8::try_from(pages).unwrap_or(u8::MAX));
+            }
+            FilePlace::Byte(at) => *at = byte(*at),
+            FilePlace::Bytes(range) => {
+                *range = ByteRange::new(byte(range.start()), byte(range.end())).unwrap_or(*range);
+            }
+            FilePlace::Whole => {}
+        }
     }
 }
 
-/// The first file first, and the lowest page of each as page 0.
-fn files_from_start(sequence: &Sequence) -> Vec<Sequence> {
-    let shown = || {
-        sequence.ops.iter().filter_map(|&op| match op {
-            Op::Map { backing: Backing::Memfd { file, page }, .. } => Some((file, page)),
-            Op::Map { backing: Backing::Anon, .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Write { .. }
-            | Op::Read { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Reg { .. }
-            | Op::Dereg { .. }
-            | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => None,
-        })
-    };
-    let seen = in_order(shown().map(|(file, _)| file));
-    let new = |file: File| File::new(place(&seen, &file)).expect("no more files than before");
-    let lowest = |file: File| shown().filter(|(f, _)| *f == file).map(|(_, p)| p).min();
-    let change = |op: Op, lower: bool| match op {
-        Op::Map { proc, pages, backing: Backing::Memfd { file, page }, sharing, prot } => {
-            let page = page - if lower { lowest(file).unwrap_or(0) } else { 0 };
-            Op::Map {
-                proc,
-                pages,
-                backing: Backing::Memfd { file: new(file), page },
-                sharing,
-                prot,
-            }
+/// Calls `visit` with the file that `op` works on and where it does.
+fn visit_files(op: &mut Op, mut visit: impl FnMut(&mut File, FilePlace<'_>)) {
+    let mut named = None;
+    for arg in op.args_mut() {
+        if let Arg::Backing(Backing::File { file, page }) = arg {
+            visit(file, FilePlace::Page(page));
+        } else if let Arg::File(file) = arg {
+            named = Some(file);
+        } else if let Arg::FileBytes(at, _) | Arg::FileEnd(at) = arg {
+            named.take().into_iter().for_each(|file| visit(file, FilePlace::Byte(at)));
+        } else if let Arg::FileRange(range) = arg {
+            named.take().into_iter().for_each(|file| visit(file, FilePlace::Bytes(range)));
         }
-        Op::Map { backing: Backing::Anon, .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => op,
-    };
-    let both = with_ops(sequence, |op| change(op, true));
-    both.into_iter().chain(with_ops(sequence, |op| change(op, false))).collect()
+    }
+    named.into_iter().for_each(|file| visit(file, FilePlace::Whole));
 }
 
-/// All pages that nothing touches taken out at once; then each page alone, those above moving down.
+/// All pages that nothing touches taken out at once; then each page alone, those above moving down; then a page of what
+/// is moved together with the page that it moves to.
 fn without_pages(sequence: &Sequence) -> Vec<Sequence> {
-    let touched: Vec<u32> = sequence.ops.iter().flat_map(|&op| super::pages_of(op)).collect();
+    let touched: Vec<u32> = sequence.ops.iter().flat_map(Op::pages).collect();
     let Some(&last) = touched.iter().max() else { return Vec::new() };
     let pages = 0..=last.min(u32::from(ARENA_PAGES) + 1);
     let mut unused = pages.clone().rev().filter(|page| !touched.contains(page));
     let closed = unused.try_fold(sequence.clone(), |s, page| without_page(&s, page));
     let one_less = pages.filter_map(|page| without_page(sequence, page));
+    let two_less = moved_pages(sequence)
+        .into_iter()
+        .filter_map(|(low, high)| without_page(&without_page(sequence, high)?, low));
     let shorter = |less: Sequence| [shorten_remote(sequence, &less), less];
-    closed.into_iter().chain(one_less.flat_map(shorter)).collect()
+    closed.into_iter().chain(one_less.chain(two_less).flat_map(shorter)).collect()
 }
 
-/// `less`, with remote ops a page shorter where their MR is shorter than in `sequence`.
+/// The pages that ops move, each with its new place: the lower one of the two first.
+fn moved_pages(sequence: &Sequence) -> Vec<(u32, u32)> {
+    let pairs = sequence.ops.iter().flat_map(|op| {
+        let mut ranges = Vec::new();
+        for arg in { *op }.args_mut() {
+            if let Arg::Pages(pages) = arg {
+                ranges.push(pages.pages());
+            }
+        }
+        let second = ranges.get(1).cloned().unwrap_or(0..0);
+        ranges.into_iter().take(1).flatten().zip(second)
+    });
+    let distinct = pairs.filter(|(from, to)| from != to);
+    distinct.map(|(from, to)| (u32::from(from.min(to)), u32::from(from.max(to)))).collect()
+}
+
+/// `less`, with what uses an MR a page shorter where that MR is shorter than in `sequence`.
 fn shorten_remote(sequence: &Sequence, less: &Sequence) -> Sequence {
-    let lost = |wanted: Mr| {
-        sequence.ops.iter().zip(&less.ops).any(|(&before, &now)| {
-            let Op::Reg { mr, range, .. } = before else { return false };
-            let Op::Reg { range: shorter, .. } = now else { return false };
-            mr == wanted && shorter.len_bytes() < range.len_bytes()
-        })
+    let len_of = |op: Op| {
+        let mut op = op;
+        let spans = op.args_mut().into_iter();
+        spans
+            .filter_map(|arg| if let Arg::Span(span) = arg { Some(span.len_bytes) } else { None })
+            .sum::<u64>()
     };
-    let shorter = |mr: Mr, len: u32| len.checked_sub(PAGE_BYTES).filter(|&len| len > 0 && lost(mr));
-    let change = |op: Op| match op {
-        Op::RemoteRead { mr, offset, len_bytes, key } => {
-            let len_bytes = shorter(mr, len_bytes).unwrap_or(len_bytes);
-            Op::RemoteRead { mr, offset, len_bytes, key }
+    let pairs = sequence.ops.iter().zip(&less.ops);
+    let shorter = pairs.filter(|(before, now)| len_of(**now) < len_of(**before));
+    let lost: Vec<Mr> = shorter.flat_map(|(before, _)| before.mrs()).collect();
+    let shorten = |mr: Mr, len: &mut u32| {
+        if lost.contains(&mr) && *len > PAGE_BYTES {
+            *len -= PAGE_BYTES;
         }
-        Op::RemoteWrite { mr, offset, len_bytes, tag, key } => {
-            let len_bytes = shorter(mr, len_bytes).unwrap_or(len_bytes);
-            Op::RemoteWrite { mr, offset, len_bytes, tag, key }
-        }
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. } => op,
     };
-    Sequence { ops: less.ops.iter().map(|&op| change(op)).collect() }
+    let mut guess = less.clone();
+    for op in &mut guess.ops {
+        let mut used = None;
+        for arg in op.args_mut() {
+            if let Arg::Target(target) = arg {
+                used = Some(target.mr);
+            } else if let Arg::Mr(mr) = arg {
+                used = Some(*mr);
+            } else if let Arg::Len(len) = arg {
+                used.into_iter().for_each(|mr| shorten(mr, len));
+            } else if let Arg::Sges(sges) = arg {
+                sges.iter_mut().for_each(|sge| shorten(sge.mr, &mut sge.len_bytes));
+            }
+        }
+    }
+    guess
 }
 
 /// Two mappings of one kind whose pages meet, made by the first or by the second of the two ops alone.
@@ -244,64 +249,75 @@ fn joined_mappings(sequence: &Sequence) -> Vec<Sequence> {
 
 fn joined(one: Op, other: Op) -> Option<Op> {
     let (
-        Op::Map { proc, pages, backing, sharing, prot },
-        Op::Map { proc: p, pages: more, backing: b, sharing: s, prot: r },
+        Op::Map { proc, pages, backing, sharing, prot, populate },
+        Op::Map { proc: p, pages: more, backing: b, sharing: s, prot: r, populate: f },
     ) = (one, other)
     else {
         return None;
     };
-    let alike = (proc, sharing, prot) == (p, s, r);
+    let alike = (proc, sharing, prot, populate) == (p, s, r, f);
     let meet = pages.first() <= more.end() && more.first() <= pages.end();
-    // Of a file, the first page says which pages follow.
-    let backing = match (backing, b) {
-        (Backing::Anon, Backing::Anon) => backing,
-        (Backing::Memfd { file, .. }, Backing::Memfd { file: f, .. }) if file == f => {
-            if pages.first() <= more.first() { backing } else { b }
-        }
-        (Backing::Anon | Backing::Memfd { .. }, Backing::Anon | Backing::Memfd { .. }) => {
-            return None;
-        }
+    let same_file = match (backing, b) {
+        (Backing::File { file, .. }, Backing::File { file: f, .. }) => file == f,
+        _ => std::mem::discriminant(&backing) == std::mem::discriminant(&b),
     };
+    // Of a file, the first page says which pages follow.
+    let backing = if pages.first() <= more.first() { backing } else { b };
     let pages = PageRange::new(pages.first().min(more.first()), pages.end().max(more.end()))?;
-    (alike && meet).then_some(Op::Map { proc, pages, backing, sharing, prot })
+    (alike && same_file && meet).then_some(Op::Map {
+        proc,
+        pages,
+        backing,
+        sharing,
+        prot,
+        populate,
+    })
 }
 
 /// `sequence` as it would be if the arena had no `page`; `None` if an op has nothing left.
 fn without_page(sequence: &Sequence, page: u32) -> Option<Sequence> {
-    let (start, end) = (page * PAGE_BYTES, (page + 1) * PAGE_BYTES);
-    let byte = |byte: u32| byte - byte.saturating_sub(start).min(end - start);
-    let edge = |edge: u8| u8::try_from(byte(u32::from(edge) * PAGE_BYTES) / PAGE_BYTES).ok();
-    let pages = |pages: PageRange| PageRange::new(edge(pages.first())?, edge(pages.end())?);
-    // A load or store keeps its length, so it must not have touched the page.
-    let at = |at: Position, len: u32| {
-        let is_clear = at.0.saturating_add(len.max(1)) <= start || at.0 >= end;
-        is_clear.then(|| Position(byte(at.0)))
-    };
-    let range = |range: ByteRange| {
-        let new = ByteRange::new(Position(byte(range.start().0)), Position(byte(range.end().0)))?;
-        (new.len_bytes() > 0 || range.len_bytes() == 0).then_some(new)
-    };
-    let ops = sequence.ops.iter().map(|&op| {
-        Some(match op {
-            Op::Map { proc, pages: p, backing, sharing, prot } => {
-                Op::Map { proc, pages: pages(p)?, backing, sharing, prot }
-            }
-            Op::Unmap { proc, pages: p } => Op::Unmap { proc, pages: pages(p)? },
-            Op::Protect { proc, pages: p, prot } => Op::Protect { proc, pages: pages(p)?, prot },
-            Op::Write { proc, at: p, len_bytes, tag } => {
-                Op::Write { proc, at: at(p, len_bytes)?, len_bytes, tag }
-            }
-            Op::Read { proc, at: p, len_bytes } => {
-                Op::Read { proc, at: at(p, len_bytes)?, len_bytes }
-            }
-            Op::Reg { mr, range: r, access } => Op::Reg { mr, range: range(r)?, access },
-            Op::Fork { .. }
-            | Op::Exit { .. }
-            | Op::Limit { .. }
-            | Op::Dereg { .. }
-            | Op::RemoteRead { .. }
-            | Op::RemoteWrite { .. } => op,
-        })
-    });
-    Some(Sequence { ops: ops.collect::<Option<Vec<Op>>>()? })
+    let gone = Gone { start: page * PAGE_BYTES, end: (page + 1) * PAGE_BYTES };
+    let mut less = sequence.clone();
+    for arg in less.ops.iter_mut().flat_map(Op::args_mut) {
+        if let Arg::Pages(pages) = arg {
+            *pages = gone.pages(*pages)?;
+        } else if let Arg::Bytes(at, len) = arg {
+            *at = gone.position(*at, *len)?;
+        } else if let Arg::Span(span) = arg {
+            *span = gone.span(*span)?;
+        }
+    }
+    Some(less)
+}
+
+/// A page that is taken out of the arena.
+#[derive(Clone, Copy)]
+struct Gone {
+    start: u32,
+    end: u32,
+}
+
+impl Gone {
+    /// Where a byte is then.
+    fn byte(self, byte: u32) -> u32 {
+        byte - byte.saturating_sub(self.start).min(self.end - self.start)
+    }
+
+    fn pages(self, pages: PageRange) -> Option<PageRange> {
+        let edge = |edge: u8| u8::try_from(self.byte(u32::from(edge) * PAGE_BYTES) / PAGE_BYTES);
+        PageRange::new(edge(pages.first()).ok()?, edge(pages.end()).ok()?)
+    }
+
+    /// A load or store keeps its length, so it must not have touched the page.
+    fn position(self, at: Position, len: u32) -> Option<Position> {
+        let is_clear = at.0.saturating_add(len.max(1)) <= self.start || at.0 >= self.end;
+        is_clear.then(|| Position(self.byte(at.0)))
+    }
+
+    fn span(self, span: Span) -> Option<Span> {
+        let start = Position(self.byte(span.start.0));
+        let Some(range) = span.range() else { return Some(Span { start, ..span }) };
+        let new = ByteRange::new(start, Position(self.byte(range.end().0)))?;
+        (new.len_bytes() > 0 || range.len_bytes() == 0).then_some(new.into())
+    }
 }
