@@ -23,6 +23,15 @@ impl Draw {
         self.rng.next_u32()
     }
 
+    pub(super) fn any_u64(&mut self) -> u64 {
+        u64::from(self.any_u32()) << 32 | u64::from(self.any_u32())
+    }
+
+    /// One of these.
+    pub(super) fn one_of<T: Copy>(&mut self, choices: &[T]) -> T {
+        choices[self.below(choices.len())]
+    }
+
     /// A number below `end`; 0 if that is 0. The bias of the modulo does not matter here.
     pub(super) fn below_u32(&mut self, end: u32) -> u32 {
         self.any_u32() % end.max(1)
