@@ -15,7 +15,8 @@ pub use bill::{Bill, Cost, bills};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
-    Checkpoint, End, PageView, Proc, ProcView, Runs, Sequence, Trace, print_op,
+    Checkpoint, End, PageView, Proc, ProcView, RdmaCounts, Runs, Sequence, Teardown, Trace,
+    print_op,
 };
 
 use crate::{
@@ -154,12 +155,11 @@ impl Page {
         match &trace.end {
             End::Finished { teardown, kernel_log } => {
                 self.line("end");
-                let left = |pins: i64, anon: i64, shmem: i64| {
-                    format!("pins {pins}, anon {anon}, shmem {shmem}")
-                };
-                let none = left(0, 0, 0);
-                let seen = left(teardown.pins, teardown.anon_pages, teardown.shmem_pages);
-                self.row(if seen == none { ' ' } else { '!' }, "left", &none, &seen);
+                let none = left(Teardown::default());
+                let seen = left(*teardown);
+                for ((label, model), (_, target)) in none.iter().zip(&seen) {
+                    self.row(if model == target { ' ' } else { '!' }, label, model, target);
+                }
                 self.log(kernel_log);
             }
             End::Hung { kernel_log } => {
@@ -190,6 +190,19 @@ impl Page {
     }
 }
 
+/// What is left at the end, in rows that have room for it.
+fn left(teardown: Teardown) -> [(&'static str, String); 2] {
+    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma } = teardown;
+    [
+        ("left", format!("pins {pins}, anon {anon_pages}, shmem {shmem_pages}")),
+        ("", format!("locked {locked_pages}, ksm {ksm_pages}, {}", rdma_text(rdma))),
+    ]
+}
+
+fn rdma_text(rdma: RdmaCounts) -> String {
+    format!("mrs {}, objects {}", rdma.mrs, rdma.cgroup_objects)
+}
+
 /// Label, model's side and target's side of everything in a state.
 fn rows(
     predicted: Option<&Checkpoint>,
@@ -205,6 +218,8 @@ fn rows(
         let (a, b) = (view(predicted), view(seen));
         let counters = |view: &Option<ProcView>| view.as_ref().map_or("-".to_owned(), counters);
         rows.push((format!("{proc} pages"), counters(&a), counters(&b)));
+        let more = |view: &Option<ProcView>| view.as_ref().map_or("-".to_owned(), more_counters);
+        rows.push((format!("{proc} also"), more(&a), more(&b)));
         let pages: BTreeSet<u8> =
             [&a, &b].into_iter().flatten().flat_map(|v| v.pages.iter().map(|p| p.page)).collect();
         for page in pages {
@@ -232,9 +247,14 @@ fn rows(
         };
         rows.push((mr.to_string(), text(predicted), text(seen)));
     }
-    let pins = |side: Option<&Checkpoint>| side.map_or("-".to_owned(), |c| c.pins.to_string());
+    let whole = |side: Option<&Checkpoint>, text: &dyn Fn(&Checkpoint) -> String| {
+        side.map_or("-".to_owned(), text)
+    };
     if predicted.is_some() || seen.is_some() {
-        rows.push(("pins".to_owned(), pins(predicted), pins(seen)));
+        let pins = |c: &Checkpoint| format!("{}, charged {}", c.pins, c.charged);
+        rows.push(("pins".to_owned(), whole(predicted, &pins), whole(seen, &pins)));
+        let rdma = |c: &Checkpoint| rdma_text(c.rdma);
+        rows.push(("rdma".to_owned(), whole(predicted, &rdma), whole(seen, &rdma)));
     }
     rows
 }
@@ -245,6 +265,11 @@ fn proc_of(checkpoint: &Checkpoint, proc: Proc) -> Option<&ProcView> {
 
 fn counters(view: &ProcView) -> String {
     format!("anon {}, shmem {}, vm_pin {}", view.rss_anon, view.rss_shmem, view.vm_pin)
+}
+
+fn more_counters(view: &ProcView) -> String {
+    let ProcView { rss_file, vm_lck, vm_swap, pss_kib, .. } = view;
+    format!("file {rss_file}, lck {vm_lck}, swap {vm_swap}, pss {pss_kib} KiB")
 }
 
 /// `A file shared 0x22`: the frame, whose it is, and what is in it.

@@ -50,6 +50,8 @@ pub struct RunReport {
 /// What a run counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct RunNumbers {
+    /// Whose rules the kernel was held to.
+    pub rules: String,
     /// Repeats the run.
     pub rng_seed: u64,
     /// Time spent fuzzing.
@@ -70,12 +72,22 @@ pub struct RunNumbers {
     pub executed_ops_median: u64,
     /// The vacuity table.
     pub kinds: BTreeMap<OpKind, KindTally>,
+    /// How many of the refusals that the model knows were seen.
+    pub refusals_seen: usize,
+    /// The others, each with the reason, if there is one.
+    pub never_seen: Vec<(String, Option<String>)>,
 }
 
 impl RunNumbers {
     /// Sequences that could not be judged.
     pub fn inconclusive_count(&self) -> u64 {
         self.inconclusive.values().sum()
+    }
+
+    /// How much was seen of the refusals that the model knows, in a sentence.
+    fn refusals_sentence(&self) -> String {
+        let (seen, never) = (self.refusals_seen, self.never_seen.len());
+        format!("Refusals that the model knows: {seen} seen, {never} not seen.")
     }
 
     /// `count` a second.

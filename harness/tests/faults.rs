@@ -7,7 +7,7 @@ use pinfold::{
     generate::Generator,
     minimize::minimize,
     model::{Fault, perform, predict},
-    oracle::{Oracle, Verdict, judge},
+    oracle::{Inconclusive, Oracle, Verdict, judge},
     profile::{LINUX_6_12, Profile},
     signature::Signature,
 };
@@ -19,7 +19,8 @@ fn signature(profile: &Profile, fault: Fault, sequence: &Sequence) -> Option<(Or
     let predicted = predict(profile, sequence, Observe::Each);
     let trace = perform(profile, Some(fault), sequence, Observe::Each);
     match judge(sequence, &predicted, &trace) {
-        Verdict::Agrees => None,
+        // Bytes that depend on how packets follow each other are not followed: no finding.
+        Verdict::Agrees | Verdict::Inconclusive { reason: Inconclusive::NotFollowed } => None,
         Verdict::Diverges(found) => Some((found.oracle, Signature::of(sequence, &found))),
         Verdict::Inconclusive { reason } => panic!("{fault}: {reason}"),
     }
@@ -28,12 +29,15 @@ fn signature(profile: &Profile, fault: Fault, sequence: &Sequence) -> Option<(Or
 /// The oracle that has to find a fault, and those that may where it shows there first.
 fn oracles(fault: Fault) -> (Oracle, &'static [Oracle]) {
     match fault {
-        // Which frame is pinned shows before anything is written to it.
-        Fault::StaleReadOnlyPin => (Oracle::Frames, &[Oracle::Coherence, Oracle::Accounting]),
+        // Which frame is pinned shows before anything is written to it, and who makes no copy is charged for none.
+        Fault::StaleReadOnlyPin => {
+            (Oracle::Frames, &[Oracle::Coherence, Oracle::Accounting, Oracle::Outcome])
+        }
         Fault::ForkSharesPinned | Fault::CopyOfSolePage => (Oracle::Frames, &[]),
         Fault::VmPinKept | Fault::PinLeak => (Oracle::Accounting, &[]),
         Fault::TeardownLeak => (Oracle::Teardown, &[]),
-        Fault::LimitIgnored => (Oracle::Outcome, &[]),
+        // The limit of the memory cgroup may refuse what the other limit did not, some pages later.
+        Fault::LimitIgnored => (Oracle::Outcome, &[Oracle::Frames]),
         Fault::WriteRightIgnored | Fault::RangeOffByOne | Fault::KeyIgnored => {
             (Oracle::Protection, &[])
         }

@@ -1,7 +1,7 @@
 //! The memory bill of a registration: what it made the kernel allocate, copy and charge.
 //!
-//! A measurement, not a judgement: it compares the state before a `reg` with the
-//! state after it, on one side, in the process that registers.
+//! A measurement, not a judgement: it compares the state before a `reg` (or `rereg`)
+//! with the state after it, on one side, in the process that registers.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,8 +33,21 @@ pub struct Cost {
     pub cow_broken: usize,
     /// What `VmPin` grew by, in bytes.
     pub pinned_bytes: i64,
-    /// What the resident set grew by, in bytes: `RssAnon` and `RssShmem`.
+    /// What the resident set grew by, in bytes: `RssAnon`, `RssShmem` and `RssFile`.
     pub resident_bytes: i64,
+}
+
+impl Cost {
+    /// As an expectation in a `.seq` file has it: `frames=1 cow=0 pin=4 rss=4`.
+    pub fn in_short(&self) -> String {
+        format!(
+            "frames={} cow={} pin={} rss={}",
+            self.frames_allocated,
+            self.cow_broken,
+            self.pinned_bytes / 1024,
+            self.resident_bytes / 1024
+        )
+    }
 }
 
 /// `1 frame, 0 COW, pin 4 KiB, rss 4 KiB`.
@@ -77,20 +90,7 @@ pub fn bills(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) ->
 }
 
 fn registers(op: Op) -> Option<Mr> {
-    match op {
-        Op::Reg { mr, .. } => Some(mr),
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => None,
-    }
+    if let Op::Reg { mr, .. } | Op::Rereg { mr, .. } = op { Some(mr) } else { None }
 }
 
 fn is_zero(named: &Named, frame: u64) -> bool {
@@ -103,12 +103,12 @@ fn cost(
     is_zero: &dyn Fn(u64) -> bool,
 ) -> Option<Cost> {
     let (before, after) = (before?, after?);
-    let none = ProcView { proc: Proc::P0, rss_anon: 0, rss_shmem: 0, vm_pin: 0, pages: vec![] };
-    let registrar = |checkpoint: &Checkpoint| {
-        let view = checkpoint.procs.iter().find(|view| view.proc == Proc::P0);
-        view.cloned().unwrap_or_else(|| none.clone())
+    let registrar = |checkpoint: &'_ Checkpoint| {
+        checkpoint.procs.iter().find(|view| view.proc == Proc::P0).cloned()
     };
-    let (old, new) = (registrar(before), registrar(after));
+    // Before the first op it has nothing.
+    let new = registrar(after)?;
+    let old = registrar(before).unwrap_or_else(|| nothing_of(Proc::P0));
     let known: BTreeSet<u64> =
         before.procs.iter().flat_map(|view| &view.pages).map(|page| page.frame).collect();
     let frames: BTreeSet<u64> = new.pages.iter().map(|page| page.frame).collect();
@@ -120,8 +120,26 @@ fn cost(
         frames_allocated: frames.difference(&known).filter(|frame| !is_zero(**frame)).count(),
         cow_broken: new.pages.iter().filter(|page| moved(page.page, page.frame)).count(),
         pinned_bytes: bytes(new.vm_pin - old.vm_pin),
-        resident_bytes: bytes(new.rss_anon + new.rss_shmem - old.rss_anon - old.rss_shmem),
+        resident_bytes: bytes(resident(&new) - resident(&old)),
     })
+}
+
+fn resident(view: &ProcView) -> i64 {
+    view.rss_anon + view.rss_shmem + view.rss_file
+}
+
+fn nothing_of(proc: Proc) -> ProcView {
+    ProcView {
+        proc,
+        rss_anon: 0,
+        rss_shmem: 0,
+        rss_file: 0,
+        vm_lck: 0,
+        vm_swap: 0,
+        pss_kib: 0,
+        vm_pin: 0,
+        pages: Vec::new(),
+    }
 }
 
 #[cfg(test)]

@@ -17,9 +17,19 @@ fn page(page: u8, frame: u64, byte: u8) -> PageView {
 
 fn state(pages: Vec<PageView>, adapter: u8) -> Checkpoint {
     let rss_anon = i64::try_from(pages.len()).unwrap();
-    let view = ProcView { proc: Proc::P0, rss_anon, rss_shmem: 0, vm_pin: 65, pages };
+    let view = ProcView {
+        proc: Proc::P0,
+        rss_anon,
+        rss_shmem: 0,
+        rss_file: 0,
+        vm_lck: 0,
+        vm_swap: 0,
+        pss_kib: 0,
+        vm_pin: 65,
+        pages,
+    };
     let mr = MrView { mr: Mr(0), bytes: Ok(Runs::uniform(4096, adapter)) };
-    Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65 }
+    Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65, ..Checkpoint::default() }
 }
 
 fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) -> String {
@@ -32,6 +42,8 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
             prediction: Prediction::only(Outcome::Done),
             checkpoint: Some(state),
             write_only: Vec::new(),
+            copied_perhaps: Vec::new(),
+            limit_reached: false,
             held: Vec::new(),
         })
         .collect();

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use pinfold_contract::{
-    Checkpoint, Mr, MrView, Op, Outcome, PAGE_BYTES, PageView, Proc, Runs, WcStatus,
+    Checkpoint, Mr, MrView, Op, Outcome, PAGE_BYTES, PageView, Proc, Rereg, Runs, WcStatus,
 };
 
 use super::{Evidence, Pair, Side};
@@ -188,20 +188,12 @@ fn looks(evidence: &Evidence, op_index: usize) -> Vec<Look<'_>> {
 /// The `reg` that made `mr` what it is after the op of `until`.
 fn registered(evidence: &Evidence, side: Side, mr: Mr, until: usize) -> Option<(usize, u32, u32)> {
     let ops = evidence.sequence.ops.iter().enumerate().take(until + 1).rev();
-    ops.filter_map(|(index, op)| match op {
-        Op::Reg { mr: slot, range, .. } if *slot == mr => Some((index, *range)),
-        Op::Reg { .. }
-        | Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => None,
+    ops.filter_map(|(index, op)| {
+        let (Op::Reg { mr: slot, span, .. } | Op::Rereg { mr: slot, span, .. }) = op else {
+            return None;
+        };
+        let keeps = matches!(op, Op::Rereg { what, .. } if !what.has(Rereg::TRANS));
+        Some((index, span.range().filter(|_| *slot == mr && !keeps)?))
     })
     .find(|(index, _)| {
         let outcome = match side {

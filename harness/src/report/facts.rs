@@ -176,12 +176,16 @@ fn left_behind(evidence: &Evidence, op_index: usize) -> Option<String> {
         (teardown.pins, "pinned"),
         (teardown.anon_pages, "of anonymous memory"),
         (teardown.shmem_pages, "of files and shared memory"),
+        (teardown.locked_pages, "locked"),
+        (teardown.ksm_pages, "merged by KSM"),
     ];
-    let parts: Vec<String> = left
-        .iter()
-        .filter(|(count, _)| *count != 0)
-        .map(|(count, what)| format!("{count} page{} {what}", if *count == 1 { "" } else { "s" }))
-        .collect();
+    let plural = |count: i64| if count == 1 { "" } else { "s" };
+    let pages = left.iter().filter(|(count, _)| *count != 0);
+    let pages = pages.map(|(count, what)| format!("{count} page{} {what}", plural(*count)));
+    let objects = [(teardown.rdma.mrs, "MR"), (teardown.rdma.cgroup_objects, "RDMA object")];
+    let objects = objects.iter().filter(|(count, _)| *count != 0);
+    let objects = objects.map(|(count, what)| format!("{count} {what}{}", plural(*count)));
+    let parts: Vec<String> = pages.chain(objects).collect();
     let is_last = op_index >= evidence.sequence.ops.len();
     (is_last && !parts.is_empty()).then(|| {
         format!("When every process was gone, this was not given back: {}.", parts.join(", "))
@@ -210,7 +214,12 @@ pub(super) fn counters(evidence: &Evidence, op_index: usize) -> Vec<Counter> {
         before: Pair { model: before.model.and_then(value), target: before.target.and_then(value) },
         after: Pair { model: after.model.and_then(value), target: after.target.and_then(value) },
     };
-    let mut rows = vec![row("Pins in all".to_owned(), &|c| Some(c.pins))];
+    let mut rows = vec![
+        row("Pins in all".to_owned(), &|c| Some(c.pins)),
+        row("Charged to the cgroup".to_owned(), &|c| Some(c.charged)),
+        row("MRs of the device".to_owned(), &|c| Some(c.rdma.mrs)),
+        row("Objects in the rdma cgroup".to_owned(), &|c| Some(c.rdma.cgroup_objects)),
+    ];
     let states = [before.model, before.target, after.model, after.target];
     let procs: BTreeSet<Proc> =
         states.into_iter().flatten().flat_map(|c| c.procs.iter().map(|view| view.proc)).collect();
@@ -223,6 +232,10 @@ pub(super) fn counters(evidence: &Evidence, op_index: usize) -> Vec<Counter> {
         push("VmPin", |view| view.vm_pin);
         push("RssAnon", |view| view.rss_anon);
         push("RssShmem", |view| view.rss_shmem);
+        push("RssFile", |view| view.rss_file);
+        push("VmLck", |view| view.vm_lck);
+        push("VmSwap", |view| view.vm_swap);
+        push("Pss in KiB", |view| view.pss_kib);
     }
     rows
 }

@@ -75,7 +75,7 @@ impl Text {
 
 fn run_numbers(text: &mut Text, run: &RunNumbers) {
     text.line(&format!(
-        "{} sequences of {} ops in {:.1} s ({} sequences and {} ops a second), rng seed {}: \
+        "{} sequences of {} ops in {:.1} s ({} sequences and {} ops a second), rng seed {}, by the rules of {}: \
          **{} agree, {} diverge, {} known, {} inconclusive**.",
         run.sequences,
         run.ops,
@@ -83,6 +83,7 @@ fn run_numbers(text: &mut Text, run: &RunNumbers) {
         run.rate(run.sequences),
         run.rate(run.ops),
         run.rng_seed,
+        plain(&run.rules),
         run.agrees,
         run.diverges,
         run.known,
@@ -281,6 +282,16 @@ fn vacuity(text: &mut Text, run: &RunNumbers) {
         })
         .collect();
     text.table(&["op", "done", "refused", "skipped", "unfinished", "refused with"], &rows);
+    text.line(&format!("\n{}", run.refusals_sentence()));
+    let never: Vec<Vec<String>> = run
+        .never_seen
+        .iter()
+        .map(|(name, why)| vec![name.clone(), why.as_deref().unwrap_or("not yet").to_owned()])
+        .collect();
+    if !never.is_empty() {
+        text.line("");
+        text.table(&["not seen", "why"], &never);
+    }
 }
 
 /// `text` in one line, with nothing in it that Markdown or HTML would act on.

@@ -106,7 +106,7 @@ fn verdicts(run: &RunNumbers) -> Markup {
             (run.sequences) " sequences of " (run.ops) " ops in " (format!("{:.1}", run.seconds)) " s: "
             (run.rate(run.sequences)) " sequences and " (run.rate(run.ops)) " ops a second; "
             (run.executed_ops_median) " ops of a sequence were executed in the median; rng seed "
-            code { (run.rng_seed) }
+            code { (run.rng_seed) } ", by the rules of " code { (visible(&run.rules)) }
         }
         @if inconclusive > 0 {
             p.meta { "Inconclusive: "

@@ -94,6 +94,12 @@ pub(super) fn vacuity(run: &RunNumbers) -> Markup {
                 } }
                 tbody { @for kind in OpKind::ALL { (kind_row(run, kind)) } }
             } }
+            p.meta { (run.refusals_sentence()) }
+            @if !run.never_seen.is_empty() {
+                details { summary { "Not seen" } ul { @for (name, why) in &run.never_seen {
+                    li { code { (visible(name)) } ": " (visible(why.as_deref().unwrap_or("not yet"))) }
+                } } }
+            }
         }
     }
 }

@@ -43,6 +43,7 @@ fn finding(evidence: Evidence) -> FindingReport {
 
 fn report(findings: Vec<FindingReport>) -> RunReport {
     let run = RunNumbers {
+        rules: "6.12; as 6.1: tracked_write_pin".to_owned(),
         sequences: 2000,
         agrees: 1983,
         diverges: 17,

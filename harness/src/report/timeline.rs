@@ -106,35 +106,9 @@ fn lane(op: &Op, proc: Proc, is_alive: bool, worked: bool) -> Lane {
 }
 
 fn born(op: &Op) -> Option<Proc> {
-    match op {
-        Op::Fork { child, .. } => Some(*child),
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Exit { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => None,
-    }
+    op.child()
 }
 
 fn ends(op: &Op, proc: Proc, worked: bool) -> bool {
-    match op {
-        Op::Exit { proc: who } => worked && *who == proc,
-        Op::Fork { .. }
-        | Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Limit { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. } => false,
-    }
+    worked && *op == Op::Exit { proc }
 }

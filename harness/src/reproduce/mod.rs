@@ -39,3 +39,6 @@ pub fn c_program(reproduction: &Reproduction<'_>) -> String {
     let predicted = model::predict(profile, sequence, Observe::Each);
     page::page(reproduction, &body::body(sequence, &predicted, divergence))
 }
+
+#[cfg(test)]
+mod tests;

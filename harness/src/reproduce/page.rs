@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{ARENA_BASE, FILE_PAGES, Proc};
+use pinfold_contract::{ARENA_BASE, FILE_PAGES, FileKind, LIBRARY_TAG, Proc};
 
 use super::body::{Body, Statement};
 use super::pieces::{Piece, with_needs};
@@ -27,7 +27,7 @@ pub(super) fn page(reproduction: &Reproduction<'_>, body: &Body) -> String {
         text.push_str(&format!("#include <{header}>\n"));
     }
     text.push_str(&definitions(body, &pieces));
-    for piece in &pieces {
+    for piece in pieces.iter().filter(|piece| !piece.text().is_empty()) {
         text.push_str(&format!("\n{}", fitted(*piece, &pieces)));
     }
     text.push_str(&variables(body));
@@ -71,10 +71,14 @@ fn heading(reproduction: &Reproduction<'_>, body: &Body, pieces: &BTreeSet<Piece
         lines.push("Set-up, as root:".to_owned());
         lines.extend(SET_UP.iter().map(|line| format!("  {line}")));
     }
-    let library = if needs_device { " -libverbs" } else { "" };
+    let threads = if pieces.contains(&Piece::IpcLock) { " -pthread" } else { "" };
+    let library = format!("{threads}{}", if needs_device { " -libverbs" } else { "" });
     lines.push(format!("Build: cc -O2 -Wall repro.c -o repro{library}"));
     let argument = if needs_device { " [DEVICE]" } else { "" };
     lines.push(format!("Run:   ./repro{argument}, as root"));
+    if pieces.contains(&Piece::DiskFile) {
+        lines.push("       DISK=FOLDER in the environment: on a disk with ext4".to_owned());
+    }
     lines.push(String::new());
     lines.push(
         "Exit status: 0 the kernel is right, 1 it is wrong, 4 it cannot be told here.".to_owned(),
@@ -125,8 +129,12 @@ fn definitions(body: &Body, pieces: &BTreeSet<Piece>) -> String {
     let mut text = format!("\n#define TESTS {}\n", body.test_count);
     text.push_str("\n/* Page n of the memory that is used here, at a fixed address. */\n");
     text.push_str(&format!("#define PAGE(n) ((char *){ARENA_BASE:#x}ul + (n) * 4096l)\n"));
-    if pieces.contains(&Piece::MemoryFile) {
+    let files = [Piece::MemoryFile, Piece::TmpfsFile, Piece::Library, Piece::DiskFile];
+    if files.iter().any(|file| pieces.contains(file)) {
         text.push_str(&format!("#define FILE_PAGES {FILE_PAGES}\n"));
+    }
+    if pieces.contains(&Piece::Library) {
+        text.push_str(&format!("#define LIBRARY_TAG {LIBRARY_TAG:#x}\n"));
     }
     if pieces.contains(&Piece::Describe) {
         let bytes = (body.text_bytes + TEXT_SPARE_BYTES).next_multiple_of(256);
@@ -158,12 +166,24 @@ fn variables(body: &Body) -> String {
         let names: Vec<String> = body.mrs.iter().map(ToString::to_string).collect();
         text.push_str(&format!("\nstatic struct region {};\n", names.join(", ")));
     }
-    if !body.files.is_empty() {
-        let names: Vec<String> = body.files.iter().map(|file| format!("memfd{file}")).collect();
+    if !body.mws.is_empty() {
+        let names: Vec<String> = body.mws.iter().map(ToString::to_string).collect();
+        text.push_str(&format!("\nstatic struct window {};\n", names.join(", ")));
+    }
+    let mut names: Vec<&str> = body.files.iter().map(|file| file.name()).collect();
+    if body.pieces.contains(&Piece::ZeroFile) {
+        names.push("zero");
+    }
+    if !names.is_empty() {
         text.push_str(&format!("\nstatic int {};\n", names.join(", ")));
     }
     if body.counts_pins {
         text.push_str("\nstatic long pins_before;\n");
+    }
+    for (index, step) in body.steps.iter().enumerate() {
+        let name = format!("static const char *step{}(void)", index + 1);
+        let step = laid_out(step, "return ".len(), COLUMNS - 9);
+        text.push_str(&format!("\n{name}\n{{\n\treturn {};\n}}\n", step.replace('\n', "\n\t")));
     }
     text
 }
@@ -182,17 +202,36 @@ fn set_up(body: &Body, pieces: &BTreeSet<Piece>, device: &str) -> Vec<String> {
     push(has(Piece::Settle), "touch_heap();");
     push(has(Piece::FinishShared), "prepare_turns();");
     push(has(Piece::Guard), "catch_faults();");
-    push(has(Piece::Limit), "drop_ipc_lock();");
+    push(has(Piece::IpcLock), "start_privileged();");
+    push(has(Piece::Caps), "drop_ipc_lock();");
+    push(has(Piece::Reclaim), "enter_own_group();");
+    push(has(Piece::MemLimit), "make_group();");
     push(has(Piece::Device), &format!("open_device({device});"));
+    push(has(Piece::SecondPd), "second_pd();");
     push(has(Piece::Landing), "make_landing();");
+    push(has(Piece::SecondLanding), "second_landing();");
     push(has(Piece::Transfer), "find_gid();");
+    push(has(Piece::Transfer), "make_pair(&pair0, pd, landing_mr);");
+    push(has(Piece::SecondPair), "make_pair(&pair1, pd1, landing_mr1);");
     push(has(Piece::Transfer), "test_loopback();");
     for file in &body.files {
-        push(true, &format!("memfd{file} = memory_file(\"memfd{file}\");"));
+        let (name, function) = (file.name(), file_function(file.kind()));
+        push(true, &format!("{name} = {function}{name}\");"));
     }
+    push(has(Piece::ZeroFile), "zero = zero_file();");
     push(has(Piece::Settle), "settle();");
     push(body.counts_pins, "pins_before = pins();");
     calls
+}
+
+/// The call that opens a file, up to its name.
+fn file_function(kind: FileKind) -> &'static str {
+    match kind {
+        FileKind::Memfd => "memory_file(\"",
+        FileKind::Tmpfs => "tmpfs_file(\"/dev/shm/",
+        FileKind::Library => "library_file(\"/dev/shm/",
+        FileKind::Disk => "disk_file(\"",
+    }
 }
 
 fn main(body: &Body, pieces: &BTreeSet<Piece>) -> String {

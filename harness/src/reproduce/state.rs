@@ -36,6 +36,10 @@ pub(super) fn show(body: &mut Body, divergence: &Divergence, predicted: &[Predic
         Oracle::Accounting => {
             let named = |name: &str| divergence.predicted.contains(name);
             charges(body, checkpoint, named);
+            sums(body, checkpoint, named);
+            if named("charged") {
+                charged(body, checkpoint);
+            }
             if named("pins") {
                 pins(body, checkpoint);
             }
@@ -53,6 +57,8 @@ pub(super) fn show_all(body: &mut Body, predicted: &[PredictedStep]) {
     // First what looking at bytes could change.
     frames(body, checkpoint, FrameNames::default());
     charges(body, checkpoint, |_| true);
+    sums(body, checkpoint, |_| true);
+    charged(body, checkpoint);
     pins(body, checkpoint);
     bytes(body, checkpoint, &step.write_only);
     kernel_log(body);
@@ -98,10 +104,11 @@ fn mr_bytes(body: &mut Body, view: &MrView) {
         Ok(runs) => words::quoted(&runs.to_string()),
         Err(status) => words::outcome(&pinfold_contract::Outcome::Completion(*status)),
     };
-    let Some(range) = body.range_of(mr) else { return };
-    let (start, len_bytes) = (range.start(), range.len_bytes());
+    let Some(region) = body.region(mr) else { return };
+    let len_bytes = region.range.len_bytes();
+    let (start, pair) = (body.address(mr, 0), body.pair(region.pd));
     body.pieces.insert(Piece::Gather);
-    let got = format!("gather(&{mr}, {}, {})", words::address(start), words::length(len_bytes));
+    let got = format!("gather({pair}, &{mr}, {start}, {})", words::length(len_bytes));
     let what = format!("bytes of {mr} as the adapter sees them");
     body.check(Proc::P0, IfNot::Wrong, &what, &got, &want);
 }
@@ -237,6 +244,47 @@ fn charges(body: &mut Body, checkpoint: &Checkpoint, wanted: impl Fn(&str) -> bo
     }
 }
 
+/// What is charged for or counted in the mappings of the arena alone: name in an oracle's words, in words, and in C.
+const SUMS: [(&str, &str, &str); 3] = [
+    (
+        "rss_file",
+        "pages of the disk's file that are mapped",
+        "in_pages((smaps(\"Rss:\", \"/disk0\") - smaps(\"Anonymous:\", \"/disk0\")) / 4)",
+    ),
+    ("vm_lck", "locked pages", "in_pages(smaps(\"Size:\", \" lo\") / 4)"),
+    ("pss", "proportional share", "in_kib(smaps(\"Pss:\", \"\"))"),
+];
+
+/// What `/proc/PID/smaps` tells: the program's own memory has no part in it.
+fn sums(body: &mut Body, checkpoint: &Checkpoint, wanted: impl Fn(&str) -> bool) {
+    for view in &checkpoint.procs {
+        let values = [
+            format!("{} pages", view.rss_file),
+            format!("{} pages", view.vm_lck),
+            format!("{} KiB", view.pss_kib),
+        ];
+        for ((word, what, got), value) in SUMS.into_iter().zip(values) {
+            if !wanted(word) {
+                continue;
+            }
+            body.pieces.insert(Piece::Smaps);
+            body.pieces.insert(if word == "pss" { Piece::InKib } else { Piece::InPages });
+            let what = format!("{what}, of {}", name(body, view.proc));
+            body.check(view.proc, IfNot::Wrong, &what, got, &words::quoted(&value));
+        }
+    }
+}
+
+/// Pages that are charged to the memory cgroup, where the program has one.
+fn charged(body: &mut Body, checkpoint: &Checkpoint) {
+    if body.pieces.contains(&Piece::MemLimit) {
+        body.pieces.insert(Piece::InPages);
+        let want = words::quoted(&format!("{} pages", checkpoint.charged));
+        let what = "pages that are charged to the memory cgroup";
+        body.check(Proc::P0, IfNot::Wrong, what, "in_pages(charged())", &want);
+    }
+}
+
 fn pins(body: &mut Body, checkpoint: &Checkpoint) {
     body.pieces.insert(Piece::Pins);
     body.counts_pins = true;
@@ -251,10 +299,11 @@ fn pins(body: &mut Body, checkpoint: &Checkpoint) {
 }
 
 fn left(body: &mut Body, wanted: impl Fn(&str) -> bool) {
-    let counters = [
+    let counters: [(&str, &'static str, Piece, &str); 4] = [
         ("pins", "pins", Piece::Pins, "pinned pages"),
         ("anon_pages", "anon_pages", Piece::AnonPages, "anonymous pages"),
         ("shmem_pages", "shmem_pages", Piece::ShmemPages, "pages of memory files"),
+        ("locked_pages", "locked_pages", Piece::LockedPages, "locked pages"),
     ];
     for (word, function, piece, what) in counters {
         if wanted(word) {

@@ -14,12 +14,12 @@ static int me;      /* the process that this is */
 static int current; /* the process whose turn it is */
 static int baton[4][2];
 
-/* Ends the program. What comes later is not looked at any more. */
+/* Ends this process. Unless it is right, what comes later is not looked at. */
 static void finish(enum verdict verdict)
 {
 	int n;
 
-	while (number < TESTS)
+	while (verdict != RIGHT && number < TESTS)
 		dprintf(1, "ok %d # SKIP\n", ++number);
 	shared->verdict = verdict;
 	if (me != 0) {

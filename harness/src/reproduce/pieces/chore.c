@@ -1,0 +1,4 @@
+static const char *chore(const char *path, const char *text)
+{
+	return put(path, text) ? strerror(errno) : "ok";
+}

@@ -1,0 +1,1 @@
+#define KSM "/sys/kernel/mm/ksm/"

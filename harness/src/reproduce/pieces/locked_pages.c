@@ -1,0 +1,4 @@
+static long locked_pages(void)
+{
+	return vmstat("nr_mlock ");
+}

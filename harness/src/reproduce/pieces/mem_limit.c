@@ -1,0 +1,61 @@
+#define GROUP "/sys/fs/cgroup/reg-limit"
+
+static int is_limited; /* whether registrations are done inside the group */
+
+/* A memory cgroup in which this process registers and does nothing else. */
+static void make_group(void)
+{
+	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
+	mkdir(GROUP, 0755);
+	if (put(GROUP "/memory.max", "max"))
+		cannot_tell("no memory cgroup: mount cgroup2 at /sys/fs/cgroup");
+	/* What cannot be charged is refused, and nobody is killed. */
+	put("/proc/self/oom_score_adj", "-1000");
+}
+
+/*
+ * Pages that are charged to the group. What is known of memory may be old; the
+ * counters of time, and all others with them, are brought up to date when these
+ * are read.
+ */
+static long charged(void)
+{
+	FILE *file = fopen(GROUP "/cpu.stat", "r");
+	long anon = 0, cache = 0;
+
+	if (!file || fgetc(file) == EOF)
+		cannot_tell("the cgroup has no cpu.stat");
+	fclose(file);
+	file = fopen(GROUP "/memory.stat", "r");
+	if (!file)
+		return 0;
+	if (fscanf(file, "anon %ld file %ld", &anon, &cache) != 2)
+		cannot_tell("memory.stat is of another form");
+	fclose(file);
+	return is_limited ? (anon + cache) / 4096 : 0;
+}
+
+/* Allows `pages` more, or any number if that is negative. */
+static const char *limit_memory(long pages)
+{
+	char text[32] = "max";
+
+	is_limited = 1;
+	if (pages >= 0)
+		sprintf(text, "%ld", (charged() + pages) * 4096);
+	return put(GROUP "/memory.max", text) ? strerror(errno) : "ok";
+}
+
+static int enter_group(void)
+{
+	if (is_limited && put(GROUP "/cgroup.procs", "0"))
+		cannot_tell("the cgroup cannot be entered");
+	return 1;
+}
+
+static const char *leave_group(const char *result)
+{
+	if (is_limited && put("/sys/fs/cgroup/cgroup.procs", "0"))
+		cannot_tell("the cgroup cannot be left");
+	return result;
+}

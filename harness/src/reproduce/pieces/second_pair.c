@@ -1,0 +1,1 @@
+static struct pair pair1; /* in the other protection domain */

@@ -1,0 +1,66 @@
+//! Every op has its C. That it compiles is tested where there is a compiler.
+
+use pinfold_contract::{Checkpoint, OpKind, Outcome};
+
+use super::*;
+use crate::generate::Generator;
+use crate::model::{PredictedStep, Prediction};
+use crate::profile::LINUX_6_12;
+
+/// A prediction for each op, as if all of them worked.
+fn all_work(sequence: &Sequence) -> Vec<PredictedStep> {
+    let step = |_| PredictedStep {
+        prediction: Prediction::only(Outcome::Done),
+        checkpoint: Some(Checkpoint::default()),
+        write_only: Vec::new(),
+        copied_perhaps: Vec::new(),
+        limit_reached: false,
+        held: Vec::new(),
+    };
+    sequence.ops.iter().map(step).collect()
+}
+
+fn program(sequence: &Sequence) -> String {
+    let reproduction = Reproduction {
+        sequence,
+        profile: &LINUX_6_12,
+        title: "a test",
+        seen_on: &[],
+        divergence: None,
+    };
+    page::page(&reproduction, &body::body(sequence, &all_work(sequence), None))
+}
+
+#[test]
+fn every_op_is_a_step_of_its_program() {
+    let mut left = OpKind::ALL.to_vec();
+    for index in 0..200 {
+        let sequence = Generator::new(1).sequence(index);
+        let text = program(&sequence);
+        let exits = sequence.ops.iter().filter(|op| op.kind() == OpKind::Exit).count();
+        let steps = text.matches("check(WRONG,").count() + exits;
+        assert!(steps >= sequence.ops.len(), "{steps} steps in\n{text}");
+        left.retain(|kind| sequence.ops.iter().all(|op| op.kind() != *kind));
+    }
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn braces_and_parentheses_are_paired() {
+    for index in 0..200 {
+        let text = program(&Generator::new(2).sequence(index));
+        for (open, close) in [('{', '}'), ('(', ')')] {
+            let count = |wanted| text.chars().filter(|c| *c == wanted).count();
+            assert_eq!(count(open), count(close), "{text}");
+        }
+    }
+}
+
+#[test]
+fn only_what_is_used_is_there() {
+    let text = "# pinfold 1\nmap 0..1 anon private rw\nwrite 0 8 0x11\n";
+    let text = program(&pinfold_contract::parse(text).unwrap().sequence);
+    for word in ["ibv_", "cgroup", "ksm", "mremap", "pair", "/dev/shm"] {
+        assert!(!text.contains(word), "{word} in\n{text}");
+    }
+}
