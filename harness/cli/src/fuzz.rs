@@ -62,7 +62,9 @@ impl Fuzz {
         say(&format!("target {}, rng seed {:#x}", prepared.name(), options.rng_seed));
         let mut meter = FuzzMeter::new(options.budget);
         let result = fuzz(&prepared, &options, &stop, &mut |event| match event {
-            Event::Up { kernel } => meter.note(&format!("linux {kernel} is up")),
+            Event::Up { kernel, rules } => {
+                meter.note(&format!("linux {kernel} is up, held to the rules of {rules}"));
+            }
             Event::Found(found) => meter.found(&found),
             Event::Inconclusive { index, reason } => {
                 meter.note(&format!("sequence {index} is inconclusive: {reason}"));

@@ -1,6 +1,7 @@
 //! The command line of Pinfold: one file a subcommand, no logic.
 
 mod args;
+mod campaign;
 mod completions;
 mod doctor;
 mod exit;
@@ -35,6 +36,7 @@ struct Cli {
 #[derive(Subcommand, Debug)]
 enum Command {
     Fuzz(fuzz::Fuzz),
+    Campaign(campaign::Campaign),
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
     Report(report::Report),
@@ -55,6 +57,7 @@ fn main() -> ExitCode {
     };
     let result = match &cli.command {
         Command::Fuzz(fuzz) => fuzz.run(&signals),
+        Command::Campaign(campaign) => campaign.run(&signals),
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
         Command::Report(report) => report.run(),

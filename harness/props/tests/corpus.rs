@@ -34,10 +34,15 @@ fn sequences(folder: &Path) -> Vec<(PathBuf, SeqFile)> {
     found
 }
 
+/// What was written by hand: seeds, scenarios and litmus tests.
 fn seeds() -> Vec<(PathBuf, SeqFile)> {
-    let seeds = sequences(&root().join("corpus/seeds"));
-    assert!(seeds.len() >= 10, "only {} seeds", seeds.len());
-    seeds
+    let mut all = Vec::new();
+    for (folder, least) in [("seeds", 20), ("scenarios", 7), ("litmus", 7)] {
+        let found = sequences(&root().join("corpus").join(folder));
+        assert!(found.len() >= least, "only {} sequences in {folder}", found.len());
+        all.extend(found);
+    }
+    all
 }
 
 #[test]
@@ -81,6 +86,19 @@ fn every_known_divergence_has_its_sequence() {
         let path = root().join(&entry.sequence);
         assert!(path.is_file(), "{}: no {}", entry.title, entry.sequence);
         read_seq(&path).unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+/// A report for the maintainers of the kernel, which the explanation names.
+#[test]
+fn every_known_divergence_has_its_report() {
+    let known = embedded_known().unwrap();
+    for entry in known.entries() {
+        let words = entry.explanation.split_whitespace();
+        let report =
+            words.map(|word| word.trim_end_matches('.')).find(|word| word.ends_with(".md"));
+        let report = report.unwrap_or_else(|| panic!("{}: no report", entry.signature));
+        assert!(root().join(report).is_file(), "{}: {report}", entry.signature);
     }
 }
 

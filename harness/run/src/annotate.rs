@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pinfold::model;
 use pinfold::oracle::Verdict;
 use pinfold::profile::Profile;
-use pinfold_contract::{Observe, Sequence, VERSION_LINE, print_op};
+use pinfold_contract::{Sequence, VERSION_LINE, print_op};
 
 use crate::check::Checked;
 
@@ -31,8 +31,8 @@ fn expectations(sequence: &Sequence) -> Vec<String> {
     let by_profile: Vec<(&str, Vec<String>)> = profiles
         .iter()
         .map(|profile| {
-            let steps = model::predict(profile, sequence, Observe::End);
-            (profile.series, steps.iter().map(|step| step.prediction.to_string()).collect())
+            let steps = model::outcomes(profile, sequence);
+            (profile.series, steps.iter().map(ToString::to_string).collect())
         })
         .collect();
     let at = |index: usize| {

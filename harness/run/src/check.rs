@@ -62,7 +62,33 @@ pub fn check_closely(
     observe: Observe,
 ) -> Result<Checked, RunError> {
     let checked = check(target, sequence, observe)?;
-    let (Observe::End, Verdict::Diverges(_)) = (observe, &checked.verdict) else {
+    look_closer(target, sequence, checked)
+}
+
+/// As [`check_closely`], but only at what is not known: what is known was looked at when it was explained.
+///
+/// # Errors
+///
+/// As [`check`].
+pub(crate) fn check_news_closely(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+    known: &Known,
+) -> Result<Checked, RunError> {
+    let checked = check(target, sequence, observe)?;
+    match Judgement::of(sequence, &checked.verdict, known, target.kernel_release()) {
+        Judgement::Diverges { .. } => look_closer(target, sequence, checked),
+        Judgement::Known { .. } | Judgement::Agrees | Judgement::Inconclusive { .. } => Ok(checked),
+    }
+}
+
+fn look_closer(
+    target: &mut Target,
+    sequence: &Sequence,
+    checked: Checked,
+) -> Result<Checked, RunError> {
+    let (Observe::End, Verdict::Diverges(_)) = (checked.observe, &checked.verdict) else {
         return Ok(checked);
     };
     match check(target, sequence, Observe::Each) {

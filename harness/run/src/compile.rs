@@ -15,7 +15,7 @@ pub enum Linking {
 }
 
 /// What a reproducer must compile with and without a word.
-const FLAGS: [&str; 4] = ["-O2", "-Wall", "-Wextra", "-Werror"];
+const FLAGS: [&str; 5] = ["-O2", "-Wall", "-Wextra", "-Werror", "-pthread"];
 
 /// Compiles the C file `source` to `program`.
 ///

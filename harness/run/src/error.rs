@@ -103,6 +103,14 @@ pub enum RunError {
         #[source]
         source: KnownError,
     },
+    /// The plan of a campaign, or the folder of one, is not what it should be.
+    #[error("{path}: {reason}")]
+    Plan {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        reason: String,
+    },
     /// A reproducer does not compile.
     #[error("{source_file} does not compile: {reason}")]
     Compile {
@@ -162,6 +170,7 @@ impl RunError {
             | RunError::Option { .. }
             | RunError::Read { .. }
             | RunError::Known { .. }
+            | RunError::Plan { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
             RunError::Uml(error) if error.is_of_the_command_line() => Blame::Input,
             RunError::Uml(_)
@@ -190,6 +199,7 @@ impl RunError {
             | RunError::Read { .. }
             | RunError::Write { .. }
             | RunError::Known { .. }
+            | RunError::Plan { .. }
             | RunError::Compile { .. }
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }

@@ -16,7 +16,7 @@ use pinfold::oracle::Inconclusive;
 use pinfold_contract::Observe;
 
 use crate::bundle::replace;
-use crate::check::{Judgement, check_closely};
+use crate::check::{Judgement, check_news_closely};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -83,6 +83,8 @@ pub enum Event {
     Up {
         /// `uname -r` of the first.
         kernel: String,
+        /// Whose rules it is held to: see [`Target::rules`].
+        rules: String,
     },
     /// A finding has a bundle, repeated and minimized.
     Found(Found),
@@ -197,7 +199,8 @@ impl Run<'_> {
         let _presence = self.board.presence();
         let opened = self.prepared.open(cpu, Arc::clone(self.stop));
         if let Ok(target) = &opened {
-            self.board.up(target.kernel_release());
+            let series = target.profile().series;
+            self.board.up(target.kernel_release(), target.rules(), series);
         }
         // A job that failed comes to the gate as well, or the others would wait for ever.
         self.gate.wait();
@@ -216,7 +219,8 @@ impl Run<'_> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
             let sequence = generator.sequence(index);
-            let checked = match check_closely(target, &sequence, self.options.observe.at(index)) {
+            let (observe, known) = (self.options.observe.at(index), &self.options.known);
+            let checked = match check_news_closely(target, &sequence, observe, known) {
                 Ok(checked) => checked,
                 Err(error) => match error.reach() {
                     Reach::Run => {
@@ -282,8 +286,8 @@ impl Run<'_> {
         loop {
             let is_done = self.board.wait(PROGRESS_EVERY);
             if let Some(started) = self.started.get() {
-                if !is_up && let Some(kernel) = self.board.kernel() {
-                    observer(Event::Up { kernel });
+                if !is_up && let Some((kernel, rules)) = self.board.kernel() {
+                    observer(Event::Up { kernel, rules });
                     is_up = true;
                 }
                 self.board.take_news().into_iter().for_each(&mut *observer);

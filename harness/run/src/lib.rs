@@ -5,6 +5,7 @@
 
 mod annotate;
 mod bundle;
+mod campaign;
 mod check;
 mod compile;
 mod console;
@@ -30,6 +31,10 @@ mod uml;
 
 pub use annotate::annotate;
 pub use bundle::{Finding, Reliability, StoredTrace};
+pub use campaign::{
+    CampaignEvent, CampaignOptions, Plan, PlannedLooks, Shard, TargetSum, Unit, campaign,
+    read_plan, to_markdown as campaign_markdown,
+};
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use compile::{Linking, compile_c};
 pub use cpu::allowed as allowed_cpus;

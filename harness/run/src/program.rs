@@ -62,7 +62,8 @@ pub fn run_program(
     let folder = tempfile::tempdir()
         .map_err(|source| RunError::Write { path: std::env::temp_dir(), source })?;
     let place = folder.path().join("initramfs.cpio");
-    initramfs::write_with_program(&parts.executor, program, &place).map_err(UmlError::Initramfs)?;
+    initramfs::write_with_program(&parts.cache, &parts.executor, program, &place)
+        .map_err(UmlError::Initramfs)?;
     let options = MachineOptions {
         cpu,
         arguments: vec![format!("pinfold.run=/{}", initramfs::PROGRAM_NAME)],

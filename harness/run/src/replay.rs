@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pinfold::explain::explain;
+use pinfold::explain::{bills, explain};
 use pinfold::known::Known;
 use pinfold::oracle::Inconclusive;
 use pinfold_contract::{Observe, ParseError, SeqFile, parse};
@@ -207,7 +207,9 @@ pub fn replay<'k>(
 fn unmet(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
     let mut unmet = Vec::new();
     for (op_index, expectation) in file.expectations.iter().enumerate() {
-        let Some(expected) = expectation.as_ref().and_then(|e| e.on(series)) else { continue };
+        let Some(expected) = expectation.as_ref().and_then(|e| e.outcome.on(series)) else {
+            continue;
+        };
         let mut hold = |by, found: String| {
             if !have_one_in_common(expected, &found) {
                 unmet.push(Unmet { op_index, by, expected: expected.to_owned(), found });
@@ -216,6 +218,30 @@ fn unmet(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
         hold(Side::Model, checked.predicted[op_index].prediction.to_string());
         if let Some(step) = checked.trace.steps.get(op_index) {
             hold(Side::Target, step.outcome.to_string());
+        }
+    }
+    unmet.extend(unmet_bills(file, checked, series));
+    unmet
+}
+
+/// The bills that `file` expects for kernels of `series`, and that came to something else or were not drawn up:
+/// the state has to be looked at before the registration and after it.
+fn unmet_bills(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
+    let Checked { predicted, trace, .. } = checked;
+    let bills = bills(&file.sequence, predicted, trace);
+    let mut unmet = Vec::new();
+    for (op_index, expectation) in file.expectations.iter().enumerate() {
+        let Some(expected) = expectation.as_ref().and_then(|e| e.bill.on(series)) else { continue };
+        let bill = bills.iter().find(|bill| bill.op_index == op_index);
+        let costs = [
+            (Side::Model, bill.and_then(|b| b.model)),
+            (Side::Target, bill.and_then(|b| b.target)),
+        ];
+        for (by, cost) in costs {
+            let found = cost.map_or_else(|| "no bill".to_owned(), |cost| cost.in_short());
+            if found != expected {
+                unmet.push(Unmet { op_index, by, expected: expected.to_owned(), found });
+            }
         }
     }
     unmet

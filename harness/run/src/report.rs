@@ -14,7 +14,7 @@ use crate::bundle::{Finding, StoredTrace};
 use crate::error::RunError;
 use crate::known::embedded_known;
 use crate::name::TargetName;
-use crate::summary::Summary;
+use crate::summary::{NeverSeen, Summary};
 use crate::target::nearest;
 
 /// Everything that is on disk of the run in `folder`, which may also be one bundle.
@@ -74,6 +74,7 @@ fn name_of(
 
 fn numbers(summary: Summary) -> RunNumbers {
     RunNumbers {
+        rules: summary.rules,
         rng_seed: summary.rng_seed,
         seconds: summary.seconds,
         sequences: summary.sequences,
@@ -84,7 +85,18 @@ fn numbers(summary: Summary) -> RunNumbers {
         inconclusive: summary.coverage.inconclusive,
         executed_ops_median: summary.coverage.executed_ops_median,
         kinds: summary.coverage.ops,
+        refusals_seen: summary.coverage.refusals_seen,
+        never_seen: summary.coverage.refusals_never_seen.into_iter().map(told).collect(),
     }
+}
+
+/// The refusal, and why it was not seen.
+fn told(never: NeverSeen) -> (String, Option<String>) {
+    let why = never.why.zip(never.first_target);
+    (
+        format!("{} {}", never.op, never.name),
+        why.map(|(why, first)| format!("{why}; first on {first}")),
+    )
 }
 
 struct Reader {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use pinfold::model::Refusal;
 use pinfold::oracle::Oracle;
 use pinfold::signature::Signature;
 use pinfold::tally::{KindTally, Tally};
@@ -23,6 +24,9 @@ pub struct Summary {
     pub target: String,
     /// `uname -r` of its kernel.
     pub kernel: String,
+    /// Whose rules it was held to.
+    #[serde(default)]
+    pub rules: String,
     /// Sequences run.
     pub sequences: u64,
     /// Ops that came to an end.
@@ -55,6 +59,18 @@ pub struct Coverage {
     pub ops: BTreeMap<OpKind, KindTally>,
     /// Kinds of op that never once worked.
     pub never_done: Vec<OpKind>,
+    /// What became of each variety of op: each advice, file, kind of key.
+    #[serde(default)]
+    pub varieties: BTreeMap<String, KindTally>,
+    /// Varieties of op that never once worked.
+    #[serde(default)]
+    pub varieties_never_done: Vec<String>,
+    /// How many of the refusals that the model knows were seen.
+    #[serde(default)]
+    pub refusals_seen: usize,
+    /// Refusals that the model knows and that never came.
+    #[serde(default)]
+    pub refusals_never_seen: Vec<NeverSeen>,
     /// Ops of a sequence that were not skipped, in the median.
     pub executed_ops_median: u64,
     /// Sequences that could not be judged, by reason.
@@ -67,8 +83,36 @@ impl Coverage {
         Coverage {
             ops: tally.kinds.clone(),
             never_done: tally.never_done(),
+            varieties: tally.varieties.clone(),
+            varieties_never_done: tally.varieties_never_done(),
+            refusals_seen: tally.seen_count(),
+            refusals_never_seen: tally.never_seen().into_iter().map(NeverSeen::from).collect(),
             executed_ops_median: tally.executed_ops_median(),
             inconclusive: tally.inconclusive.clone(),
+        }
+    }
+}
+
+/// A refusal that the model knows and no op of a run was given.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NeverSeen {
+    /// The op.
+    pub op: OpKind,
+    /// What it was not refused with.
+    pub name: String,
+    /// Why it cannot be seen on such a target, if there is a reason.
+    pub why: Option<String>,
+    /// The first target that may show it, if there is a reason.
+    pub first_target: Option<String>,
+}
+
+impl From<Refusal> for NeverSeen {
+    fn from(refusal: Refusal) -> NeverSeen {
+        NeverSeen {
+            op: refusal.kind,
+            name: refusal.name.to_owned(),
+            why: refusal.unseen.map(|unseen| unseen.why().to_owned()),
+            first_target: refusal.unseen.map(|unseen| unseen.first_target().to_owned()),
         }
     }
 }

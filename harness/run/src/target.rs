@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
 use pinfold::model::{self, Fault};
+use pinfold::probe;
 use pinfold::profile::Profile;
 use pinfold_contract::{Observe, Sequence, Trace};
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress};
@@ -43,7 +44,7 @@ enum PreparedKind {
 enum Expected {
     /// One of this series.
     Series(&'static Profile),
-    /// Any; the rules are those of the nearest series.
+    /// Any; the rules are those of its series, or are found out where no series is its own.
     Any,
 }
 
@@ -138,6 +139,7 @@ impl Prepared {
                 name,
                 arguments,
                 profile,
+                rules: profile.series.to_owned(),
                 kernel_release: format!("model-{}", profile.series),
                 kind: Kind::Model { fault: *fault },
             }),
@@ -145,8 +147,14 @@ impl Prepared {
                 let boot = UmlBoot { parts: parts.clone(), cpu };
                 let mut guest = GuestTarget::new(Box::new(boot), Deadlines::DEFAULT, stop);
                 let kernel_release = guest.kernel_release()?;
-                let profile = expected.profile_of(&kernel_release)?;
-                Ok(Target { name, arguments, profile, kernel_release, kind: Kind::Guest(guest) })
+                let nearest = expected.profile_of(&kernel_release)?;
+                let (profile, rules) = if has_profile(&kernel_release) {
+                    (nearest, nearest.series.to_owned())
+                } else {
+                    rules_of(nearest, &mut guest)?
+                };
+                let kind = Kind::Guest(guest);
+                Ok(Target { name, arguments, profile, rules, kernel_release, kind })
             }
         }
     }
@@ -173,6 +181,7 @@ pub struct Target {
     name: TargetName,
     arguments: String,
     profile: &'static Profile,
+    rules: String,
     kernel_release: String,
     kind: Kind,
 }
@@ -209,6 +218,12 @@ impl Target {
         self.profile
     }
 
+    /// Whose rules these are, in one line: `6.12`, or `6.12; as 6.1: tracked_write_pin` for a kernel
+    /// that was probed, because no series is its own.
+    pub fn rules(&self) -> &str {
+        &self.rules
+    }
+
     /// `uname -r` of its kernel. The model's is `model-6.12`, of which no divergence is known.
     pub fn kernel_release(&self) -> &str {
         &self.kernel_release
@@ -233,6 +248,23 @@ impl Target {
             Kind::Guest(guest) => guest.retire(),
         }
     }
+}
+
+/// Whether there is a profile of the very series of `release`. Such a kernel is not probed: a patch that changes
+/// one of its rules is to be found out, and not to be made a rule.
+fn has_profile(release: &str) -> bool {
+    Profile::ALL.into_iter().any(|profile| series_of(profile.series) == series_of(release))
+}
+
+/// Finds the rules of a kernel out, beginning with the `nearest`.
+fn rules_of(
+    nearest: &'static Profile,
+    guest: &mut GuestTarget,
+) -> Result<(&'static Profile, String), RunError> {
+    let fitted = probe::fit(nearest, |sequence| guest.run(sequence, Observe::Each))?;
+    let rules = fitted.describe();
+    // One a target that is opened, which is to say: few, and for as long as the program runs.
+    Ok((Box::leak(Box::new(fitted.profile)), rules))
 }
 
 /// Major and minor number of a kernel release such as `6.12.117+`.

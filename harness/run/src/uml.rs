@@ -50,6 +50,8 @@ impl UmlError {
 /// What machines are made of.
 #[derive(Clone, Debug)]
 pub(crate) struct Parts {
+    /// Where the rest of an initramfs comes from.
+    pub(crate) cache: Cache,
     pub(crate) image: PathBuf,
     pub(crate) executor: PathBuf,
     initramfs: PathBuf,
@@ -68,7 +70,7 @@ impl Parts {
         }
         let executor = executor::provide(cache, executor, watch)?;
         let initramfs = initramfs::provide(cache, &executor)?;
-        Ok(Parts { image: image.to_owned(), executor, initramfs })
+        Ok(Parts { cache: cache.clone(), image: image.to_owned(), executor, initramfs })
     }
 
     /// Builds the kernel that `request` asks for, if it is not there yet, and brings together what is needed to boot it.
@@ -82,7 +84,10 @@ impl Parts {
         let executor = executor::provide(cache, executor, watch)?;
         let initramfs = initramfs::provide(cache, &executor)?;
         let kernel = kernel::provide(cache, request, watch)?;
-        Ok((Parts { image: kernel.image.clone(), executor, initramfs }, kernel))
+        Ok((
+            Parts { cache: cache.clone(), image: kernel.image.clone(), executor, initramfs },
+            kernel,
+        ))
     }
 }
 

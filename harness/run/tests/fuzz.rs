@@ -67,7 +67,10 @@ fn a_right_target_agrees_and_nothing_is_vacuous() {
         let out = tempfile::tempdir().unwrap();
         let summary =
             run(&format!("model:{series}"), &options(out.path(), Budget::Sequences(2000)));
-        assert_eq!((summary.sequences, summary.agrees), (2000, 2000), "{summary:?}");
+        // Where a right kernel may leave different bytes, the rest of a sequence is not compared.
+        let open = summary.inconclusive;
+        assert_eq!((summary.sequences, summary.agrees + open), (2000, 2000), "{summary:?}");
+        assert!(open * 100 <= summary.sequences, "{open} of {}", summary.sequences);
         assert_eq!(summary.conclusion(), Conclusion::Clean);
         assert!(summary.coverage.never_done.is_empty(), "{:?}", summary.coverage);
         assert!(!out.path().join("findings").exists());

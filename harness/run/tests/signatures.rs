@@ -22,34 +22,36 @@ const SEQUENCES: u64 = 2000;
 /// What each fault was found under in [`SEQUENCES`] sequences on both series together, the most frequent first.
 ///
 /// One name a cause would be best. Where there are more, the cause shows at different ops or to different oracles, or
-/// as different results of one check. The one name that two faults share, `frames-fork-registrar-own-common`, is one
-/// manifestation: a page that should have been the process's own alone goes on to the child. A stale pin comes to it
-/// by not taking the page back after a first fork, once in 2000 sequences.
+/// as different results of one check. The one name that two faults share, `frames-reg-registrar-extra-writer`, is one
+/// manifestation: a registration that was to be refused at once brought pages in before it was refused.
 const MEASURED: [(Fault, &[&str]); 13] = [
     (
         Fault::StaleReadOnlyPin,
         &[
             "frames-reg-registrar-own-common-reader",
             "frames-reg-registrar-extra-reader",
+            "outcome-reg-enomem-passed-charged",
             "coherence-write-adapter-tag-tag-reader",
+            "frames-reg-registrar-kept-moved-writer",
             "frames-reg-registrar-common-common-reader",
-            "frames-fork-child-missing",
-            "frames-fork-registrar-own-common",
         ],
     ),
     (Fault::ForkSharesPinned, &["frames-fork-registrar-own-common"]),
     (
         Fault::CopyOfSolePage,
-        &[
-            "frames-write-registrar-kept-moved",
-            "frames-write-child-kept-moved",
-            "frames-reg-registrar-kept-moved-writer",
-        ],
+        &["frames-write-child-kept-moved", "frames-write-registrar-kept-moved"],
     ),
     (Fault::VmPinKept, &["accounting-dereg-registrar.vm_pin.more"]),
     (Fault::PinLeak, &["accounting-dereg-pins.more"]),
     (Fault::TeardownLeak, &["teardown-end-pins.more"]),
-    (Fault::LimitIgnored, &["outcome-reg-enomem-passed", "outcome-reg-eperm-passed"]),
+    (
+        Fault::LimitIgnored,
+        &[
+            "outcome-reg-enomem-passed",
+            "outcome-reg-eperm-passed",
+            "frames-reg-registrar-extra-writer",
+        ],
+    ),
     (Fault::WriteRightIgnored, &["protection-write_remote-rem_access_err-ok-right"]),
     (
         Fault::RangeOffByOne,
@@ -63,6 +65,10 @@ const MEASURED: [(Fault, &[&str]); 13] = [
         &[
             "protection-read_remote-rem_access_err-value-key",
             "protection-write_remote-rem_access_err-ok-key",
+            "protection-scatter-rem_access_err-ok-key",
+            "protection-cas-rem_access_err-value-key",
+            "protection-fetch_add-rem_access_err-value-key",
+            "protection-gather-rem_access_err-ok-key",
         ],
     ),
     (
@@ -71,6 +77,7 @@ const MEASURED: [(Fault, &[&str]); 13] = [
             "protection-reg-efault-ok-writer",
             "frames-reg-registrar-extra-writer",
             "outcome-reg-efault-einval-writer",
+            "outcome-reg-efault-enomem-writer",
         ],
     ),
     (
@@ -78,13 +85,14 @@ const MEASURED: [(Fault, &[&str]); 13] = [
         &[
             "coherence-write_remote-adapter-tag-zero-writer",
             "coherence-write_remote-adapter-tag-tag-writer",
+            "coherence-write_remote-adapter-zero-tag-writer",
         ],
     ),
     (Fault::WarnOnOverlap, &["kernel_log-warning-in-ib_umem_get"]),
 ];
 
 /// The name that two faults may share, since they show in one way.
-const SHARED: [&str; 1] = ["frames-fork-registrar-own-common"];
+const SHARED: [&str; 1] = ["frames-reg-registrar-extra-writer"];
 
 /// One finding of a run.
 struct Found {
@@ -122,6 +130,18 @@ fn findings(series: &str, fault: Fault, sequences: u64) -> Vec<Found> {
     found.collect()
 }
 
+/// The name without the op at which it shows: `protection-rem_access_err-ok-key`.
+fn without_op(name: &str) -> String {
+    let words: Vec<&str> = name.split('-').collect();
+    words
+        .iter()
+        .enumerate()
+        .filter(|(at, _)| *at != 1)
+        .map(|(_, word)| *word)
+        .collect::<Vec<_>>()
+        .join("-")
+}
+
 fn open(target: &str) -> Target {
     Target::open(&target.parse().unwrap(), &TargetOptions::default()).unwrap()
 }
@@ -143,6 +163,7 @@ fn shrunk(found: &Found, sequence: &Sequence, memory: Memory) -> Shrunk {
 #[test]
 fn a_cause_has_few_signatures_and_two_causes_share_none() {
     let mut faults_by_signature: BTreeMap<String, BTreeSet<Fault>> = BTreeMap::new();
+    let mut others = Vec::new();
     for (fault, measured) in MEASURED {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         for found in ["6.12", "6.1"].into_iter().flat_map(|s| findings(s, fault, SEQUENCES)) {
@@ -152,15 +173,24 @@ fn a_cause_has_few_signatures_and_two_causes_share_none() {
         by_count.sort_by_key(|&(count, name)| (std::cmp::Reverse(count), name));
         println!("{fault}: {by_count:?}");
         let names: BTreeSet<&str> = counts.keys().map(String::as_str).collect();
-        assert_eq!(names, measured.iter().copied().collect(), "{fault}: {by_count:?}");
-        // Nearly everything of a cause is found under its first three names.
-        let most: u64 = by_count.iter().take(3).map(|(count, _)| count).sum();
-        let all: u64 = counts.values().sum();
+        if names != measured.iter().copied().collect() {
+            others.push(format!("{fault}: {by_count:?}"));
+        }
+        // Nearly everything of a cause is found under its first three names, whichever op it shows at.
+        let mut elsewhere: BTreeMap<String, u64> = BTreeMap::new();
+        for (name, count) in &counts {
+            *elsewhere.entry(without_op(name)).or_default() += count;
+        }
+        let mut by_kind: Vec<u64> = elsewhere.into_values().collect();
+        by_kind.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
+        let most: u64 = by_kind.iter().take(3).sum();
+        let all: u64 = by_kind.iter().sum();
         assert!(most * 100 >= all * 99, "{fault}: {by_count:?}");
         for name in counts.into_keys() {
             faults_by_signature.entry(name).or_default().insert(fault);
         }
     }
+    assert!(others.is_empty(), "not as measured:\n{}", others.join("\n"));
     let shared: Vec<&str> = faults_by_signature
         .iter()
         .filter(|(_, faults)| faults.len() > 1)

@@ -31,6 +31,7 @@ pub(super) struct Board {
 struct State {
     running_count: usize,
     kernel: Option<String>,
+    rules: Option<String>,
     tally: Tally,
     signatures: BTreeMap<Signature, Record>,
     news: Vec<Event>,
@@ -69,8 +70,11 @@ impl Board {
     }
 
     /// A target is up.
-    pub(super) fn up(&self, kernel_release: &str) {
-        self.lock().kernel.get_or_insert_with(|| kernel_release.to_owned());
+    pub(super) fn up(&self, kernel_release: &str, rules: &str, series: &str) {
+        let mut state = self.lock();
+        state.tally.series.insert(series.to_owned());
+        state.kernel.get_or_insert_with(|| kernel_release.to_owned());
+        state.rules.get_or_insert_with(|| rules.to_owned());
     }
 
     /// A job failed for good. The first failure is the one that is told.
@@ -99,7 +103,9 @@ impl Board {
             Judgement::Known { signature, .. } => Some(signature),
             Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => None,
         };
-        self.lock().tally.record(sequence, &checked.trace, &checked.verdict, known);
+        let mut board = self.lock();
+        board.tally.record_predicted(sequence, &checked.predicted, &checked.trace);
+        board.tally.record(sequence, &checked.trace, &checked.verdict, known);
     }
 
     /// Counts a divergence under its signature; whether another bundle of it is wanted, of which there are to be
@@ -141,8 +147,9 @@ impl Board {
     }
 
     /// `uname -r` of the first target that came up.
-    pub(super) fn kernel(&self) -> Option<String> {
-        self.lock().kernel.clone()
+    pub(super) fn kernel(&self) -> Option<(String, String)> {
+        let state = self.lock();
+        Some((state.kernel.clone()?, state.rules.clone()?))
     }
 
     /// Waits until the last job ended, but not longer than `timeout`; whether it did.
@@ -178,6 +185,7 @@ impl Board {
             schema: 1,
             target: prepared.name().to_string(),
             kernel: state.kernel.unwrap_or_default(),
+            rules: state.rules.unwrap_or_default(),
             sequences: state.tally.sequences,
             ops: state.tally.ops,
             agrees: state.tally.agrees,

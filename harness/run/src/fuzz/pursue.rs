@@ -35,7 +35,8 @@ pub(super) struct Lead {
 }
 
 impl Run<'_> {
-    /// Counts the divergence; keeps, repeats and minimizes it while there are few of its signature.
+    /// Counts the divergence; keeps, repeats and minimizes it while there are few of its signature. Of what is known
+    /// one is kept as it is: its minimized sequence is in the list.
     ///
     /// # Errors
     ///
@@ -50,7 +51,8 @@ impl Run<'_> {
         let options = self.options;
         let dir = options.out.join("findings").join(lead.signature.as_str());
         let first = first_of(&lead.signature, lead, sequence.ops.len(), dir);
-        if !self.board.wants_bundle(first, options.bundles_max) {
+        let bundles_max = if lead.known.is_some() { 1 } else { options.bundles_max };
+        if !self.board.wants_bundle(first, bundles_max) {
             return Ok(());
         }
         let kernel = target.kernel_release().to_owned();
@@ -66,15 +68,13 @@ impl Run<'_> {
             known: lead.known.clone(),
         };
         let what = (&lead.signature, &lead.divergence);
-        let bundle = Bundle::create(
-            (&options.out, options.bundles_max),
-            sequence,
-            checked,
-            what,
-            &circumstances,
-        )?;
+        let bundle =
+            Bundle::create((&options.out, bundles_max), sequence, checked, what, &circumstances)?;
         let Some(mut bundle) = bundle else { return Ok(()) };
         self.board.note(&bundle);
+        if lead.known.is_some() {
+            return Ok(());
+        }
         let completed = self
             .repeat_and_minimize(target, sequence, checked, &lead.signature)
             .and_then(|pursued| bundle.complete(&pursued, &circumstances));
