@@ -84,7 +84,9 @@ fn a_clean_run_ends_with_0_and_shows_what_the_ops_did() {
     let folder = tempfile::tempdir().unwrap();
     let (out, err) =
         check(folder.path(), &["fuzz", "--target", "model:6.1", "--sequences", "60"], 0);
-    assert!(out.contains("60 agree, 0 diverge") && out.contains("write_remote"), "{out}");
+    // Whichever these are: one of them may do what the model allows and does not follow.
+    assert!(out.contains("60 sequences of") && out.contains(" 0 diverge, 0 known"), "{out}");
+    assert!(out.contains("write_remote"), "{out}");
     assert!(err.contains("rng seed 0x"), "a random rng seed is printed too: {err}");
 }
 
