@@ -228,6 +228,17 @@ fn a_list_takes_effect_up_to_its_first_bad_entry() {
     assert!(runs.iter().flatten().all(followed));
 }
 
+#[test]
+fn a_send_of_bytes_behind_the_last_address_fails_at_both_ends_if_its_first_packet_does() {
+    check(
+        "map 0..2 anon private rw
+         reg mr0 0..2 none iova=0xfffffffffffff000
+         reg mr1 0..2 local_write
+         send mr0+0:4097 -           # = 6.1: loc_prot_err and loc_qp_op_err, 6.12: loc_qp_op_err and loc_qp_op_err
+         send mr0+0:4097 mr1+0:4097  # = 6.1: loc_prot_err and nothing, 6.12: loc_qp_op_err and nothing",
+    );
+}
+
 /// Whether what `op` leaves is followed on each kernel, after the first 1024 bytes of an MR were written.
 fn followed_everywhere(op: &str) -> bool {
     let runs = check(&format!(

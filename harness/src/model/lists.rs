@@ -142,6 +142,11 @@ impl State<'_> {
         let races = self.transfer(&there, &cut.packets);
         match cut.bad {
             None => done_unless(races),
+            Some(_) if self.mrs[&mr].wraps() => {
+                // What is behind the end of the addresses may be refused before the list is.
+                let refused = Outcome::Completion(WcStatus::REM_ACCESS_ERR);
+                Prediction::unordered(bad_list, vec![refused])
+            }
             Some(_) if races => Prediction::unordered(bad_list, Vec::new()),
             Some(_) => Prediction::only(bad_list),
         }
@@ -151,12 +156,12 @@ impl State<'_> {
     pub(super) fn send(&mut self, message: &Message) -> Prediction {
         let total = message.from.len_bytes();
         if total > MESSAGE_BYTES || message.to.len_bytes() > MESSAGE_BYTES {
-            return self.open_to_send();
+            return self.open_to_send(None, message.invalidate);
         }
         let from = self.cut(&message.from, total, message.qp, Access(0));
         let to = self.cut(&message.to, total, message.qp, Access::LOCAL_WRITE);
         if self.goes_around(&from) || self.goes_around(&to) {
-            return self.open_to_send();
+            return self.open_to_send(to.bad, message.invalidate);
         }
         if let Some(bad) = from.bad {
             return self.send_fails_locally(&from, &to, bad);
@@ -204,18 +209,16 @@ impl State<'_> {
     /// Source: `execute()` and `rxe_responder()`, drivers/infiniband/sw/rxe/rxe_resp.c, 6.1;
     /// `rxe_receiver()`, 6.12.
     fn invalidate_remotely(&mut self, handle: Handle, qp: Pd) -> Prediction {
-        let refusal =
-            |requester, responder| Outcome::Completions { requester, responder: Some(responder) };
-        let refused = refusal(WcStatus::SUCCESS, WcStatus::REM_INV_REQ_ERR);
-        let others = vec![
-            refusal(WcStatus::REM_INV_REQ_ERR, WcStatus::REM_INV_REQ_ERR),
-            refusal(WcStatus::REM_ACCESS_ERR, WcStatus::REM_INV_REQ_ERR),
-            refusal(WcStatus::REM_OP_ERR, WcStatus::LOC_QP_OP_ERR),
-        ];
         match self.invalidate(handle, qp) {
             Invalidated::Yes => Prediction::only(Outcome::Done),
-            Invalidated::No => Prediction::any_of(refused, others),
-            Invalidated::WasFree => Prediction::any_of(Outcome::Done, vec![refused]),
+            Invalidated::No => {
+                let [refused, others @ ..] = not_invalidated();
+                Prediction::any_of(refused, others.into())
+            }
+            Invalidated::WasFree => {
+                let [refused, ..] = not_invalidated();
+                Prediction::any_of(Outcome::Done, vec![refused])
+            }
         }
     }
 
@@ -327,14 +330,23 @@ impl State<'_> {
         Prediction::unordered(outcomes.remove(0), outcomes)
     }
 
-    /// The same of a send, which may go over an MR whose addresses go around as well.
-    fn open_to_send(&self) -> Prediction {
+    /// The same of a send, which may go over an MR whose addresses go around as well. What cannot be
+    /// received fails at the first packet, whatever becomes of those behind it.
+    fn open_to_send(&self, not_received: Option<Bad>, invalidate: Option<Handle>) -> Prediction {
         let long = self.too_long();
         let sent = |outcome: &Outcome| unreceived(outcome.clone());
+        let received = receive_fails(not_received.unwrap_or(Bad::Short));
+        let requester = self.profile.local_range_status;
+        let alone = sent(long.expected());
+        let both = Outcome::Completions { requester, responder: Some(WcStatus::LOC_QP_OP_ERR) };
+        let (expected, other) = if not_received.is_some() { (both, alone) } else { (alone, both) };
         let mut others: Vec<Outcome> = long.others().iter().map(sent).collect();
-        others.extend(receive_fails(Bad::Short).others().iter().cloned());
-        others.push(receive_fails(Bad::Short).expected().clone());
-        Prediction::unordered(sent(long.expected()), others)
+        others.extend([other, received.expected().clone()]);
+        others.extend(received.others().iter().cloned());
+        if invalidate.is_some() {
+            others.extend(not_invalidated());
+        }
+        Prediction::unordered(expected, others)
     }
 }
 
@@ -359,6 +371,17 @@ fn unreceived(outcome: Outcome) -> Outcome {
         return Outcome::Completions { requester, responder: None };
     }
     outcome
+}
+
+/// A send whose key cannot be invalidated: as rxe says it first, then as it may be said.
+fn not_invalidated() -> [Outcome; 4] {
+    [
+        (WcStatus::SUCCESS, WcStatus::REM_INV_REQ_ERR),
+        (WcStatus::REM_INV_REQ_ERR, WcStatus::REM_INV_REQ_ERR),
+        (WcStatus::REM_ACCESS_ERR, WcStatus::REM_INV_REQ_ERR),
+        (WcStatus::REM_OP_ERR, WcStatus::LOC_QP_OP_ERR),
+    ]
+    .map(|(requester, responder)| Outcome::Completions { requester, responder: Some(responder) })
 }
 
 /// A receive that cannot take what is sent. rxe gives one pair of statuses for all of it, the

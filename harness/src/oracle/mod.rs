@@ -5,6 +5,7 @@ mod coherence;
 mod frames;
 mod kernel_log;
 mod outcome;
+mod remade;
 mod state;
 mod teardown;
 mod uninherited;

@@ -12,7 +12,8 @@
 //!   kernel pins in different ways;
 //! * a registration that memory was refused for, or should have been, and that only reads: whether the first mapping
 //!   below it that cannot be both read and written is `private` or `shared`;
-//! * an access that was to fault: whether the process was born without the page (`dontfork`);
+//! * an access that was to fault: whether the process was born without the page (`dontfork`), or lost it to an op that
+//!   made its page table anew (`remade`);
 //! * a registration for which the memory cgroup reached its limit: `charged`. That is no limit on what is locked, and it
 //!   depends on which pages have to be allocated.
 //!
@@ -27,7 +28,7 @@ use pinfold_contract::{
     Prot, Rereg, Sharing, Span, Target, WcStatus,
 };
 
-use super::{Case, Finding, Oracle, uninherited};
+use super::{Case, Finding, Oracle, remade, uninherited};
 use crate::model::PredictedStep;
 
 /// The words for what `oracle` found in `case`. `steps` is what was predicted of the whole sequence.
@@ -48,7 +49,9 @@ pub(super) fn that_matters(
             Some((span, access)) if is_about_memory(case) => before.registration(span, access),
             Some(_) => before.bound(case.op()),
             None if was_to_work(case) => before.of_a_request(case.op()),
-            None => uninherited::word(case).into_iter().collect(),
+            None => {
+                uninherited::word(case).or_else(|| remade::word(case, steps)).into_iter().collect()
+            }
         },
         Oracle::Frames => {
             registers(case.op()).into_iter().map(|(_, access)| intent(access)).collect()
@@ -340,8 +343,12 @@ impl Before {
         words([(foreign, "window.pd")])
     }
 
-    /// `around` if `op` uses an MR whose addresses go around the end of the address space.
+    /// `around` if `op` uses an MR whose addresses go around the end of the address space. One that makes
+    /// an MR does not use what had its slot before.
     fn goes_around(&self, op: Op) -> Option<&'static str> {
+        if op.kind() == OpKind::Reg {
+            return None;
+        }
         let around = |mr| {
             let mr: Option<&Registered> = self.mrs.get(&mr);
             mr.is_some_and(|mr| mr.iova.checked_add(mr.span.len_bytes).is_none())
@@ -432,6 +439,8 @@ mod tests {
     use crate::oracle::{Verdict, judge};
     use crate::profile::Profile;
 
+    use super::*;
+
     /// What the class of the divergence of `ops` ends with, with `fault` planted.
     fn check(ops: &str, fault: Fault, want: &str) {
         let profile = Profile::of_series("6.12").unwrap();
@@ -472,6 +481,21 @@ mod tests {
         let ops = "map 0..2 anon private rw\nreg mr0 1..2 none\nreg mr1 0..2 local_write|remote_write\n\
                    write_remote mr1 8192 0x11";
         check(ops, Fault::ShortRemoteWrite, "adapter-tag-zero-writer");
+    }
+
+    #[test]
+    fn a_registration_says_nothing_of_what_had_its_slot_before() {
+        let ops = "# pinfold 1\nreg mr0 0..1 none iova=0xfffffffffffff000\ndereg mr0\n\
+                   reg mr0 0..1 none\nread_remote mr0 8\n";
+        let ops = parse(ops).unwrap().sequence.ops;
+        let mut before = Before {
+            mrs: BTreeMap::new(),
+            mws: BTreeMap::new(),
+            pages: [None; ARENA_PAGES as usize],
+        };
+        ops[..2].iter().for_each(|op| before.apply(*op));
+        assert_eq!(before.goes_around(ops[2]), None);
+        assert_eq!(before.goes_around(ops[3]), Some("around"));
     }
 
     #[test]
