@@ -7,7 +7,9 @@
 //! cannot tell.
 
 mod body;
+mod calls;
 mod page;
+mod phrase;
 mod pieces;
 mod state;
 mod words;

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use pinfold_contract::{ARENA_BASE, FILE_PAGES, FileKind, LIBRARY_TAG, Proc};
 
+use super::Reproduction;
 use super::body::{Body, Statement};
+use super::phrase::phrase;
 use super::pieces::{Piece, with_needs};
-use super::{Reproduction, words};
 
 /// Columns that a line should have at most; a tab is eight.
 const COLUMNS: usize = 80;
@@ -51,8 +52,7 @@ fn heading(reproduction: &Reproduction<'_>, body: &Body, pieces: &BTreeSet<Piece
     match divergence {
         Some(divergence) => {
             let op = sequence.ops.get(divergence.op_index);
-            let place =
-                op.map_or("after the last step".to_owned(), |op| words::phrase(*op, body.many));
+            let place = op.map_or("after the last step".to_owned(), |op| phrase(*op, body.many));
             lines.extend(wrapped("Where:    ", &place));
             lines.extend(wrapped("Expected: ", &divergence.predicted));
             lines.extend(wrapped("Actual:   ", &divergence.seen));
