@@ -13,4 +13,5 @@ pub mod profile;
 pub mod report;
 pub mod reproduce;
 pub mod signature;
+mod slots;
 pub mod tally;

@@ -6,9 +6,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
-    Access, Advice, Backing, ByteRange, File, FileKind, Handle, Key, LockScope, Mr, Mw, MwKind, Op,
-    PageRange, Pd, Position, Proc, Prot, Sges, Sharing, Target,
+    ARENA_PAGES, Access, Advice, Backing, ByteRange, File, FileKind, Handle, LockScope, Mr, Mw,
+    MwKind, Op, PageRange, Pd, Position, Proc, Prot, Sharing, Span,
 };
+
+use crate::slots::{Slots, is_skipped};
 
 /// Who lives, what they have mapped, and which MRs and windows there were.
 pub(super) struct Sketch {
@@ -62,6 +64,14 @@ pub(super) struct MwSketch {
     pub(super) access: Access,
 }
 
+impl MwSketch {
+    /// A new window, bound to nothing.
+    fn new(kind: MwKind, pd: Pd) -> MwSketch {
+        let (bound, access) = (None, Access(0));
+        MwSketch { kind, pd, is_live: true, has_old_key: false, bound, access }
+    }
+}
+
 /// Any of these makes a registration one that writes.
 const WRITERS: Access = Access::LOCAL_WRITE
     .with(Access::REMOTE_WRITE)
@@ -84,95 +94,56 @@ impl Default for Sketch {
 }
 
 impl Sketch {
-    /// Whether `op` certainly has nothing to work on.
-    pub(super) fn skips(&self, op: Op) -> bool {
-        let lives = |proc| self.mapped.contains_key(&proc);
-        let mr_lives = |mr| self.mrs.get(&mr).is_some_and(|mr: &MrSketch| mr.is_live);
-        let mw_lives = |mw| self.mws.get(&mw).is_some_and(|mw: &MwSketch| mw.is_live);
-        let lacks_sge = |sges: Sges| sges.iter().any(|sge| !self.mrs.contains_key(&sge.mr));
-        !lives(op.proc())
-            || match op {
-                Op::Fork { child, .. } => lives(child),
-                Op::Exit { proc } => proc == Proc::P0,
-                Op::Reg { mr, .. } => mr_lives(mr),
-                Op::Dereg { mr } | Op::Rereg { mr, .. } => !mr_lives(mr),
-                Op::AllocMw { mw, .. } => mw_lives(mw),
-                Op::DeallocMw { mw } => !mw_lives(mw),
-                Op::Bind { mw, mr, .. } => !mw_lives(mw) || !self.mrs.contains_key(&mr),
-                Op::Invalidate { handle, .. } => self.lacks(handle),
-                Op::RemoteRead { target, .. }
-                | Op::RemoteWrite { target, .. }
-                | Op::CompareSwap { target, .. }
-                | Op::FetchAdd { target, .. } => self.lacks_target(target),
-                Op::Send { from, to, invalidate, .. } => {
-                    lacks_sge(from) || lacks_sge(to) || invalidate.is_some_and(|h| self.lacks(h))
-                }
-                Op::Gather { from: sges, target } | Op::Scatter { target, into: sges } => {
-                    lacks_sge(sges) || self.lacks_target(target)
-                }
-                Op::Map { .. }
-                | Op::Unmap { .. }
-                | Op::Protect { .. }
-                | Op::Write { .. }
-                | Op::Read { .. }
-                | Op::Limit { .. }
-                | Op::Remap { .. }
-                | Op::Advise { .. }
-                | Op::Lock { .. }
-                | Op::Unlock { .. }
-                | Op::LockAll { .. }
-                | Op::Force { .. }
-                | Op::FileWrite { .. }
-                | Op::Truncate { .. }
-                | Op::Punch { .. }
-                | Op::Seal { .. }
-                | Op::IpcLock { .. }
-                | Op::MemLimit { .. }
-                | Op::Chore { .. } => false,
-            }
-    }
-
-    fn lacks_target(&self, target: Target) -> bool {
-        let lacks_key = match target.key {
-            Key::Own | Key::Stale => false,
-            Key::Of(handle) => self.lacks(handle),
-        };
-        !self.mrs.contains_key(&target.mr) || lacks_key
-    }
-
-    fn lacks(&self, handle: Handle) -> bool {
-        match handle {
-            Handle::Mr(mr) => !self.mrs.contains_key(&mr),
-            Handle::Mw(mw) => !self.mws.contains_key(&mw),
-            Handle::OldMw(mw) => self.mws.get(&mw).is_none_or(|mw| !mw.has_old_key),
-        }
-    }
-
     /// Takes in that `op` was done.
     pub(super) fn note(&mut self, op: Op) {
-        if self.skips(op) {
+        if is_skipped(self, &op) {
             return;
         }
         match op {
-            Op::Map { .. }
-            | Op::Unmap { .. }
-            | Op::Protect { .. }
-            | Op::Remap { .. }
-            | Op::Advise { .. }
-            | Op::Lock { .. }
-            | Op::Unlock { .. }
-            | Op::LockAll { .. }
-            | Op::Fork { .. }
-            | Op::Exit { .. } => self.note_mapping(op),
-            Op::Reg { .. }
-            | Op::Dereg { .. }
-            | Op::Rereg { .. }
-            | Op::AllocMw { .. }
-            | Op::DeallocMw { .. }
-            | Op::Bind { .. }
-            | Op::Invalidate { .. }
-            | Op::Send { .. } => self.note_verbs(op),
+            Op::Map { proc, pages, backing, sharing, prot, .. } => {
+                self.note_map(proc, pages, PageSketch::new(backing, sharing, prot));
+            }
+            Op::Unmap { proc, pages } => {
+                let mapped = self.mapped.entry(proc).or_default();
+                mapped.retain(|page, _| !pages.pages().contains(page));
+            }
+            Op::Protect { proc, pages, prot } => self.change(proc, pages, |page| page.prot = prot),
+            Op::Remap { proc, from, to } => self.note_remap(proc, from, to),
+            Op::Advise { proc, pages, advice } => self.note_advice(proc, pages, advice),
+            Op::Lock { proc, pages, .. } => self.change(proc, pages, |page| page.is_locked = true),
+            Op::Unlock { proc, pages } => self.change(proc, pages, |page| page.is_locked = false),
+            Op::LockAll { proc, scope } => {
+                let is_locked = matches!(scope, LockScope::Current | LockScope::Both);
+                let pages = PageRange::new(0, ARENA_PAGES).expect("the arena has pages");
+                self.change(proc, pages, |page| page.is_locked = is_locked);
+            }
+            Op::Fork { proc, child } => {
+                let pages = self.mapped[&proc].clone();
+                self.mapped.insert(child, pages);
+            }
+            Op::Exit { proc } => {
+                self.mapped.remove(&proc);
+            }
             Op::MemLimit { pages } => self.is_mem_limited = pages.is_some(),
+            Op::Reg { mr, span, access, pd, .. } => self.note_reg(mr, span, access, pd),
+            Op::Dereg { mr } => self.note_dereg(mr),
+            Op::AllocMw { mw, kind, pd } => {
+                self.mws.insert(mw, MwSketch::new(kind, pd));
+            }
+            Op::DeallocMw { mw } => {
+                if let Some(mw) = self.mws.get_mut(&mw) {
+                    mw.is_live = false;
+                    mw.bound = None;
+                }
+            }
+            Op::Bind { mw, mr, offset, len_bytes, access, qp } => {
+                self.note_bind(mw, (mr, offset, len_bytes), access, qp);
+            }
+            Op::Invalidate { handle, .. } => self.note_invalidation(handle),
+            Op::Send { invalidate, .. } => {
+                invalidate.into_iter().for_each(|handle| self.note_invalidation(handle));
+            }
+            // A sketch does not follow what these change.
             Op::Write { .. }
             | Op::Read { .. }
             | Op::Limit { .. }
@@ -185,48 +156,11 @@ impl Sketch {
             | Op::Seal { .. }
             | Op::IpcLock { .. }
             | Op::Chore { .. }
+            | Op::Rereg { .. }
             | Op::CompareSwap { .. }
             | Op::FetchAdd { .. }
             | Op::Gather { .. }
             | Op::Scatter { .. } => {}
-        }
-    }
-
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller gives the others elsewhere")]
-    fn note_mapping(&mut self, op: Op) {
-        let proc = op.proc();
-        match op {
-            Op::Map { pages, backing, sharing, prot, .. } => {
-                self.note_map(proc, pages, PageSketch::new(backing, sharing, prot));
-            }
-            Op::Protect { pages, prot, .. } => self.change(proc, pages, |page| page.prot = prot),
-            Op::Lock { pages, .. } => self.change(proc, pages, |page| page.is_locked = true),
-            Op::Unlock { pages, .. } => self.change(proc, pages, |page| page.is_locked = false),
-            Op::LockAll { scope, .. } => {
-                let is_locked = matches!(scope, LockScope::Current | LockScope::Both);
-                let all = PageRange::new(0, pinfold_contract::ARENA_PAGES);
-                let all = all.expect("the arena has pages");
-                self.change(proc, all, |page| page.is_locked = is_locked);
-            }
-            Op::Advise { pages, advice: Advice::Mergeable, .. } => {
-                self.change(proc, pages, |page| page.is_mergeable = true);
-            }
-            Op::Advise { pages, advice: Advice::Unmergeable, .. } => {
-                self.change(proc, pages, |page| page.is_mergeable = false);
-            }
-            Op::Unmap { pages, .. } => {
-                let mapped = self.mapped.entry(proc).or_default();
-                mapped.retain(|page, _| !pages.pages().contains(page));
-            }
-            Op::Remap { from, to, .. } => self.note_remap(proc, from, to),
-            Op::Fork { child, .. } => {
-                let pages = self.mapped[&proc].clone();
-                self.mapped.insert(child, pages);
-            }
-            Op::Exit { .. } => {
-                self.mapped.remove(&proc);
-            }
-            _ => {}
         }
     }
 
@@ -264,58 +198,48 @@ impl Sketch {
         inside.for_each(|(_, page)| change(page));
     }
 
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller gives the others elsewhere")]
-    fn note_verbs(&mut self, op: Op) {
-        match op {
-            Op::Reg { mr, span, access, pd, .. } => {
-                let Some(range) = span.range() else { return };
-                if self.may_register(range, access) {
-                    self.mrs.insert(mr, MrSketch { range, access, pd, is_live: true });
-                }
-            }
-            Op::Dereg { mr } => {
-                let is_bound = self
-                    .mws
-                    .values()
-                    .any(|mw| mw.is_live && mw.bound.is_some_and(|(bound, ..)| bound == mr));
-                if let Some(mr) = self.mrs.get_mut(&mr).filter(|_| !is_bound) {
-                    mr.is_live = false;
-                }
-            }
-            Op::AllocMw { mw, kind, pd } => {
-                let (bound, access) = (None, Access(0));
-                let has_old_key = false;
-                let sketch = MwSketch { kind, pd, is_live: true, has_old_key, bound, access };
-                self.mws.insert(mw, sketch);
-            }
-            Op::DeallocMw { mw } => {
-                if let Some(mw) = self.mws.get_mut(&mw) {
-                    mw.is_live = false;
-                    mw.bound = None;
-                }
-            }
-            Op::Bind { mw, mr, offset, len_bytes, access, qp } => {
-                if self.may_bind(op)
-                    && let Some(mw) = self.mws.get_mut(&mw).filter(|mw| mw.pd == qp)
-                {
-                    mw.has_old_key = true;
-                    mw.access = access;
-                    mw.bound = (len_bytes > 0).then_some((mr, offset, len_bytes));
-                }
-            }
-            Op::Invalidate { handle: Handle::Mw(mw), .. }
-            | Op::Send { invalidate: Some(Handle::Mw(mw)), .. } => {
-                if let Some(mw) = self.mws.get_mut(&mw).filter(|mw| mw.kind == MwKind::Type2) {
-                    mw.bound = None;
-                }
-            }
-            _ => {}
+    fn note_advice(&mut self, proc: Proc, pages: PageRange, advice: Advice) {
+        let is_mergeable = advice == Advice::Mergeable;
+        if is_mergeable || advice == Advice::Unmergeable {
+            self.change(proc, pages, |page| page.is_mergeable = is_mergeable);
+        }
+    }
+
+    fn note_reg(&mut self, mr: Mr, span: Span, access: Access, pd: Pd) {
+        if let Some(range) = span.range().filter(|range| self.may_register(*range, access)) {
+            self.mrs.insert(mr, MrSketch { range, access, pd, is_live: true });
+        }
+    }
+
+    fn note_dereg(&mut self, mr: Mr) {
+        let mut live = self.mws.values().filter(|mw| mw.is_live);
+        let is_bound = live.any(|mw| mw.bound.is_some_and(|(bound, ..)| bound == mr));
+        if let Some(mr) = self.mrs.get_mut(&mr).filter(|_| !is_bound) {
+            mr.is_live = false;
+        }
+    }
+
+    fn note_bind(&mut self, mw: Mw, bytes: (Mr, i32, u32), access: Access, qp: Pd) {
+        if self.may_bind(mw, bytes, access)
+            && let Some(mw) = self.mws.get_mut(&mw).filter(|mw| mw.pd == qp)
+        {
+            let (_, _, len_bytes) = bytes;
+            mw.has_old_key = true;
+            mw.access = access;
+            mw.bound = (len_bytes > 0).then_some(bytes);
+        }
+    }
+
+    fn note_invalidation(&mut self, handle: Handle) {
+        if let Handle::Mw(mw) = handle
+            && let Some(mw) = self.mws.get_mut(&mw).filter(|mw| mw.kind == MwKind::Type2)
+        {
+            mw.bound = None;
         }
     }
 
     /// Whether a bind would probably work.
-    fn may_bind(&self, op: Op) -> bool {
-        let Op::Bind { mw, mr, offset, len_bytes, access, .. } = op else { return false };
+    fn may_bind(&self, mw: Mw, (mr, offset, len_bytes): (Mr, i32, u32), access: Access) -> bool {
         let (Some(mw), Some(mr)) = (self.mws.get(&mw), self.mrs.get(&mr)) else { return false };
         let writes = access.has_any(Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC));
         let rights = mr.access.has(Access::MW_BIND)
@@ -440,6 +364,32 @@ impl Sketch {
     /// What `page` of `proc` shows.
     pub(super) fn backing(&self, proc: Proc, page: u8) -> Option<Backing> {
         Some(self.mapped.get(&proc)?.get(&page)?.backing)
+    }
+}
+
+impl Slots for Sketch {
+    fn has_proc(&self, proc: Proc) -> bool {
+        self.mapped.contains_key(&proc)
+    }
+
+    fn has_mr(&self, mr: Mr) -> bool {
+        self.mrs.get(&mr).is_some_and(|mr| mr.is_live)
+    }
+
+    fn knows_mr(&self, mr: Mr) -> bool {
+        self.mrs.contains_key(&mr)
+    }
+
+    fn has_mw(&self, mw: Mw) -> bool {
+        self.mws.get(&mw).is_some_and(|mw| mw.is_live)
+    }
+
+    fn knows_mw(&self, mw: Mw) -> bool {
+        self.mws.contains_key(&mw)
+    }
+
+    fn knows_old_key(&self, mw: Mw) -> bool {
+        self.mws.get(&mw).is_some_and(|mw| mw.has_old_key)
     }
 }
 

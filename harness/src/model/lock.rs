@@ -18,10 +18,28 @@ const OWN_PAGES_LEAST: u64 = 2048;
 const OWN_PAGES_MOST: u64 = 1 << 20;
 
 impl State<'_> {
-    /// `mlock2`: locks mapping by mapping up to the first hole, then brings the pages in.
+    /// `setrlimit(RLIMIT_MEMLOCK)` in `p0`.
+    pub(super) fn limit(&mut self, bytes: u64) -> Outcome {
+        self.limit_bytes = bytes;
+        Outcome::Done
+    }
+
+    /// Whether `p0` registers and locks with CAP_IPC_LOCK from here on.
+    pub(super) fn hold_ipc_lock(&mut self, held: bool) -> Outcome {
+        self.ipc_lock = held;
+        Outcome::Done
+    }
+
+    /// `mlock2`.
+    pub(super) fn lock(&mut self, proc: Proc, pages: PageRange, on_fault: bool) -> Prediction {
+        let outcome = self.lock_pages(proc, pages, on_fault);
+        self.unless_limit_is_near(proc, false, outcome)
+    }
+
+    /// Locks mapping by mapping up to the first hole, then brings the pages in.
     ///
     /// Source: `do_mlock()`, mm/mlock.c, 6.1 and 6.12.
-    pub(super) fn lock(&mut self, proc: Proc, pages: PageRange, on_fault: bool) -> Outcome {
+    fn lock_pages(&mut self, proc: Proc, pages: PageRange, on_fault: bool) -> Outcome {
         let capable = proc == Proc::P0 && self.ipc_lock;
         if self.lock_limit(proc) == 0 && !capable {
             return Outcome::Errno(Errno::EPERM);
@@ -46,10 +64,18 @@ impl State<'_> {
         if result.is_ok() { Outcome::Done } else { Outcome::Errno(Errno::ENOMEM) }
     }
 
-    /// `mlockall` and `munlockall`. What is there is locked on fault, so nothing is brought in.
+    /// `mlockall` and `munlockall`.
+    pub(super) fn lock_all(&mut self, proc: Proc, scope: LockScope) -> Prediction {
+        let own_counts = matches!(scope, LockScope::Current | LockScope::Both);
+        let outcome = self.lock_mappings(proc, scope);
+        self.unless_limit_is_near(proc, own_counts, outcome)
+    }
+
+    /// Locks or unlocks every mapping there is or will be. What is there is locked on fault, so
+    /// nothing is brought in.
     ///
     /// Source: `SYSCALL_DEFINE1(mlockall)`, `apply_mlockall_flags()`, mm/mlock.c, 6.1 and 6.12.
-    pub(super) fn lock_all(&mut self, proc: Proc, scope: LockScope) -> Outcome {
+    fn lock_mappings(&mut self, proc: Proc, scope: LockScope) -> Outcome {
         let capable = proc == Proc::P0 && self.ipc_lock;
         let (current, new_flags) = match scope {
             LockScope::None => (Some(Flags::NONE), Flags::NONE),

@@ -6,7 +6,6 @@
 
 mod advise;
 mod atomic;
-mod bytes;
 mod charge;
 mod chore;
 mod cpu;
@@ -19,7 +18,6 @@ mod knows;
 mod ksm;
 mod lists;
 mod lock;
-mod mapping;
 mod mr;
 mod observe;
 mod planted;
@@ -30,7 +28,6 @@ mod reregister;
 mod seal;
 mod space;
 mod state;
-mod verbs;
 mod vma;
 mod window;
 
@@ -38,10 +35,14 @@ pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 
-use pinfold_contract::{End, Observe, Op, Outcome, Proc, Sequence, Step, Teardown, Trace};
+use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Teardown, Trace};
 
 use crate::profile::Profile;
+use crate::slots::is_skipped;
+use atomic::Atomic;
+use lists::Message;
 use state::State;
+use window::Binding;
 
 /// Predicts what `sequence` does on a kernel of `profile`, op by op.
 pub fn predict(profile: &Profile, sequence: &Sequence, observe: Observe) -> Vec<PredictedStep> {
@@ -119,57 +120,53 @@ fn step(state: &mut State<'_>, op: &Op) -> Prediction {
     if unclear { prediction.unfollowed(op.kind()) } else { prediction }
 }
 
-/// Predicts `op`, which has something to work on, by the rules of its part of the kernel.
+/// Predicts `op`, which has something to work on, by its rule.
 fn dispatch(state: &mut State<'_>, op: &Op) -> Prediction {
+    let only = Prediction::only;
     match *op {
-        Op::Map { .. }
-        | Op::Unmap { .. }
-        | Op::Protect { .. }
-        | Op::Remap { .. }
-        | Op::Advise { .. }
-        | Op::Lock { .. }
-        | Op::Unlock { .. }
-        | Op::LockAll { .. }
-        | Op::Fork { .. }
-        | Op::Exit { .. } => state.step_mapping(op),
-        Op::Write { .. }
-        | Op::Read { .. }
-        | Op::Force { .. }
-        | Op::FileWrite { .. }
-        | Op::Truncate { .. }
-        | Op::Punch { .. }
-        | Op::Seal { .. }
-        | Op::MemLimit { .. }
-        | Op::Chore { .. } => state.step_bytes(op),
-        Op::Limit { .. }
-        | Op::IpcLock { .. }
-        | Op::Reg { .. }
-        | Op::Dereg { .. }
-        | Op::Rereg { .. }
-        | Op::AllocMw { .. }
-        | Op::DeallocMw { .. }
-        | Op::Bind { .. }
-        | Op::Invalidate { .. }
-        | Op::RemoteRead { .. }
-        | Op::RemoteWrite { .. }
-        | Op::CompareSwap { .. }
-        | Op::FetchAdd { .. }
-        | Op::Send { .. }
-        | Op::Gather { .. }
-        | Op::Scatter { .. } => state.step_verbs(op),
+        Op::Map { proc, pages, backing, sharing, prot, populate } => {
+            state.map_and_populate(proc, pages, backing, sharing, prot, populate)
+        }
+        Op::Unmap { proc, pages } => only(state.unmap(proc, pages)),
+        Op::Protect { proc, pages, prot } => only(state.protect(proc, pages, prot)),
+        Op::Write { proc, at, len_bytes, tag } => only(state.write(proc, at, len_bytes, tag)),
+        Op::Read { proc, at, len_bytes } => state.read(proc, at, len_bytes),
+        Op::Fork { proc, child } => only(state.fork(proc, child)),
+        Op::Exit { proc } => only(state.exit(proc)),
+        Op::Limit { bytes } => only(state.limit(bytes)),
+        Op::Reg { mr, span, access, pd, call } => state.register(mr, span, access, pd, call),
+        Op::Dereg { mr } => state.deregister(mr),
+        Op::RemoteRead { target, len_bytes } => state.remote_read(target, len_bytes),
+        Op::RemoteWrite { target, len_bytes, tag } => state.remote_write(target, len_bytes, tag),
+        Op::Remap { proc, from, to } => state.remap(proc, from, to),
+        Op::Advise { proc, pages, advice } => only(state.advise(proc, pages, advice)),
+        Op::Lock { proc, pages, onfault } => state.lock(proc, pages, onfault),
+        Op::Unlock { proc, pages } => only(state.unlock(proc, pages)),
+        Op::LockAll { proc, scope } => state.lock_all(proc, scope),
+        Op::Force { proc, at, len_bytes, tag } => only(state.force(proc, at, len_bytes, tag)),
+        Op::FileWrite { file, at, len_bytes, tag } => {
+            only(state.file_write(file, at, len_bytes, tag))
+        }
+        Op::Truncate { file, end } => only(state.truncate(file, end)),
+        Op::Punch { file, range } => only(state.punch(file, range)),
+        Op::Seal { file, seals } => only(state.seal(file, seals)),
+        Op::IpcLock { held } => only(state.hold_ipc_lock(held)),
+        Op::MemLimit { pages } => only(state.limit_memory(pages)),
+        Op::Chore { chore } => only(state.chore(chore)),
+        Op::Rereg { mr, what, access, pd, .. } => state.reregister(mr, what, access, pd),
+        Op::AllocMw { mw, kind, pd } => state.allocate_window(mw, kind, pd),
+        Op::DeallocMw { mw } => state.deallocate_window(mw),
+        Op::Bind { mw, mr, offset, len_bytes, access, qp } => {
+            let start = state.address(mr, offset);
+            state.bind(mw, &Binding { mr, start, len_bytes, access, qp })
+        }
+        Op::Invalidate { handle, qp } => state.invalidate_locally(handle, qp),
+        Op::CompareSwap { target, expect, swap } => {
+            state.atomic(target, Atomic::CompareSwap { expect, swap })
+        }
+        Op::FetchAdd { target, add } => state.atomic(target, Atomic::FetchAdd { add }),
+        Op::Send { from, to, invalidate, qp } => state.send(&Message { from, to, invalidate, qp }),
+        Op::Gather { from, target } => state.gather(from, target),
+        Op::Scatter { target, into } => state.scatter(target, into),
     }
-}
-
-/// Whether `op` has nothing to work on.
-fn is_skipped(state: &State<'_>, op: &Op) -> bool {
-    if !state.is_live(op.proc()) {
-        return true;
-    }
-    if let Op::Fork { child, .. } = *op {
-        return state.is_live(child);
-    }
-    if let Op::Exit { proc } = *op {
-        return proc == Proc::P0;
-    }
-    state.verbs_are_skipped(op)
 }

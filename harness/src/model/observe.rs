@@ -1,6 +1,8 @@
 //! What can be seen of the state from user space.
 
-use pinfold_contract::{ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView};
+use pinfold_contract::{
+    ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView, RdmaCounts,
+};
 
 use super::cpu::ReadRight;
 use super::frame::{Frame, Use};
@@ -54,6 +56,20 @@ impl State<'_> {
         let held: i64 =
             self.mrs.values().map(|mr| i64::try_from(mr.frames.len()).unwrap_or(i64::MAX)).sum();
         held + self.leaked_pins
+    }
+
+    /// What the sequence holds of the RDMA device.
+    ///
+    /// The resource tracker has MRs but no windows. Every MR and every window is a uobject, and
+    /// each of those is one `hca_object`. A refused call changes neither.
+    ///
+    /// Source: `ib_uverbs_reg_mr()`, drivers/infiniband/core/uverbs_cmd.c;
+    /// `alloc_begin_idr_uobject()`, drivers/infiniband/core/rdma_core.c, 6.1 and 6.12.
+    fn rdma_counts(&self) -> RdmaCounts {
+        let mrs = self.mrs.values().filter(|mr| mr.live).count();
+        let mws = self.mws.values().filter(|mw| mw.live).count();
+        let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
+        RdmaCounts { mrs: count(mrs), cgroup_objects: count(mrs + mws) }
     }
 
     /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in RssAnon, merged

@@ -2,6 +2,7 @@
 
 use pinfold_contract::{Errno, Outcome, PageRange, Proc};
 
+use super::Prediction;
 use super::state::State;
 use super::vma::Vma;
 
@@ -9,16 +10,16 @@ impl State<'_> {
     /// `mremap`: in place if both ranges begin at the same page, else to a fixed place.
     ///
     /// Source: `SYSCALL_DEFINE5(mremap)`, mm/mremap.c, 6.1 and 6.12.
-    pub(super) fn remap(&mut self, proc: Proc, from: PageRange, to: PageRange) -> Outcome {
-        if self.process(proc).vmas.at(from.first()).is_none() {
-            return Outcome::Errno(Errno::EFAULT);
-        }
-        let result = if from.first() == to.first() {
+    pub(super) fn remap(&mut self, proc: Proc, from: PageRange, to: PageRange) -> Prediction {
+        let result = if self.process(proc).vmas.at(from.first()).is_none() {
+            Err(Errno::EFAULT)
+        } else if from.first() == to.first() {
             self.resize(proc, from, to.end())
         } else {
             self.move_to(proc, from, to)
         };
-        result.map_or_else(Outcome::Errno, |()| Outcome::Done)
+        let outcome = result.map_or_else(Outcome::Errno, |()| Outcome::Done);
+        self.unless_limit_is_near(proc, false, outcome)
     }
 
     /// Shrinks, which holes do not hinder, or grows into free pages.

@@ -4,15 +4,35 @@ use pinfold_contract::{
     ARENA_PAGES, Backing, Errno, FileKind, Outcome, PageRange, Proc, Prot, Seals, Sharing,
 };
 
-use super::Fault;
 use super::file::FileState;
 use super::frame::{FrameId, Use};
 use super::state::{Process, PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma, flags_after};
+use super::{Fault, Prediction};
 use crate::profile::FutureWriteCheck;
 
 impl State<'_> {
-    /// `mmap(MAP_FIXED)`: unmaps what is there and maps anew, without any page.
+    /// `mmap(MAP_FIXED)`. Pages are brought in if that was asked for or they are locked.
+    ///
+    /// Source: `vm_mmap_pgoff()`, mm/util.c, 6.1 and 6.12.
+    pub(super) fn map_and_populate(
+        &mut self,
+        proc: Proc,
+        pages: PageRange,
+        backing: Backing,
+        sharing: Sharing,
+        prot: Prot,
+        populate: bool,
+    ) -> Prediction {
+        let outcome = self.map(proc, pages, backing, sharing, prot);
+        let is_locked = self.process(proc).new_flags.has(Flags::LOCKED);
+        if outcome == Outcome::Done && (populate || is_locked) {
+            self.populate_or_not(proc, pages);
+        }
+        self.unless_limit_is_near(proc, false, outcome)
+    }
+
+    /// Unmaps what is there and maps anew, without any page.
     ///
     /// Source: `do_mmap()`, `mmap_region()` and `__mmap_region()`, mm/mmap.c, 6.1 and 6.12.
     pub(super) fn map(
@@ -43,13 +63,6 @@ impl State<'_> {
         process.vmas.map(new, profile);
         process.locked_vm += if new.is_locked() { locked } else { 0 };
         Outcome::Done
-    }
-
-    /// Brings the pages of a new mapping in, if it was asked for or they are locked.
-    pub(super) fn populate_mapped(&mut self, proc: Proc, pages: PageRange, populate: bool) {
-        if populate || self.process(proc).new_flags.has(Flags::LOCKED) {
-            self.populate_or_not(proc, pages);
-        }
     }
 
     /// Whether a mapping may be writable, ever. What is refused here changes nothing.

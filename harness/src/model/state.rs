@@ -12,6 +12,7 @@ use super::ksm::Ksm;
 use super::vma::{Flags, Vma, Vmas};
 use super::window::MwState;
 use crate::profile::Profile;
+use crate::slots::Slots;
 
 /// The whole state: everything a right kernel would remember of a sequence.
 #[derive(Clone, Debug)]
@@ -195,5 +196,31 @@ impl<'a> State<'a> {
             self.frames[frame].batched |= locked;
             self.frames[frame].passed_over &= !self.pte_bits(proc, page).dirty;
         }
+    }
+}
+
+impl Slots for State<'_> {
+    fn has_proc(&self, proc: Proc) -> bool {
+        self.is_live(proc)
+    }
+
+    fn has_mr(&self, mr: Mr) -> bool {
+        self.mrs.get(&mr).is_some_and(|mr| mr.live)
+    }
+
+    fn knows_mr(&self, mr: Mr) -> bool {
+        self.mrs.contains_key(&mr)
+    }
+
+    fn has_mw(&self, mw: Mw) -> bool {
+        self.mws.get(&mw).is_some_and(|mw| mw.live)
+    }
+
+    fn knows_mw(&self, mw: Mw) -> bool {
+        self.mws.contains_key(&mw)
+    }
+
+    fn knows_old_key(&self, mw: Mw) -> bool {
+        self.mws.get(&mw).is_some_and(|mw| mw.binds > 0)
     }
 }
