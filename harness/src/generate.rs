@@ -17,7 +17,9 @@ mod sketch;
 mod swarm;
 mod verbs;
 
-use pinfold_contract::{BOUNCE_PINS, LockScope, Op, OpKind, PAGE_BYTES, Proc, Prot, Sequence};
+use pinfold_contract::{
+    Access, BOUNCE_PINS, LockScope, Op, OpKind, PAGE_BYTES, Proc, Prot, Sequence,
+};
 
 use draw::Draw;
 use sketch::Sketch;
@@ -169,21 +171,21 @@ impl Making {
             OpKind::Seal => self.seal(),
             OpKind::MemLimit => self.mem_limit(),
             OpKind::Chore => Op::Chore { chore: self.chore() },
-            OpKind::IpcLock
-            | OpKind::Reg
-            | OpKind::Dereg
-            | OpKind::Rereg
-            | OpKind::AllocMw
-            | OpKind::DeallocMw
-            | OpKind::Bind
-            | OpKind::Invalidate
-            | OpKind::RemoteRead
-            | OpKind::RemoteWrite
-            | OpKind::CompareSwap
-            | OpKind::FetchAdd
-            | OpKind::Send
-            | OpKind::Gather
-            | OpKind::Scatter => self.verbs_op(kind),
+            OpKind::IpcLock => Op::IpcLock { held: !self.draw.one_in(3) },
+            OpKind::Reg => self.reg(),
+            OpKind::Dereg => Op::Dereg { mr: self.mr(Access(0)) },
+            OpKind::Rereg => self.rereg(),
+            OpKind::AllocMw => self.alloc_mw(),
+            OpKind::DeallocMw => Op::DeallocMw { mw: self.mw() },
+            OpKind::Bind => self.bind(),
+            OpKind::Invalidate => self.invalidate(),
+            OpKind::RemoteRead => self.remote_read(),
+            OpKind::RemoteWrite => self.remote_write(),
+            OpKind::CompareSwap => self.compare_swap(),
+            OpKind::FetchAdd => self.fetch_add(),
+            OpKind::Send => self.send(),
+            OpKind::Gather => self.gather(),
+            OpKind::Scatter => self.scatter(),
         }
     }
 

@@ -120,7 +120,7 @@ impl Making {
         Target { qp: self.pd_of(mr), ..Target::of(mr) }
     }
 
-    fn pd_of(&self, mr: Mr) -> Pd {
+    pub(super) fn pd_of(&self, mr: Mr) -> Pd {
         self.sketch.mrs.get(&mr).map_or(Pd::FIRST, |mr| mr.pd)
     }
 

@@ -24,50 +24,6 @@ const ALL_RIGHTS: Access = Access::LOCAL_WRITE
 const ARENA_BYTES: u32 = ARENA_PAGES as u32 * PAGE_BYTES;
 
 impl Making {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "the caller gives the others elsewhere")]
-    pub(super) fn verbs_op(&mut self, kind: OpKind) -> Op {
-        match kind {
-            OpKind::IpcLock => Op::IpcLock { held: !self.draw.one_in(3) },
-            OpKind::Reg => self.reg(),
-            OpKind::Dereg => Op::Dereg { mr: self.mr(Access(0)) },
-            OpKind::Rereg => self.rereg(),
-            OpKind::AllocMw => {
-                let kind = if self.draw.one_in(2) { MwKind::Type1 } else { MwKind::Type2 };
-                Op::AllocMw { mw: self.free_mw(), kind, pd: self.pd() }
-            }
-            OpKind::DeallocMw => Op::DeallocMw { mw: self.mw() },
-            OpKind::Bind => self.bind(),
-            OpKind::Invalidate => {
-                let handle = self.handle_to_invalidate();
-                Op::Invalidate { handle, qp: self.qp_of(handle) }
-            }
-            OpKind::RemoteRead => {
-                let (target, len_bytes) = self.target(Access::REMOTE_READ);
-                Op::RemoteRead { target, len_bytes }
-            }
-            OpKind::RemoteWrite => {
-                let (target, len_bytes) = self.target(Access::REMOTE_WRITE);
-                Op::RemoteWrite { target, len_bytes, tag: self.tag() }
-            }
-            OpKind::CompareSwap => {
-                let target = self.atomic_target();
-                Op::CompareSwap { target, expect: self.operand(), swap: self.operand() }
-            }
-            OpKind::FetchAdd => Op::FetchAdd { target: self.atomic_target(), add: self.operand() },
-            OpKind::Send => self.send(),
-            OpKind::Gather => {
-                let (target, _) = self.target(Access::REMOTE_WRITE);
-                let from = self.sges(Access(0), target.qp);
-                Op::Gather { from: self.fitting(from, target), target }
-            }
-            _ => {
-                let (target, _) = self.target(Access::REMOTE_READ);
-                let into = self.sges(Access::LOCAL_WRITE, target.qp);
-                Op::Scatter { target, into: self.fitting(into, target) }
-            }
-        }
-    }
-
     // ---- registrations ----
 
     pub(super) fn reg(&mut self) -> Op {
@@ -139,7 +95,7 @@ impl Making {
         }
     }
 
-    fn rereg(&mut self) -> Op {
+    pub(super) fn rereg(&mut self) -> Op {
         let what = match self.draw.below(8) {
             0 => Rereg::TRANS,
             1 => Rereg::PD,
@@ -212,7 +168,7 @@ impl Making {
     }
 
     /// An MR that is there and mostly grants `access`; rarely one that was there, or any slot.
-    fn mr(&mut self, access: Access) -> Mr {
+    pub(super) fn mr(&mut self, access: Access) -> Mr {
         let live = self.sketch.live_mrs();
         if live.is_empty() || self.draw.rarely() {
             let dead = self.sketch.dead_mrs();
@@ -253,12 +209,17 @@ impl Making {
     }
 
     /// A window that is there, if there is one.
-    fn mw(&mut self) -> Mw {
+    pub(super) fn mw(&mut self) -> Mw {
         let live = self.sketch.live_mws();
         if live.is_empty() || self.draw.rarely() { self.any_mw() } else { self.draw.one_of(&live) }
     }
 
-    fn bind(&mut self) -> Op {
+    pub(super) fn alloc_mw(&mut self) -> Op {
+        let kind = if self.draw.one_in(2) { MwKind::Type1 } else { MwKind::Type2 };
+        Op::AllocMw { mw: self.free_mw(), kind, pd: self.pd() }
+    }
+
+    pub(super) fn bind(&mut self) -> Op {
         let mw = self.mw();
         let window_pd = self.sketch.mws.get(&mw).map(|mw| mw.pd);
         let mr = self.mr(Access::MW_BIND);
@@ -306,6 +267,11 @@ impl Making {
         }
     }
 
+    pub(super) fn invalidate(&mut self) -> Op {
+        let handle = self.handle_to_invalidate();
+        Op::Invalidate { handle, qp: self.qp_of(handle) }
+    }
+
     /// Mostly the key of a window that can be invalidated, if there is one.
     fn handle_to_invalidate(&mut self) -> Handle {
         let held = self.sketch.held_mws();
@@ -326,6 +292,37 @@ impl Making {
 
     // ---- requests ----
 
+    pub(super) fn remote_read(&mut self) -> Op {
+        let (target, len_bytes) = self.target(Access::REMOTE_READ);
+        Op::RemoteRead { target, len_bytes }
+    }
+
+    pub(super) fn remote_write(&mut self) -> Op {
+        let (target, len_bytes) = self.target(Access::REMOTE_WRITE);
+        Op::RemoteWrite { target, len_bytes, tag: self.tag() }
+    }
+
+    pub(super) fn compare_swap(&mut self) -> Op {
+        let target = self.atomic_target();
+        Op::CompareSwap { target, expect: self.operand(), swap: self.operand() }
+    }
+
+    pub(super) fn fetch_add(&mut self) -> Op {
+        Op::FetchAdd { target: self.atomic_target(), add: self.operand() }
+    }
+
+    pub(super) fn gather(&mut self) -> Op {
+        let (target, _) = self.target(Access::REMOTE_WRITE);
+        let from = self.sges(Access(0), target.qp);
+        Op::Gather { from: self.fitting(from, target), target }
+    }
+
+    pub(super) fn scatter(&mut self) -> Op {
+        let (target, _) = self.target(Access::REMOTE_READ);
+        let into = self.sges(Access::LOCAL_WRITE, target.qp);
+        Op::Scatter { target, into: self.fitting(into, target) }
+    }
+
     /// Where a remote op goes that needs `access`, and how many bytes it has there.
     pub(super) fn target(&mut self, access: Access) -> (Target, u32) {
         if let Some(target) = self.window_target() {
@@ -334,7 +331,7 @@ impl Making {
         let mr = self.mr(access);
         let (offset, len_bytes) = self.remote_bytes(mr);
         let key = self.key(mr);
-        let pd = self.sketch.mrs.get(&mr).map_or(Pd::FIRST, |mr| mr.pd);
+        let pd = self.pd_of(mr);
         (Target { mr, offset, key, qp: self.qp(pd) }, len_bytes)
     }
 
@@ -475,7 +472,7 @@ impl Making {
         list
     }
 
-    fn send(&mut self) -> Op {
+    pub(super) fn send(&mut self) -> Op {
         let pd = self.pd();
         let mut from = self.sges(Access(0), pd);
         let mut to = self.sges(Access::LOCAL_WRITE, pd);
