@@ -98,6 +98,23 @@ pub struct ProcView {
     pub pages: Vec<PageView>,
 }
 
+impl ProcView {
+    /// A process that has nothing.
+    pub fn empty(proc: Proc) -> ProcView {
+        ProcView {
+            proc,
+            rss_anon: 0,
+            rss_shmem: 0,
+            rss_file: 0,
+            vm_lck: 0,
+            vm_swap: 0,
+            pss_kib: 0,
+            vm_pin: 0,
+            pages: Vec::new(),
+        }
+    }
+}
+
 /// One present page of the arena, as one process sees it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PageView {

@@ -108,7 +108,7 @@ fn cost(
     };
     // Before the first op it has nothing.
     let new = registrar(after)?;
-    let old = registrar(before).unwrap_or_else(|| nothing_of(Proc::P0));
+    let old = registrar(before).unwrap_or_else(|| ProcView::empty(Proc::P0));
     let known: BTreeSet<u64> =
         before.procs.iter().flat_map(|view| &view.pages).map(|page| page.frame).collect();
     let frames: BTreeSet<u64> = new.pages.iter().map(|page| page.frame).collect();
@@ -126,20 +126,6 @@ fn cost(
 
 fn resident(view: &ProcView) -> i64 {
     view.rss_anon + view.rss_shmem + view.rss_file
-}
-
-fn nothing_of(proc: Proc) -> ProcView {
-    ProcView {
-        proc,
-        rss_anon: 0,
-        rss_shmem: 0,
-        rss_file: 0,
-        vm_lck: 0,
-        vm_swap: 0,
-        pss_kib: 0,
-        vm_pin: 0,
-        pages: Vec::new(),
-    }
 }
 
 #[cfg(test)]

@@ -153,17 +153,7 @@ mod tests {
             bytes: None,
         };
         let pages = pages.iter().map(page).collect();
-        let view = ProcView {
-            proc: Proc::P0,
-            rss_anon,
-            rss_shmem: 0,
-            rss_file: 0,
-            vm_lck: 0,
-            vm_swap: 0,
-            pss_kib: 0,
-            vm_pin: 0,
-            pages,
-        };
+        let view = ProcView { rss_anon, pages, ..ProcView::empty(Proc::P0) };
         Checkpoint { procs: vec![view], ..Checkpoint::default() }
     }
 

@@ -17,17 +17,7 @@ fn page(page: u8, frame: u64, byte: u8) -> PageView {
 
 fn state(pages: Vec<PageView>, adapter: u8) -> Checkpoint {
     let rss_anon = i64::try_from(pages.len()).unwrap();
-    let view = ProcView {
-        proc: Proc::P0,
-        rss_anon,
-        rss_shmem: 0,
-        rss_file: 0,
-        vm_lck: 0,
-        vm_swap: 0,
-        pss_kib: 0,
-        vm_pin: 65,
-        pages,
-    };
+    let view = ProcView { rss_anon, vm_pin: 65, pages, ..ProcView::empty(Proc::P0) };
     let mr = MrView { mr: Mr(0), bytes: Ok(Runs::uniform(4096, adapter)) };
     Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65, ..Checkpoint::default() }
 }

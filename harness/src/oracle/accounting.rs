@@ -126,15 +126,10 @@ mod tests {
 
     fn checkpoint(pins: i64, procs: &[[i64; 3]]) -> Checkpoint {
         let view = |(proc, &[rss_anon, rss_shmem, vm_pin]): (Proc, &[i64; 3])| ProcView {
-            proc,
             rss_anon,
             rss_shmem,
             vm_pin,
-            rss_file: 0,
-            vm_lck: 0,
-            vm_swap: 0,
-            pss_kib: 0,
-            pages: Vec::new(),
+            ..ProcView::empty(proc)
         };
         let procs = Proc::all().zip(procs).map(view).collect();
         Checkpoint { procs, pins, ..Checkpoint::default() }

@@ -205,15 +205,8 @@ mod tests {
 
     fn procs(pages: &[&[(u8, u64)]]) -> Checkpoint {
         let view = |(proc, pages): (Proc, &&[(u8, u64)])| ProcView {
-            proc,
-            rss_anon: 0,
-            rss_shmem: 0,
-            rss_file: 0,
-            vm_lck: 0,
-            vm_swap: 0,
-            pss_kib: 0,
-            vm_pin: 0,
             pages: pages.iter().map(|&(at, frame)| page(at, frame)).collect(),
+            ..ProcView::empty(proc)
         };
         Checkpoint { procs: Proc::all().zip(pages).map(view).collect(), ..Checkpoint::default() }
     }

@@ -15,17 +15,8 @@ fn state(adapter: u8, cpu: u8) -> Checkpoint {
         exclusively_mapped: true,
         bytes: Some(Runs::uniform(4096, cpu)),
     };
-    let view = ProcView {
-        proc: Proc::P0,
-        rss_anon: 1,
-        rss_shmem: 0,
-        rss_file: 0,
-        vm_lck: 0,
-        vm_swap: 0,
-        pss_kib: 0,
-        vm_pin: 65,
-        pages: vec![page],
-    };
+    let pages = vec![page];
+    let view = ProcView { rss_anon: 1, vm_pin: 65, pages, ..ProcView::empty(Proc::P0) };
     let mr = MrView { mr: Mr(0), bytes: Ok(Runs::uniform(4096, adapter)) };
     Checkpoint { procs: vec![view], mrs: vec![mr], pins: 65, ..Checkpoint::default() }
 }
