@@ -104,7 +104,7 @@ mod tests {
             "map 0..2 memfd0+15 private r populate\nunmap 0..1\n",
         ] {
             let ops = format!("{before}{op}read 1 8\n");
-            assert_eq!(signature(&ops), "outcome-read-sigbus-value-remade", "{ops}");
+            assert_eq!(signature(&ops), "outcome-read-sigbus-passed-remade", "{ops}");
         }
     }
 

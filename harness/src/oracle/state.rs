@@ -371,12 +371,17 @@ impl Before {
     }
 }
 
-/// The class of a difference in bytes that came through an MR whose addresses go around: what such bytes are is
-/// chance, that there are any is not.
+/// The class of a difference, with its words.
+///
+/// Where a cause leaves something to chance, the class does not tell it: what bytes come from an MR whose addresses go
+/// around, or how far an access gets that should have faulted at once.
 pub(super) fn class(oracle: Oracle, op: Op, class: String, words: &[&str]) -> String {
     let reads = matches!(op.kind(), OpKind::RemoteRead | OpKind::Scatter);
     let class = if oracle == Oracle::Coherence && reads && words.contains(&"around") {
         "bytes".to_owned()
+    } else if words.contains(&"dontfork") || words.contains(&"remade") {
+        let signal = class.split('-').next().unwrap_or_default();
+        format!("{signal}-passed")
     } else {
         class
     };

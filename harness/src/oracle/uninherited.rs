@@ -25,7 +25,10 @@ pub(super) fn word(case: &Case<'_>) -> Option<&'static str> {
 /// What an op changes. A page that is mapped anew, or taken away again, is an ordinary one.
 fn apply(op: Op, marked: &mut Pages, left_out: &mut Pages) {
     if let Op::Fork { proc, child } = op {
-        left_out.insert(child, marked.get(&proc).cloned().unwrap_or_default());
+        // What a child lacks, its own children lack as well.
+        let of_parent = |pages: &Pages| pages.get(&proc).cloned().unwrap_or_default();
+        let lacks = &of_parent(marked) | &of_parent(left_out);
+        left_out.insert(child, lacks);
         marked.remove(&child);
     } else if let Op::Advise { proc, pages, advice: Advice::DontFork } = op {
         marked.entry(proc).or_default().extend(pages.pages());
@@ -75,7 +78,11 @@ mod tests {
     fn only_what_a_child_was_born_without_has_the_word() {
         let begin = "map 0..2 anon private rw\nwrite 0 8192 0x11\n";
         let born_without = format!("{begin}advise 0..1 dontfork\nfork p1\np1 read 0 8\n");
-        assert_eq!(signature(&born_without), "outcome-read-sigsegv-value-dontfork");
+        let grandchild = format!("{begin}advise 0..1 dontfork\nfork p1\np1 fork p2\np2 read 0 8\n");
+        let in_part = format!("{begin}advise 1..2 dontfork\nfork p1\np1 read 0 8192\n");
+        for ops in [born_without, grandchild, in_part] {
+            assert_eq!(signature(&ops), "outcome-read-sigsegv-passed-dontfork", "{ops}");
+        }
         for other in [
             format!("{begin}fork p1\np1 unmap 0..1\np1 read 0 8\n"),
             format!("{begin}advise 0..1 dontfork\nfork p1\np1 read 5 8\n"),
