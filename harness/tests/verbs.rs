@@ -235,7 +235,9 @@ fn a_send_of_bytes_behind_the_last_address_fails_at_both_ends_if_its_first_packe
          reg mr0 0..2 none iova=0xfffffffffffff000
          reg mr1 0..2 local_write
          send mr0+0:4097 -           # = 6.1: loc_prot_err and loc_qp_op_err, 6.12: loc_qp_op_err and loc_qp_op_err
-         send mr0+0:4097 mr1+0:4097  # = 6.1: loc_prot_err and nothing, 6.12: loc_qp_op_err and nothing",
+         send mr0+0:4097 mr1+0:4097  # = 6.1: loc_prot_err and nothing, 6.12: loc_qp_op_err and nothing
+         send mr0+0:4097 mr1+0:4096  # = 6.1: loc_prot_err and nothing, 6.12: loc_qp_op_err and nothing
+         send mr0+0:8,mr0-1:8 -      # = 6.1: loc_prot_err and nothing, 6.12: loc_qp_op_err and nothing",
     );
 }
 

@@ -161,7 +161,7 @@ impl State<'_> {
         let from = self.cut(&message.from, total, message.qp, Access(0));
         let to = self.cut(&message.to, total, message.qp, Access::LOCAL_WRITE);
         if self.goes_around(&from) || self.goes_around(&to) {
-            return self.open_to_send(to.bad, message.invalidate);
+            return self.open_to_send(not_received(&from, &to), message.invalidate);
         }
         if let Some(bad) = from.bad {
             return self.send_fails_locally(&from, &to, bad);
@@ -185,7 +185,7 @@ impl State<'_> {
     /// handles each packet before it makes the next, tells the sender that; 6.12 makes them all first.
     fn send_fails_locally(&mut self, from: &Cut, to: &Cut, bad: Bad) -> Prediction {
         let races = self.transfer(from.good(), &to.packets);
-        let not_received = to.bad.filter(|_| to.packets.len() <= from.good().len());
+        let not_received = not_received(from, to);
         let status = self.local_status(bad);
         let responder = not_received.map(|_| WcStatus::LOC_QP_OP_ERR);
         let expected = Outcome::Completions { requester: status, responder };
@@ -331,7 +331,7 @@ impl State<'_> {
     }
 
     /// The same of a send, which may go over an MR whose addresses go around as well. What cannot be
-    /// received fails at the first packet, whatever becomes of those behind it.
+    /// received fails, whatever becomes of the packets behind it.
     fn open_to_send(&self, not_received: Option<Bad>, invalidate: Option<Handle>) -> Prediction {
         let long = self.too_long();
         let sent = |outcome: &Outcome| unreceived(outcome.clone());
@@ -371,6 +371,11 @@ fn unreceived(outcome: Outcome) -> Outcome {
         return Outcome::Completions { requester, responder: None };
     }
     outcome
+}
+
+/// What is wrong with the packet that cannot be received, if it leaves the sender.
+fn not_received(from: &Cut, to: &Cut) -> Option<Bad> {
+    to.bad.filter(|_| to.packets.len() <= from.good().len())
 }
 
 /// A send whose key cannot be invalidated: as rxe says it first, then as it may be said.
