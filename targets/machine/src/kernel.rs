@@ -135,6 +135,32 @@ pub enum KernelError {
     },
 }
 
+impl KernelError {
+    /// The same, with files below `folder` named from there on.
+    pub(crate) fn with_names_below(self, folder: &Path) -> KernelError {
+        let place = format!("{}/", folder.display());
+        let shorter = |source: RunError| match source {
+            RunError::Failed { program, status, tail, log } => {
+                RunError::Failed { program, status, tail: tail.replace(&place, ""), log }
+            }
+            RunError::Start { .. } | RunError::Log { .. } => source,
+        };
+        match self {
+            KernelError::Compile { version, source } => {
+                KernelError::Compile { version, source: shorter(source) }
+            }
+            KernelError::Configure { version, source } => {
+                KernelError::Configure { version, source: shorter(source) }
+            }
+            KernelError::Tools(_)
+            | KernelError::Source(_)
+            | KernelError::Cache(_)
+            | KernelError::LostOptions { .. }
+            | KernelError::Compiler { .. } => self,
+        }
+    }
+}
+
 /// What is kept beside an image.
 #[derive(Debug, Serialize, Deserialize)]
 struct Facts {
@@ -149,7 +175,7 @@ struct Facts {
     build_seconds: u64,
 }
 
-/// Gives the kernel that `request` asks for, building it if need be. Calls `watch` at most about once a second.
+/// Gives the kernel that `request` asks for, building it if need be. Calls `watch` a few times a second.
 ///
 /// # Errors
 ///
@@ -165,36 +191,64 @@ pub fn provide(
     {
         return Ok(kernel);
     }
-    tools::require(tools::BUILD, &[(tools::LIBC_HEADER, "libc6-dev")])?;
-    let compiler = Compiler::detect()?;
-    let tree = source::provide(cache, &request.source, request.freshness, watch)?;
-    let fragment = request.variant.fragment();
-    let origin = match &request.source {
-        KernelSource::Debian(series) => {
-            (series.package_name(), tree.package_version.clone().unwrap_or_default())
-        }
-        KernelSource::Tree(_) => ("tree".to_owned(), tree.path.display().to_string()),
-    };
-    let variant = request.variant.to_string();
-    let key =
-        hex_digest(&["kernel 1", &origin.0, &origin.1, &fragment, &compiler.version, &variant]);
-    let name = format!("{}{variant}-{}", origin.0, &key[..16]);
-    let build = Build {
-        cache,
-        request,
-        tree: &tree,
-        compiler: &compiler,
-        fragment: &fragment,
-        name: &name,
-    };
-    let _lock =
-        cache.lock(&name, || watch(&build.progress(Activity::WaitingForLock, Instant::now())))?;
+    let plan = Plan::make(cache, request, watch)?;
+    let build = plan.build(cache);
+    let _lock = cache
+        .lock(&plan.name, || watch(&build.progress(Activity::WaitingForLock, Instant::now())))?;
     match request.source {
-        KernelSource::Debian(_) => match read(&cache.root().join("kernel").join(&name)) {
+        KernelSource::Debian(_) => match read(&cache.root().join("kernel").join(&plan.name)) {
             Some(kernel) => Ok(kernel),
             None => build.run(watch),
         },
         KernelSource::Tree(_) => build.run(watch),
+    }
+}
+
+/// What is built, of what and with what.
+#[derive(Debug)]
+pub(crate) struct Plan<'a> {
+    pub(crate) request: &'a KernelRequest,
+    pub(crate) tree: SourceTree,
+    pub(crate) fragment: String,
+    /// The name of its build folder, its log and its lock: it tells one content from another.
+    pub(crate) name: String,
+    compiler: Compiler,
+}
+
+impl<'a> Plan<'a> {
+    /// Looks for all that is needed. Fetches the source if need be, and builds nothing.
+    pub(crate) fn make(
+        cache: &Cache,
+        request: &'a KernelRequest,
+        watch: &mut Watcher<'_>,
+    ) -> Result<Plan<'a>, KernelError> {
+        tools::require(tools::BUILD, &[(tools::LIBC_HEADER, "libc6-dev")])?;
+        let compiler = Compiler::detect()?;
+        let tree = source::provide(cache, &request.source, request.freshness, watch)?;
+        let fragment = request.variant.fragment();
+        let origin = match &request.source {
+            KernelSource::Debian(series) => {
+                (series.package_name(), tree.package_version.clone().unwrap_or_default())
+            }
+            KernelSource::Tree(_) => ("tree".to_owned(), tree.path.display().to_string()),
+        };
+        let variant = request.variant.to_string();
+        let key =
+            hex_digest(&["kernel 1", &origin.0, &origin.1, &fragment, &compiler.version, &variant]);
+        let name = format!("{}{variant}-{}", origin.0, &key[..16]);
+        Ok(Plan { request, tree, fragment, name, compiler })
+    }
+
+    /// The build of it, in `cache`.
+    pub(crate) fn build<'b>(&'b self, cache: &'b Cache) -> Build<'b> {
+        Build {
+            cache,
+            request: self.request,
+            tree: &self.tree,
+            compiler: &self.compiler,
+            fragment: &self.fragment,
+            name: &self.name,
+        }
     }
 }
 
@@ -248,6 +302,7 @@ fn read_dated(folder: &Path) -> Option<(SystemTime, Facts, Kernel)> {
 }
 
 /// The C compiler and the first line it says of itself.
+#[derive(Debug)]
 struct Compiler {
     program: &'static str,
     version: String,
@@ -268,10 +323,10 @@ impl Compiler {
 }
 
 /// One build: everything it needs to know.
-struct Build<'a> {
+pub(crate) struct Build<'a> {
     cache: &'a Cache,
     request: &'a KernelRequest,
-    tree: &'a SourceTree,
+    pub(crate) tree: &'a SourceTree,
     compiler: &'a Compiler,
     fragment: &'a str,
     name: &'a str,
@@ -290,7 +345,7 @@ impl Build<'_> {
 
     /// Leaves a `.config` in `folder` that has every option of the fragment. A configuration that does not change is
     /// not touched, or every object would be compiled again.
-    fn configure(
+    pub(crate) fn configure(
         &self,
         folder: &Path,
         log: &Path,
@@ -320,7 +375,7 @@ impl Build<'_> {
         Ok(())
     }
 
-    fn compile(
+    pub(crate) fn compile(
         &self,
         folder: &Path,
         log: &Path,
@@ -332,6 +387,9 @@ impl Build<'_> {
             Some(OBJECTS_OF_A_WHOLE_BUILD).filter(|_| !folder.join("linux").exists());
         let mut report = |news: &str| {
             progress.object_count += compiled_count(news);
+            if news.lines().any(begins_to_link) {
+                progress.activity = Activity::Linking;
+            }
             progress.elapsed = since.elapsed();
             watch(&progress);
         };
@@ -404,7 +462,7 @@ impl Build<'_> {
         })
     }
 
-    fn progress(&self, activity: Activity, since: Instant) -> Progress {
+    pub(crate) fn progress(&self, activity: Activity, since: Instant) -> Progress {
         Progress {
             activity,
             subject: format!("linux {}{}", self.tree.version, self.request.variant),
@@ -418,6 +476,15 @@ impl Build<'_> {
 /// How many object files make's output `text` says it compiled or assembled for the kernel.
 fn compiled_count(text: &str) -> usize {
     text.lines().filter(|line| line.starts_with("  CC ") || line.starts_with("  AS ")).count()
+}
+
+/// Whether make's output says here that all is compiled.
+fn begins_to_link(line: &str) -> bool {
+    let mut words = line.split_ascii_whitespace();
+    matches!(
+        (words.next(), words.next()),
+        (Some("AR"), Some("vmlinux.a")) | (Some("LD"), Some("vmlinux.o"))
+    )
 }
 
 /// sha256 over `parts`, each with its length, in hexadecimal.

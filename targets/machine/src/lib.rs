@@ -7,9 +7,11 @@
 
 pub mod cache;
 pub mod config;
+pub mod diff;
 pub mod disk;
 pub mod doctor;
 pub mod executor;
+pub mod git;
 pub mod initramfs;
 mod keeper;
 pub mod kernel;
@@ -19,14 +21,18 @@ pub mod source;
 pub mod tools;
 pub mod uml;
 pub mod wire;
+pub mod workshop;
 
 pub use cache::{Cache, CacheError};
 pub use config::{Variant, VariantError};
+pub use diff::{ApplyError, DiffError, Patch};
 pub use doctor::Finding;
 pub use executor::ExecutorError;
+pub use git::GitError;
 pub use initramfs::InitramfsError;
 pub use kernel::{Kernel, KernelError, KernelRequest};
 pub use progress::{Activity, Progress};
 pub use source::{KernelSource, Series, SourceError};
 pub use uml::{Ending, Machine, MachineError, MachineOptions};
 pub use wire::Wire;
+pub use workshop::{BuildTimes, Patched, Workshop};

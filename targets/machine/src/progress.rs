@@ -12,13 +12,17 @@ pub enum Activity {
     Downloading,
     /// A package is being unpacked.
     Unpacking,
+    /// Sources or objects are being copied.
+    Copying,
     /// The kernel is being configured.
     Configuring,
-    /// The kernel is being compiled and linked.
+    /// The kernel is being compiled.
     Compiling,
+    /// The kernel is being linked.
+    Linking,
 }
 
-/// One sign of life, given at most once a second while a step runs.
+/// One sign of life, given a few times a second while a step runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Progress {
     /// What is going on.
@@ -42,8 +46,10 @@ impl fmt::Display for Progress {
             Activity::WaitingForLock => "waiting for another process that makes",
             Activity::Downloading => "downloading",
             Activity::Unpacking => "unpacking",
+            Activity::Copying => "copying the sources and objects of",
             Activity::Configuring => "configuring",
             Activity::Compiling => "compiling",
+            Activity::Linking => "linking",
         };
         write!(f, "{verb} {}", self.subject)?;
         match self.object_estimate {

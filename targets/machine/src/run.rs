@@ -49,14 +49,14 @@ pub enum RunError {
 
 /// How often a running program is looked at, and the shortest time between two signs of progress.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
-const REPORT_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_millis(200);
 
 /// How many lines of a failed program's output an error shows.
 const TAIL_LINES: usize = 12;
 
 /// Runs `command` to its end with its output appended to `log`.
 ///
-/// Calls `report` at most once a second with what was printed since the last call.
+/// Calls `report` a few times a second with what was printed since the last call.
 ///
 /// # Errors
 ///

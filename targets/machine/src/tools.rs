@@ -33,6 +33,9 @@ pub const BUILD: &[Tool] = &[
 pub const SOURCE: &[Tool] =
     &[tool("apt-get", "apt"), tool("dpkg-deb", "dpkg"), tool("tar", "tar"), tool("xz", "xz-utils")];
 
+/// What reading a commit needs.
+pub const GIT: &[Tool] = &[tool("git", "git")];
+
 /// The C library's headers, which the user half of User Mode Linux is compiled against.
 pub const LIBC_HEADER: &str = "/usr/include/stdio.h";
 
