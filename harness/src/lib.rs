@@ -8,6 +8,7 @@ pub mod known;
 pub mod minimize;
 pub mod model;
 pub mod oracle;
+pub mod patch;
 pub mod probe;
 pub mod profile;
 pub mod report;
