@@ -45,6 +45,19 @@ pub struct RunReport {
     pub findings: Vec<FindingReport>,
     /// What could not be read, and why.
     pub unreadable: Vec<String>,
+    /// What is said before all of this, if the run was part of something larger.
+    pub preface: Option<Preface>,
+}
+
+/// What a run was made for, and what came of that.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Preface {
+    /// In one line.
+    pub title: String,
+    /// In a few.
+    pub lines: Vec<String>,
+    /// Title, header and rows of each table.
+    pub tables: Vec<(String, Vec<String>, Vec<Vec<String>>)>,
 }
 
 /// What a run counted.

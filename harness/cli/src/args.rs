@@ -32,11 +32,15 @@ impl TargetArgs {
         Ok(self.target.parse()?)
     }
 
+    /// What it is made of.
+    pub(crate) fn options(&self) -> TargetOptions {
+        TargetOptions { kernel_src: self.kernel_src.clone(), executor: self.executor.clone() }
+    }
+
     /// Builds what the target needs, with progress.
     pub(crate) fn prepare(&self) -> Result<Prepared, RunError> {
         let name = self.name()?;
-        let options =
-            TargetOptions { kernel_src: self.kernel_src.clone(), executor: self.executor.clone() };
+        let options = self.options();
         let mut meter = BuildMeter::default();
         let prepared = prepare(&name, &options, &mut |progress| meter.show(progress));
         meter.finish();

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use clap::Args;
 use pinfold_run::{
-    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Summary,
-    allowed_cpus, fuzz,
+    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Special,
+    Summary, allowed_cpus, fuzz,
 };
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
@@ -95,6 +95,7 @@ impl Fuzz {
             observe: self.observe.map_or(Looks::Sampled, |observe| Looks::Always(observe.into())),
             bundles_max: self.keep_per_signature,
             known: self.known.read()?,
+            special: Special::default(),
         })
     }
 }
@@ -123,11 +124,11 @@ fn conclude(summary: &Summary) -> Status {
 }
 
 /// Few enough digits that every reader of JSON keeps them all.
-fn random_rng_seed() -> u64 {
+pub(crate) fn random_rng_seed() -> u64 {
     RandomState::new().hash_one(std::process::id()) >> 16
 }
 
-fn read_rng_seed(text: &str) -> Result<u64, String> {
+pub(crate) fn read_rng_seed(text: &str) -> Result<u64, String> {
     let read = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),

@@ -9,6 +9,7 @@ mod fuzz;
 mod kernel;
 mod minimize;
 mod output;
+mod patch;
 mod progress;
 mod replay;
 mod report;
@@ -37,6 +38,7 @@ struct Cli {
 enum Command {
     Fuzz(fuzz::Fuzz),
     Campaign(campaign::Campaign),
+    Patch(patch::Patch),
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
     Report(report::Report),
@@ -58,6 +60,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Fuzz(fuzz) => fuzz.run(&signals),
         Command::Campaign(campaign) => campaign.run(&signals),
+        Command::Patch(patch) => patch.run(&signals),
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
         Command::Report(report) => report.run(),

@@ -15,7 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::bundle::replace;
 use crate::error::RunError;
-use crate::fuzz::{BUNDLES_MAX_DEFAULT, Budget, Event, FuzzOptions, Looks, fuzz};
+use crate::fuzz::{BUNDLES_MAX_DEFAULT, Budget, Event, FuzzOptions, Looks, Special, fuzz};
 use crate::name::TargetName;
 use crate::summary::Summary;
 use crate::target::{Prepared, TargetOptions, prepare};
@@ -230,6 +230,7 @@ fn run_unit(
         observe: plan.observe.into(),
         bundles_max: BUNDLES_MAX_DEFAULT,
         known: options.known.clone(),
+        special: Special::default(),
     };
     let summary =
         fuzz(target, &fuzz_options, stop, &mut |event| observer(CampaignEvent::Fuzz(event)))?;

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pinfold::known::KnownError;
+use pinfold_machine::{ApplyError, DiffError, GitError, KernelError};
 
 use crate::link::LinkError;
 use crate::name::NameError;
@@ -111,6 +112,37 @@ pub enum RunError {
         /// What is wrong with it.
         reason: String,
     },
+    /// An input is no patch.
+    #[error(transparent)]
+    Diff(#[from] DiffError),
+    /// A patch does not fit the kernel.
+    #[error("{source} (linux {version})")]
+    Apply {
+        /// What does not fit.
+        source: ApplyError,
+        /// The kernel's version.
+        version: String,
+    },
+    /// The patches change nothing.
+    #[error("{patches} leave linux {version} as it is: there is nothing to compare")]
+    NothingPatched {
+        /// The patches.
+        patches: String,
+        /// The kernel's version.
+        version: String,
+    },
+    /// A kernel with patches does not build.
+    #[error("linux with {patches} does not build")]
+    DoesNotBuild {
+        /// The patches.
+        patches: String,
+        /// What the compiler said.
+        #[source]
+        source: KernelError,
+    },
+    /// There is no such commit.
+    #[error(transparent)]
+    Git(#[from] GitError),
     /// A reproducer does not compile.
     #[error("{source_file} does not compile: {reason}")]
     Compile {
@@ -171,7 +203,21 @@ impl RunError {
             | RunError::Read { .. }
             | RunError::Known { .. }
             | RunError::Plan { .. }
+            | RunError::Diff(_)
+            | RunError::Apply { .. }
+            | RunError::NothingPatched { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
+            RunError::DoesNotBuild { source, .. } => match source {
+                KernelError::Configure { .. }
+                | KernelError::LostOptions { .. }
+                | KernelError::Compile { .. } => Blame::Input,
+                KernelError::Tools(_)
+                | KernelError::Source(_)
+                | KernelError::Cache(_)
+                | KernelError::Compiler { .. } => Blame::Environment,
+            },
+            RunError::Git(GitError::NoCommit { .. }) => Blame::Input,
+            RunError::Git(_) => Blame::Environment,
             RunError::Uml(error) if error.is_of_the_command_line() => Blame::Input,
             RunError::Uml(_)
             | RunError::Boot { .. }
@@ -201,6 +247,11 @@ impl RunError {
             | RunError::Known { .. }
             | RunError::Plan { .. }
             | RunError::Compile { .. }
+            | RunError::Diff(_)
+            | RunError::Apply { .. }
+            | RunError::NothingPatched { .. }
+            | RunError::DoesNotBuild { .. }
+            | RunError::Git(_)
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }
     }

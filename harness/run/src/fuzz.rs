@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use pinfold::generate::Generator;
 use pinfold::known::Known;
 use pinfold::oracle::Inconclusive;
-use pinfold_contract::Observe;
+use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
 use crate::check::{Judgement, check_news_closely};
@@ -71,6 +71,31 @@ pub struct FuzzOptions {
     pub bundles_max: u32,
     /// What is known.
     pub known: Known,
+    /// What is unusual about it.
+    pub special: Special,
+}
+
+/// What a run may do that others do not. By default nothing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Special {
+    /// These sequences, one after the other, in the place of random ones.
+    pub given: Option<Arc<[Sequence]>>,
+    /// The CPUs that the targets are pinned to, in turn; `None` is all that this process may use.
+    pub cpus: Option<Vec<usize>>,
+    /// Whether the summary says what each registration cost of whose sequence the state was looked at after each op.
+    pub ledger: LedgerUse,
+    /// How long findings are repeated and minimized, all together. `None` is as long as each takes.
+    pub pursue_for: Option<Duration>,
+}
+
+/// Whether what registrations cost is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LedgerUse {
+    /// No.
+    #[default]
+    Skip,
+    /// Yes.
+    Keep,
 }
 
 /// Bundles of one signature that are usually enough.
@@ -159,7 +184,7 @@ pub fn fuzz(
         started: OnceLock::new(),
         board: Board::default(),
     };
-    let cpus = cpu::allowed();
+    let cpus = options.special.cpus.clone().unwrap_or_else(cpu::allowed);
     thread::scope(|scope| {
         for job in 0..options.jobs.get() {
             let cpu = (!cpus.is_empty()).then(|| cpus[job % cpus.len()]);
@@ -218,7 +243,7 @@ impl Run<'_> {
     fn work(&self, target: &mut Target) -> Result<(), RunError> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
-            let sequence = generator.sequence(index);
+            let Some(sequence) = self.sequence(&generator, index) else { return Ok(()) };
             let (observe, known) = (self.options.observe.at(index), &self.options.known);
             let checked = match check_news_closely(target, &sequence, observe, known) {
                 Ok(checked) => checked,
@@ -235,6 +260,9 @@ impl Run<'_> {
             let judgement =
                 Judgement::of(&sequence, &checked.verdict, &self.options.known, &release);
             self.board.record(&sequence, &checked, &judgement);
+            if self.options.special.ledger == LedgerUse::Keep && checked.observe == Observe::Each {
+                self.board.enter(index, &sequence, &checked);
+            }
             match judgement {
                 Judgement::Agrees => {}
                 Judgement::Inconclusive { reason } => self.board.tell_inconclusive(index, &reason),
@@ -250,6 +278,14 @@ impl Run<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Sequence `index`; none behind the last of those that are given.
+    fn sequence(&self, generator: &Generator, index: u64) -> Option<Sequence> {
+        match &self.options.special.given {
+            None => Some(generator.sequence(index)),
+            Some(given) => given.get(usize::try_from(index).ok()?).cloned(),
+        }
     }
 
     /// The next sequence to run, unless it is time to end.

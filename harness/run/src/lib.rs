@@ -19,12 +19,14 @@ mod known;
 mod link;
 mod minimize;
 mod name;
+mod patch;
 mod program;
 mod regress;
 mod replay;
 mod report;
 mod reproduce;
 mod shrink;
+mod stored;
 mod summary;
 mod target;
 mod uml;
@@ -40,12 +42,19 @@ pub use compile::{Linking, compile_c};
 pub use cpu::allowed as allowed_cpus;
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
-pub use fuzz::{BUNDLES_MAX_DEFAULT, Budget, Event, Found, FuzzOptions, Looks, Progress, fuzz};
+pub use fuzz::{
+    BUNDLES_MAX_DEFAULT, Budget, Event, Found, FuzzOptions, LedgerUse, Looks, Progress, Special,
+    fuzz,
+};
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use known::{embedded_known, read_known};
 pub use link::LinkError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
+pub use patch::{
+    Change, Duel, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict, Timing, duel,
+    patch, read_patch,
+};
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;
 pub use replay::{

@@ -58,6 +58,7 @@ pub fn read_report(folder: &Path) -> Result<RunReport, RunError> {
         run: summary.map(numbers),
         findings,
         unreadable: reader.unreadable,
+        preface: None,
     })
 }
 

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use pinfold::model::Refusal;
 use pinfold::oracle::Oracle;
+use pinfold::patch::Ledger;
 use pinfold::signature::Signature;
 use pinfold::tally::{KindTally, Tally};
 use pinfold_contract::OpKind;
@@ -50,6 +52,12 @@ pub struct Summary {
     /// All counts, of which the above are the gist.
     #[serde(skip)]
     pub tally: Tally,
+    /// What each registration cost, if that was to be kept.
+    #[serde(skip)]
+    pub ledger: Ledger,
+    /// Time spent on findings, of all jobs together.
+    #[serde(skip)]
+    pub pursued: Duration,
 }
 
 /// What the ops of a run did.

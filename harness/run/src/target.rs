@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::time::Duration;
 
 use pinfold::model::{self, Fault};
 use pinfold::probe;
@@ -31,6 +32,7 @@ pub struct Prepared {
     arguments: String,
     kind: PreparedKind,
     note: Option<String>,
+    deadlines: Deadlines,
 }
 
 #[derive(Clone, Debug)]
@@ -46,6 +48,8 @@ enum Expected {
     Series(&'static Profile),
     /// Any; the rules are those of its series, or are found out where no series is its own.
     Any,
+    /// Any, held to the rules of another kernel, which are called so.
+    Rules(&'static Profile, String),
 }
 
 /// Builds whatever `name` needs and is not there yet. Calls `watch` about once a second while that takes time.
@@ -96,7 +100,8 @@ pub fn prepare(
             (PreparedKind::Uml { parts, expected }, note)
         }
     };
-    Ok(Prepared { name: name.clone(), arguments: arguments(name, options), kind, note })
+    let deadlines = Deadlines::DEFAULT;
+    Ok(Prepared { name: name.clone(), arguments: arguments(name, options), kind, note, deadlines })
 }
 
 /// What names the same target on the command line.
@@ -117,6 +122,26 @@ impl Prepared {
     /// What a person should know about it, in one line.
     pub fn note(&self) -> Option<&str> {
         self.note.as_deref()
+    }
+
+    /// The kernel in `image` on machines that are otherwise like those of this target, which it is. For the model, which
+    /// has no machines, this target itself.
+    pub(crate) fn with_image(&self, image: PathBuf) -> Prepared {
+        let PreparedKind::Uml { parts, .. } = &self.kind else { return self.clone() };
+        let name = TargetName::UmlImage { image: image.clone() };
+        let arguments = arguments(&name, &TargetOptions::default());
+        let parts = Parts { image, ..parts.clone() };
+        let kind = PreparedKind::Uml { parts, expected: Expected::Any };
+        Prepared { name, arguments, kind, note: None, deadlines: self.deadlines }
+    }
+
+    /// This target, held to the rules that `other` is held to, and given `boot` to come up.
+    pub(crate) fn held_as(mut self, other: &Target, boot: Duration) -> Prepared {
+        self.deadlines.boot = boot;
+        if let PreparedKind::Uml { expected, .. } = &mut self.kind {
+            *expected = Expected::Rules(other.profile, other.rules.clone());
+        }
+        self
     }
 
     /// What its machines are made of, if it is one.
@@ -145,13 +170,15 @@ impl Prepared {
             }),
             PreparedKind::Uml { parts, expected } => {
                 let boot = UmlBoot { parts: parts.clone(), cpu };
-                let mut guest = GuestTarget::new(Box::new(boot), Deadlines::DEFAULT, stop);
+                let mut guest = GuestTarget::new(Box::new(boot), self.deadlines, stop);
                 let kernel_release = guest.kernel_release()?;
                 let nearest = expected.profile_of(&kernel_release)?;
-                let (profile, rules) = if has_profile(&kernel_release) {
-                    (nearest, nearest.series.to_owned())
-                } else {
-                    rules_of(nearest, &mut guest)?
+                let (profile, rules) = match expected {
+                    Expected::Rules(profile, rules) => (*profile, rules.clone()),
+                    Expected::Series(_) | Expected::Any if has_profile(&kernel_release) => {
+                        (nearest, nearest.series.to_owned())
+                    }
+                    Expected::Series(_) | Expected::Any => rules_of(nearest, &mut guest)?,
                 };
                 let kind = Kind::Guest(guest);
                 Ok(Target { name, arguments, profile, rules, kernel_release, kind })
@@ -164,6 +191,7 @@ impl Expected {
     fn profile_of(&self, kernel_release: &str) -> Result<&'static Profile, RunError> {
         match self {
             Expected::Any => Ok(nearest(kernel_release)),
+            Expected::Rules(profile, _) => Ok(profile),
             Expected::Series(profile) if series_of(kernel_release) == series_of(profile.series) => {
                 Ok(profile)
             }

@@ -54,7 +54,7 @@ pub(crate) struct Parts {
     pub(crate) cache: Cache,
     pub(crate) image: PathBuf,
     pub(crate) executor: PathBuf,
-    initramfs: PathBuf,
+    pub(crate) initramfs: PathBuf,
 }
 
 impl Parts {

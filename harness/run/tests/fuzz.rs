@@ -13,8 +13,8 @@ use pinfold::model::Fault;
 use pinfold_contract::Observe;
 use pinfold_run::{
     BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FuzzOptions, Judgement, Looks,
-    ReplayConclusion, ReplayOptions, Summary, Target, TargetOptions, assert_agrees, fuzz, prepare,
-    read_seq, replay,
+    ReplayConclusion, ReplayOptions, Special, Summary, Target, TargetOptions, assert_agrees, fuzz,
+    prepare, read_seq, replay,
 };
 
 fn options(out: &Path, budget: Budget) -> FuzzOptions {
@@ -26,6 +26,7 @@ fn options(out: &Path, budget: Budget) -> FuzzOptions {
         observe: Looks::Sampled,
         bundles_max: BUNDLES_MAX_DEFAULT,
         known: Known::default(),
+        special: Special::default(),
     }
 }
 

@@ -13,8 +13,8 @@ use pinfold::oracle::Verdict;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence, print};
 use pinfold_run::{
-    Budget, Ended, FuzzOptions, Looks, Memory, ShrinkLimits, Shrunk, Target, TargetOptions, Wanted,
-    check, fuzz, prepare, read_seq, shrink,
+    Budget, Ended, FuzzOptions, Looks, Memory, ShrinkLimits, Shrunk, Special, Target,
+    TargetOptions, Wanted, check, fuzz, prepare, read_seq, shrink,
 };
 
 const SEQUENCES: u64 = 2000;
@@ -115,6 +115,7 @@ fn findings(series: &str, fault: Fault, sequences: u64) -> Vec<Found> {
         observe: Looks::Sampled,
         bundles_max: 1,
         known: Known::default(),
+        special: Special::default(),
     };
     let prepared =
         prepare(&target.parse().unwrap(), &TargetOptions::default(), &mut |_| {}).unwrap();

@@ -6,7 +6,7 @@ use super::finding_page::{kernel_log, minimal, provenance_rows, reliability};
 use super::page::headline;
 use super::tables::{cost, cost_cells, value};
 use super::timeline::timeline;
-use super::{Evidence, FindingReport, RunNumbers, RunReport, Side, visible};
+use super::{Evidence, FindingReport, Preface, RunNumbers, RunReport, Side, visible};
 use crate::explain::bytes_text;
 use crate::tally::KindTally;
 
@@ -17,6 +17,9 @@ pub fn markdown(report: &RunReport) -> String {
     text.line("");
     text.line(&format!("Target {}, kernel {}.", code(&report.target), code(&report.kernel)));
     text.line("");
+    if let Some(said) = &report.preface {
+        preface(&mut text, said);
+    }
     match &report.run {
         Some(run) => run_numbers(&mut text, run),
         None => text.line(
@@ -71,6 +74,18 @@ impl Text {
         let fence = fence(&content, 3);
         self.line(&format!("{fence}text\n{}\n{fence}", content.trim_end()));
     }
+}
+
+fn preface(text: &mut Text, preface: &Preface) {
+    for line in &preface.lines {
+        text.line(&format!("- {}", plain(line)));
+    }
+    for (title, header, rows) in &preface.tables {
+        text.heading(2, title);
+        let header: Vec<&str> = header.iter().map(String::as_str).collect();
+        text.table(&header, rows);
+    }
+    text.line("");
 }
 
 fn run_numbers(text: &mut Text, run: &RunNumbers) {

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{FindingReport, RunNumbers, RunReport, finding_page, tables, visible};
+use super::{FindingReport, Preface, RunNumbers, RunReport, finding_page, tables, visible};
 
 const STYLE: &str = include_str!("style.css");
 
@@ -26,6 +26,7 @@ pub fn html(report: &RunReport) -> String {
             body {
                 header { (heading(report)) }
                 main {
+                    @if let Some(said) = &report.preface { (preface(said)) }
                     (gist(report))
                     @if !report.findings.is_empty() { (index(report)) }
                     @for (number, finding) in (1..).zip(&report.findings) {
@@ -53,8 +54,28 @@ fn heading(report: &RunReport) -> Markup {
     }
 }
 
+fn preface(preface: &Preface) -> Markup {
+    html! {
+        section {
+            ul { @for line in &preface.lines { li { (visible(line)) } } }
+        }
+        @for (title, header, rows) in &preface.tables {
+            section {
+                h2 { (visible(title)) }
+                div.scroll { table {
+                    thead { tr { @for cell in header { th { (visible(cell)) } } } }
+                    tbody { @for row in rows { tr { @for cell in row { td { (visible(cell)) } } } } }
+                } }
+            }
+        }
+    }
+}
+
 /// What came out, in one line.
 pub(super) fn headline(report: &RunReport) -> String {
+    if let Some(preface) = &report.preface {
+        return preface.title.clone();
+    }
     let known = report.findings.iter().filter(|finding| finding.known.is_some()).count();
     let new = report.findings.len() - known;
     let known_text = if known == 0 { String::new() } else { format!(", and {known} known") };

@@ -6,6 +6,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use pinfold::oracle::Inconclusive;
+use pinfold::patch::Ledger;
 use pinfold::signature::Signature;
 use pinfold::tally::Tally;
 use pinfold_contract::Sequence;
@@ -33,6 +34,9 @@ struct State {
     kernel: Option<String>,
     rules: Option<String>,
     tally: Tally,
+    ledger: Ledger,
+    /// Time spent on findings.
+    pursued: Duration,
     signatures: BTreeMap<Signature, Record>,
     news: Vec<Event>,
     told_inconclusive_count: u32,
@@ -106,6 +110,22 @@ impl Board {
         let mut board = self.lock();
         board.tally.record_predicted(sequence, &checked.predicted, &checked.trace);
         board.tally.record(sequence, &checked.trace, &checked.verdict, known);
+    }
+
+    /// Enters what the registrations of a sequence cost.
+    pub(super) fn enter(&self, index: u64, sequence: &Sequence, checked: &Checked) {
+        let Checked { predicted, trace, .. } = checked;
+        self.lock().ledger.record(index, sequence, predicted, trace);
+    }
+
+    /// Counts `time` as spent on findings.
+    pub(super) fn spend(&self, time: Duration) {
+        self.lock().pursued += time;
+    }
+
+    /// Time spent on findings so far.
+    pub(super) fn pursued(&self) -> Duration {
+        self.lock().pursued
     }
 
     /// Counts a divergence under its signature; whether another bundle of it is wanted, of which there are to be
@@ -197,6 +217,8 @@ impl Board {
             coverage: Coverage::of(&state.tally),
             findings: state.signatures.into_values().map(|record| record.summary).collect(),
             tally: state.tally,
+            ledger: state.ledger,
+            pursued: state.pursued,
         };
         (summary, state.failure)
     }

@@ -75,9 +75,11 @@ impl Run<'_> {
         if lead.known.is_some() {
             return Ok(());
         }
+        let since = Instant::now();
         let completed = self
             .repeat_and_minimize(target, sequence, checked, &lead.signature)
             .and_then(|pursued| bundle.complete(&pursued, &circumstances));
+        self.board.spend(since.elapsed());
         self.board.note(&bundle);
         self.board.tell(Found {
             what: describe(lead),
@@ -110,7 +112,9 @@ impl Run<'_> {
     }
 
     fn shrink_deadline(&self) -> Option<Instant> {
-        let own = Instant::now() + SHRINK_TIME;
+        let left =
+            self.options.special.pursue_for.map(|time| time.saturating_sub(self.board.pursued()));
+        let own = Instant::now() + left.map_or(SHRINK_TIME, |left| left.min(SHRINK_TIME));
         let end = self.deadline().map(|end| end + OVERTIME);
         if self.stop.load(Ordering::Relaxed) {
             return Some(Instant::now());

@@ -1,0 +1,186 @@
+//! `pinfold patch`: a verdict on a kernel patch.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use pinfold::patch::Side;
+use pinfold_run::{
+    Budget, Duel, Event, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict, RunError,
+    patch, read_patch,
+};
+
+use crate::args::{KnownArgs, TargetArgs};
+use crate::exit::Status;
+use crate::fuzz::{random_rng_seed, read_rng_seed};
+use crate::output::{self, say};
+use crate::progress::{BuildMeter, FuzzMeter};
+use crate::signals::Signals;
+
+/// Say whether a kernel patch keeps registered memory coherent, protected and accounted, and what it costs
+///
+/// Builds the kernel with and without the patch, runs stored and random sequences on both, and reports what only one of
+/// them does. Exit status: 0 nothing new; 1 a new divergence, or the patched kernel does not boot; 2 the patch does not
+/// apply or does not compile.
+#[derive(Args, Debug)]
+pub(crate) struct Patch {
+    /// Patches (git diff, git format-patch, a mail or mailbox), in the order in which they apply; - is standard input
+    #[arg(value_name = "FILE", required_unless_present = "commit")]
+    files: Vec<PathBuf>,
+    /// Apply this patch to both kernels first; may be given several times
+    #[arg(long, value_name = "FILE")]
+    base: Vec<PathBuf>,
+    /// Compare this commit of the git tree --kernel-src with its parent
+    #[arg(long, value_name = "REV", requires = "kernel_src", conflicts_with = "files")]
+    commit: Option<String>,
+    #[command(flatten)]
+    target: TargetArgs,
+    /// How long random sequences are run, without build, boot and stored sequences
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s", conflicts_with = "sequences")]
+    time: Duration,
+    /// How many random sequences on each kernel, instead of a time
+    #[arg(long, value_name = "N")]
+    sequences: Option<u64>,
+    /// Which sequences: the same number gives the same ones [default: random]
+    #[arg(long, value_name = "N", value_parser = read_rng_seed)]
+    rng_seed: Option<u64>,
+    /// Where findings, report.md, report.html and patch.json go
+    #[arg(long, value_name = "DIR", default_value = "out/patch")]
+    out: PathBuf,
+    #[command(flatten)]
+    known: KnownArgs,
+    /// Print one JSON object instead of a text
+    #[arg(long)]
+    json: bool,
+}
+
+impl Patch {
+    pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
+        let options = self.options()?;
+        let stop = signals.stop_well();
+        let mut shown =
+            Shown { build: BuildMeter::default(), fuzz: None, budget: options.duel.budget };
+        let result = patch(&options, &stop, &mut |event| shown.show(event));
+        shown.finish();
+        match result {
+            Ok(report) => {
+                self.print(&report)?;
+                Ok(conclude(&report))
+            }
+            Err(error) => {
+                if self.json
+                    && let Some(verdict) = refused(&error)
+                {
+                    let message = format!("{:#}", anyhow::Error::new(error));
+                    let object =
+                        serde_json::json!({"schema": 1, "verdict": verdict, "message": message});
+                    output::result(&format!("{object}\n"))?;
+                    say(&format!("error: {message}"));
+                    return Ok(Status::Input);
+                }
+                Err(error.into())
+            }
+        }
+    }
+
+    fn options(&self) -> anyhow::Result<PatchOptions> {
+        let read = |files: &[PathBuf]| -> Result<Vec<PatchInput>, RunError> {
+            files.iter().map(|file| read_patch(file)).collect()
+        };
+        Ok(PatchOptions {
+            patches: read(&self.files)?,
+            base: read(&self.base)?,
+            commit: self.commit.clone(),
+            target: self.target.name()?,
+            made_of: self.target.options(),
+            duel: Duel {
+                budget: self.sequences.map_or(Budget::Time(self.time), Budget::Sequences),
+                rng_seed: self.rng_seed.unwrap_or_else(random_rng_seed),
+                out: self.out.clone(),
+                known: self.known.read()?,
+            },
+        })
+    }
+
+    fn print(&self, report: &PatchReport) -> anyhow::Result<()> {
+        if self.json {
+            return output::result(&format!("{}\n", serde_json::to_string(report)?));
+        }
+        output::result(&format!(
+            "{}\nreport: {}\n",
+            report.to_text(),
+            self.out.join("report.md").display()
+        ))
+    }
+}
+
+/// What is wrong with a patch that gives no kernel.
+fn refused(error: &RunError) -> Option<&'static str> {
+    match error {
+        RunError::Diff(_) | RunError::Apply { .. } | RunError::NothingPatched { .. } => {
+            Some("does_not_apply")
+        }
+        RunError::DoesNotBuild { .. } if error.blame() == pinfold_run::Blame::Input => {
+            Some("does_not_compile")
+        }
+        _ => None,
+    }
+}
+
+fn conclude(report: &PatchReport) -> Status {
+    match report.verdict {
+        PatchVerdict::Agrees => Status::Clean,
+        PatchVerdict::Diverges | PatchVerdict::DoesNotBoot => Status::Diverged,
+        PatchVerdict::Unsure => Status::Environment,
+    }
+}
+
+/// What is on the screen meanwhile.
+struct Shown {
+    build: BuildMeter,
+    fuzz: Option<FuzzMeter>,
+    budget: Budget,
+}
+
+impl Shown {
+    fn show(&mut self, event: PatchEvent) {
+        let (side, event) = match event {
+            PatchEvent::Build(progress) => return self.build.show(&progress),
+            PatchEvent::Note(line) => return say(&line),
+            PatchEvent::Run(side, event) => (side, event),
+        };
+        self.build.finish();
+        let meter = self.fuzz.get_or_insert_with(|| FuzzMeter::new(self.budget));
+        match (side, event) {
+            (Side::Patched, Event::Progress(progress)) => meter.show(&progress),
+            (Side::Base, Event::Progress(_)) => {}
+            (side, Event::Up { kernel, rules }) => {
+                meter.note(&format!(
+                    "{}: linux {kernel} is up, held to the rules of {rules}",
+                    name(side)
+                ));
+            }
+            (side, Event::Found(found)) => {
+                meter.note(&format!("{}:", name(side)));
+                meter.found(&found);
+            }
+            (side, Event::Inconclusive { index, reason }) => {
+                meter.note(&format!("{}: sequence {index} is inconclusive: {reason}", name(side)));
+            }
+        }
+    }
+
+    fn finish(&self) {
+        self.build.finish();
+        if let Some(meter) = &self.fuzz {
+            meter.finish();
+        }
+    }
+}
+
+fn name(side: Side) -> &'static str {
+    match side {
+        Side::Base => "base",
+        Side::Patched => "patched",
+    }
+}

@@ -1,0 +1,109 @@
+//! A verdict on a kernel patch: the kernel with it beside the kernel without it, on the same sequences.
+
+mod ask;
+mod duel;
+mod input;
+mod kernels;
+mod report;
+mod text;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use pinfold::patch::Side;
+use pinfold_machine::Progress;
+
+use crate::error::RunError;
+use crate::fuzz::Event;
+use crate::name::TargetName;
+use crate::target::{Prepared, Target, TargetOptions};
+
+pub use duel::{Duel, duel};
+pub use input::{PatchInput, read_patch};
+pub use report::{Change, PatchReport, PatchVerdict, Timing};
+
+/// What is to be judged, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PatchOptions {
+    /// The patches, in the order in which they apply.
+    pub patches: Vec<PatchInput>,
+    /// Patches that are under both kernels.
+    pub base: Vec<PatchInput>,
+    /// A commit of the git tree of [`TargetOptions::kernel_src`], which is compared with its parent.
+    pub commit: Option<String>,
+    /// The target without the patches.
+    pub target: TargetName,
+    /// What it is made of.
+    pub made_of: TargetOptions,
+    /// How the two kernels are compared.
+    pub duel: Duel,
+}
+
+/// What is told while a patch is being judged.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PatchEvent {
+    /// Something is being built.
+    Build(Progress),
+    /// Something that a person should know, in one line.
+    Note(String),
+    /// Something happened on one of the kernels.
+    Run(Side, Event),
+}
+
+/// Applies, builds, boots and compares. What is found is in OUT, as it is found; so are the report and the JSON object.
+///
+/// # Errors
+///
+/// If a patch does not apply or does not compile, or the kernel without it fails. That the kernel with it does not boot
+/// is a verdict.
+pub fn patch(
+    options: &PatchOptions,
+    stop: &Arc<AtomicBool>,
+    observer: &mut dyn FnMut(PatchEvent),
+) -> Result<PatchReport, RunError> {
+    let since = Instant::now();
+    let mut timing = Timing::default();
+    let pair = kernels::build(options, &mut timing, observer)?;
+    let mut report = duel(&pair.base, &pair.patched, &options.duel, stop, observer)?;
+    report.patches = pair.patches;
+    report.base_patches = options.base.iter().map(|input| input.name.clone()).collect();
+    report.files = pair.files;
+    report.offsets = pair.offsets;
+    report.timing = Timing {
+        apply: timing.apply,
+        prepare: timing.prepare,
+        copy: timing.copy,
+        compile: timing.compile,
+        link: timing.link,
+        total: report::seconds(since.elapsed()),
+        ..report.timing
+    };
+    report.write(&options.duel.out)?;
+    Ok(report)
+}
+
+/// A kernel that is to come up, on `cpu`; and how long it took.
+fn open(
+    prepared: &Prepared,
+    cpu: Option<usize>,
+    stop: &Arc<AtomicBool>,
+) -> Result<(Target, Duration), RunError> {
+    let since = Instant::now();
+    let target = prepared.open(cpu, Arc::clone(stop))?;
+    Ok((target, since.elapsed()))
+}
+
+/// Whether the user wants it to end.
+fn is_stopped(stop: &AtomicBool) -> bool {
+    stop.load(Ordering::Relaxed)
+}
+
+/// The folder of one side.
+fn folder(out: &std::path::Path, side: Side) -> PathBuf {
+    out.join(match side {
+        Side::Base => "base",
+        Side::Patched => "patched",
+    })
+}

@@ -1,0 +1,86 @@
+//! Asks the other kernel whether it does the same.
+
+use std::sync::atomic::AtomicBool;
+
+use pinfold::oracle::Verdict;
+use pinfold::signature::Signature;
+use pinfold_contract::{Observe, Sequence};
+
+use super::is_stopped;
+use crate::check::check;
+use crate::error::{Reach, RunError};
+use crate::replay::read_seq;
+use crate::summary::FoundSignature;
+use crate::target::Target;
+
+/// How often a kernel is asked.
+const TRIES: u32 = 3;
+
+/// What a kernel does with a sequence that diverges on the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Answer {
+    /// It diverges in the same way.
+    Same,
+    /// It does what the model allows, each time.
+    Agrees,
+    /// Neither: it diverges in another way, or cannot be judged.
+    Other,
+    /// It was not asked, because the user wants to end.
+    NotAsked,
+}
+
+/// Runs the sequence of `found`, which diverges on the other kernel, on `target`.
+///
+/// # Errors
+///
+/// If the target fails for good.
+pub(super) fn ask(
+    target: &mut Target,
+    found: &FoundSignature,
+    stop: &AtomicBool,
+) -> Result<Answer, RunError> {
+    let Some(sequence) = sequence_of(found) else { return Ok(Answer::Other) };
+    let mut agrees = true;
+    for _ in 0..TRIES {
+        if is_stopped(stop) {
+            return Ok(Answer::NotAsked);
+        }
+        match once(target, &sequence, &found.signature) {
+            Ok(Answer::Agrees) => {}
+            Ok(Answer::Other) => agrees = false,
+            Ok(answer @ (Answer::Same | Answer::NotAsked)) => return Ok(answer),
+            Err(RunError::Interrupted) => return Ok(Answer::NotAsked),
+            Err(error) => match error.reach() {
+                Reach::Run => agrees = false,
+                Reach::Target => return Err(error),
+            },
+        }
+    }
+    Ok(if agrees { Answer::Agrees } else { Answer::Other })
+}
+
+fn once(
+    target: &mut Target,
+    sequence: &Sequence,
+    signature: &Signature,
+) -> Result<Answer, RunError> {
+    // A divergence that was seen at the end alone is seen there again; one that was seen earlier is looked for earlier.
+    for observe in [Observe::Each, Observe::End] {
+        let checked = check(target, sequence, observe)?;
+        match &checked.verdict {
+            Verdict::Agrees => {}
+            Verdict::Diverges(divergence) if Signature::of(sequence, divergence) == *signature => {
+                return Ok(Answer::Same);
+            }
+            Verdict::Diverges(_) | Verdict::Inconclusive { .. } => return Ok(Answer::Other),
+        }
+    }
+    Ok(Answer::Agrees)
+}
+
+/// The shortest sequence that its bundle has.
+fn sequence_of(found: &FoundSignature) -> Option<Sequence> {
+    let names = ["minimized.seq", "sequence.seq"];
+    let mut files = names.iter().filter_map(|name| read_seq(&found.dir.join(name)).ok());
+    files.next().map(|file| file.sequence)
+}

@@ -1,0 +1,327 @@
+//! Two kernels on the same sequences, each on its own machine and CPU: first those of the corpus, then random ones.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use pinfold::known::Known;
+use pinfold::patch::{Side, price_list, priced, sort, sums};
+use pinfold::signature::Signature;
+use pinfold_contract::{Observe, Sequence};
+
+use super::ask::{Answer, ask};
+use super::kernels::boot_deadline;
+use super::report::{Bill, Change, PatchReport, Timing, seconds};
+use super::{PatchEvent, folder, is_stopped, open};
+use crate::cpu;
+use crate::error::RunError;
+use crate::fuzz::{Budget, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
+use crate::guest::in_full;
+use crate::stored::stored;
+use crate::summary::{FoundSignature, Summary};
+use crate::target::{Prepared, Target};
+
+/// How two kernels are compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Duel {
+    /// How long random sequences are run.
+    pub budget: Budget,
+    /// Which random sequences.
+    pub rng_seed: u64,
+    /// Where findings, report and JSON go.
+    pub out: PathBuf,
+    /// What is known.
+    pub known: Known,
+}
+
+/// Bundles of one signature: with more, nothing is understood better.
+const BUNDLES_MAX: u32 = 3;
+
+/// How long findings of stored sequences are minimized, all together on one kernel: most are short as they are.
+const STORED_PURSUE_FOR: Duration = Duration::from_secs(6);
+
+/// The marker of a folder that is ours.
+pub(super) const MARKER: &str = "patch.json";
+
+/// Compares `patched` with `base`, and gives a report in which nothing is said of patches.
+///
+/// # Errors
+///
+/// If the base fails for good, or OUT cannot be written. That the patched kernel does not boot is a verdict.
+pub fn duel(
+    base: &Prepared,
+    patched: &Prepared,
+    options: &Duel,
+    stop: &Arc<AtomicBool>,
+    observer: &mut dyn FnMut(PatchEvent),
+) -> Result<PatchReport, RunError> {
+    clear(options)?;
+    let cpus = Cpus::share(&cpu::allowed());
+    let since = Instant::now();
+    let (base_target, base_boot) = open(base, cpus.base.first().copied(), stop)?;
+    let mut report = PatchReport::begin(options, &base_target);
+    let patched = &patched.clone().held_as(&base_target, boot_deadline(base_boot));
+    let opened = open(patched, cpus.patched.first().copied(), stop);
+    report.timing.boot = seconds(since.elapsed());
+    let patched_target = match opened {
+        Ok((target, _)) => target,
+        Err(RunError::Boot { reason, console, .. }) => {
+            report.does_not_boot(reason, console);
+            return Ok(report);
+        }
+        Err(error) => return Err(error),
+    };
+    let mut ring =
+        Ring { base, patched, options, cpus, stop, targets: [base_target, patched_target] };
+    match ring.fight(&mut report, observer) {
+        Ok(()) => Ok(report),
+        // It came up once, and not again.
+        Err(Lost { side: Side::Patched, error: RunError::Boot { reason, console, .. } }) => {
+            report.does_not_boot(reason, console);
+            Ok(report)
+        }
+        Err(Lost { error, .. }) => Err(error),
+    }
+}
+
+/// Removes what an earlier comparison left in OUT: its findings are not those of this one.
+fn clear(options: &Duel) -> Result<(), RunError> {
+    let marker = options.out.join(MARKER);
+    let wrong = |source| RunError::Write { path: options.out.clone(), source };
+    fs::create_dir_all(&options.out).map_err(wrong)?;
+    if marker.exists() {
+        for side in [Side::Base, Side::Patched] {
+            let folder = folder(&options.out, side);
+            if folder.exists() {
+                fs::remove_dir_all(folder).map_err(wrong)?;
+            }
+        }
+    }
+    fs::write(&marker, "{\"schema\":1,\"verdict\":\"none yet\"}\n").map_err(wrong)
+}
+
+/// The CPUs of each side. With one only, both have to make do with it.
+struct Cpus {
+    base: Vec<usize>,
+    patched: Vec<usize>,
+}
+
+impl Cpus {
+    fn share(all: &[usize]) -> Cpus {
+        let every_second =
+            |from: usize| all.iter().copied().skip(from).step_by(2).collect::<Vec<_>>();
+        let (patched, mut base) = (every_second(0), every_second(1));
+        if base.is_empty() {
+            base.clone_from(&patched);
+        }
+        Cpus { base, patched }
+    }
+
+    fn of(&self, side: Side) -> &[usize] {
+        match side {
+            Side::Base => &self.base,
+            Side::Patched => &self.patched,
+        }
+    }
+}
+
+/// A side that failed for good.
+struct Lost {
+    side: Side,
+    error: RunError,
+}
+
+struct Ring<'a> {
+    base: &'a Prepared,
+    patched: &'a Prepared,
+    options: &'a Duel,
+    cpus: Cpus,
+    stop: &'a Arc<AtomicBool>,
+    /// Machines to ask, when all is run: base and patched.
+    targets: [Target; 2],
+}
+
+/// A run on both: base and patched.
+type Both = [Summary; 2];
+
+impl Ring<'_> {
+    fn fight(
+        &mut self,
+        report: &mut PatchReport,
+        observer: &mut dyn FnMut(PatchEvent),
+    ) -> Result<(), Lost> {
+        let prices = price_list().into_iter().map(|price| price.sequence);
+        let given: Arc<[Sequence]> =
+            prices.chain(stored().into_iter().map(|(_, sequence)| sequence)).collect();
+        let since = Instant::now();
+        let first = self.run(Some(Arc::clone(&given)), observer)?;
+        report.timing.corpus = seconds(since.elapsed());
+        let since = Instant::now();
+        let then = self.run(None, observer)?;
+        report.timing.fuzz = seconds(since.elapsed());
+        report.timing.minimize = seconds(first[1].pursued.max(first[0].pursued))
+            + seconds(then[1].pursued.max(then[0].pursued));
+        report.stored = first[1].sequences.min(first[0].sequences);
+        report.bill = Bill {
+            prices: priced(&first[0].ledger, &first[1].ledger),
+            stored: sums(&first[0].ledger, &first[1].ledger),
+            random: sums(&then[0].ledger, &then[1].ledger),
+        };
+        let since = Instant::now();
+        self.compare(report, &first, &then)?;
+        report.timing.ask = seconds(since.elapsed());
+        report.timing.total =
+            report.timing.boot + report.timing.corpus + report.timing.fuzz + report.timing.ask;
+        report.conclude(then);
+        Ok(())
+    }
+
+    /// Runs `given`, else random sequences, on both kernels at once.
+    fn run(
+        &self,
+        given: Option<Arc<[Sequence]>>,
+        observer: &mut dyn FnMut(PatchEvent),
+    ) -> Result<Both, Lost> {
+        let (sender, receiver) = mpsc::channel();
+        thread::scope(|scope| {
+            let start = |side: Side, prepared, sender: mpsc::Sender<(Side, Event)>| {
+                let options = self.fuzz_options(side, given.clone());
+                let stop = self.stop;
+                scope.spawn(move || {
+                    fuzz(prepared, &options, stop, &mut |event| {
+                        // Nobody listens any more only when all is over.
+                        let _ = sender.send((side, event));
+                    })
+                })
+            };
+            let base = start(Side::Base, self.base, sender.clone());
+            let patched = start(Side::Patched, self.patched, sender);
+            for (side, event) in receiver {
+                observer(PatchEvent::Run(side, event));
+            }
+            let end = |side, handle: thread::ScopedJoinHandle<'_, Result<Summary, RunError>>| {
+                let result = handle.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                result.map_err(|error| Lost { side, error })
+            };
+            Ok([end(Side::Base, base)?, end(Side::Patched, patched)?])
+        })
+    }
+
+    fn fuzz_options(&self, side: Side, given: Option<Arc<[Sequence]>>) -> FuzzOptions {
+        let cpus = self.cpus.of(side).to_vec();
+        let (budget, jobs, observe, pursue_for) = match &given {
+            Some(given) => {
+                let count = u64::try_from(given.len()).unwrap_or(u64::MAX);
+                let looks = Looks::Always(Observe::Each);
+                (Budget::Sequences(count), NonZeroUsize::MIN, looks, Some(STORED_PURSUE_FOR))
+            }
+            None => {
+                let jobs = NonZeroUsize::new(cpus.len()).unwrap_or(NonZeroUsize::MIN);
+                (self.options.budget, jobs, Looks::Sampled, None)
+            }
+        };
+        FuzzOptions {
+            budget,
+            rng_seed: self.options.rng_seed,
+            jobs,
+            out: folder(&self.options.out, side),
+            observe,
+            bundles_max: BUNDLES_MAX,
+            known: self.options.known.clone(),
+            special: Special { given, cpus: Some(cpus), ledger: LedgerUse::Keep, pursue_for },
+        }
+    }
+
+    /// Finds out what the patch brings and what it cures.
+    fn compare(&mut self, report: &mut PatchReport, first: &Both, then: &Both) -> Result<(), Lost> {
+        let found = [0, 1].map(|side| by_signature(&first[side], &then[side]));
+        let names = |side: usize| found[side].keys().cloned().collect::<BTreeSet<Signature>>();
+        let sorted = sort(&names(0), &names(1));
+        report.common = sorted.both.iter().map(|name| Change::of(&found[1][name])).collect();
+        let [base, patched] = &mut self.targets;
+        for name in &sorted.patched_only {
+            let what = &found[1][name];
+            let answer =
+                ask(base, what, self.stop).map_err(|error| Lost { side: Side::Base, error })?;
+            match answer {
+                Answer::Same => report.common.push(Change::of(what)),
+                Answer::Agrees | Answer::Other | Answer::NotAsked => {
+                    report.new.push(Change::of(what));
+                }
+            }
+        }
+        for name in &sorted.base_only {
+            let what = &found[0][name];
+            let answer = match ask(patched, what, self.stop) {
+                Ok(answer) => answer,
+                Err(error) if is_stopped(self.stop) => {
+                    report.notes.push(in_full(&error));
+                    Answer::NotAsked
+                }
+                Err(error) => return Err(Lost { side: Side::Patched, error }),
+            };
+            match answer {
+                Answer::Agrees => report.cured.push(Change::of(what)),
+                Answer::Same => report.common.push(Change::of(what)),
+                Answer::Other | Answer::NotAsked => report.unsettled.push(Change::of(what)),
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What two runs on one kernel found: of each signature the shorter one.
+fn by_signature(first: &Summary, then: &Summary) -> BTreeMap<Signature, FoundSignature> {
+    let mut found: BTreeMap<Signature, FoundSignature> = BTreeMap::new();
+    for one in first.findings.iter().chain(&then.findings) {
+        let kept = found
+            .entry(one.signature.clone())
+            .or_insert_with(|| FoundSignature { count: 0, ..one.clone() });
+        let count = kept.count + one.count;
+        if one.op_count < kept.op_count {
+            kept.clone_from(one);
+        }
+        kept.count = count;
+    }
+    found
+}
+
+impl Timing {
+    /// What took how long, in the order in which it was done.
+    pub fn steps(&self) -> [(&'static str, f64); 10] {
+        [
+            ("apply", self.apply),
+            ("prepare", self.prepare),
+            ("copy", self.copy),
+            ("compile", self.compile),
+            ("link", self.link),
+            ("boot", self.boot),
+            ("corpus", self.corpus),
+            ("fuzz", self.fuzz),
+            ("minimize, within these two", self.minimize),
+            ("ask the other kernel", self.ask),
+        ]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_kernel_has_cpus_of_its_own_if_there_are_enough() {
+        let share = |all: &[usize]| {
+            let cpus = Cpus::share(all);
+            (cpus.base, cpus.patched)
+        };
+        assert_eq!(share(&[0, 1, 2, 3, 4]), (vec![1, 3], vec![0, 2, 4]));
+        assert_eq!(share(&[5]), (vec![5], vec![5]));
+        assert_eq!(share(&[]), (vec![], vec![]));
+    }
+}

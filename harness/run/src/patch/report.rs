@@ -1,0 +1,255 @@
+//! What came of comparing two kernels: the JSON object of the command line, and what is kept of it on disk.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use pinfold::oracle::Oracle;
+use pinfold::patch::{Ledger, Priced, Sums};
+use pinfold::report::{html, markdown};
+use pinfold::signature::Signature;
+use pinfold::tally::Tally;
+use serde::Serialize;
+
+use super::duel::{Duel, MARKER};
+use super::{folder, text};
+use crate::bundle::{Finding, Reliability, replace};
+use crate::error::RunError;
+use crate::report::read_report;
+use crate::summary::{Conclusion, Coverage, FoundSignature, Summary};
+use crate::target::Target;
+
+/// What is said of a patch. As JSON it is the object of a run of the patched kernel, and more.
+#[derive(Clone, Debug, Serialize)]
+pub struct PatchReport {
+    /// The random sequences on the patched kernel. `target` and `kernel` are those of the base where there was no run.
+    #[serde(flatten)]
+    pub run: Summary,
+    /// The answer.
+    pub verdict: PatchVerdict,
+    /// Why it does not boot, if it does not.
+    pub boot: Option<NoBoot>,
+    /// The patches, in the order in which they apply.
+    pub patches: Vec<String>,
+    /// Those under both kernels.
+    pub base_patches: Vec<String>,
+    /// The files that the patches change.
+    pub files: Vec<String>,
+    /// Hunks that were found at another line than they say.
+    pub offsets: Vec<String>,
+    /// Stored sequences run on both kernels.
+    pub stored: u64,
+    /// Random sequences run on the base.
+    pub base_sequences: u64,
+    /// Divergences of the patched kernel that the base does not have.
+    pub new: Vec<Change>,
+    /// Divergences of the base that the patched kernel does not have.
+    pub cured: Vec<Change>,
+    /// Divergences of both.
+    pub common: Vec<Change>,
+    /// Divergences of the base in whose place the patched kernel does something else.
+    pub unsettled: Vec<Change>,
+    /// What registered memory costs.
+    pub bill: Bill,
+    /// Where the time went, in seconds.
+    pub timing: Timing,
+    /// What a person should know beside.
+    pub notes: Vec<String>,
+}
+
+/// The answer to a patch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PatchVerdict {
+    /// The patched kernel does nothing wrong that the base does not.
+    Agrees,
+    /// It does.
+    Diverges,
+    /// It does not come up.
+    DoesNotBoot,
+    /// Too little could be judged.
+    Unsure,
+}
+
+/// How a kernel failed to come up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct NoBoot {
+    /// Why.
+    pub reason: String,
+    /// The end of its console.
+    pub console: String,
+}
+
+/// A divergence that one kernel has.
+#[derive(Clone, Debug, Serialize)]
+pub struct Change {
+    /// Its name.
+    pub signature: Signature,
+    /// Which oracle saw it.
+    pub oracle: Oracle,
+    /// What a right kernel does.
+    pub predicted: String,
+    /// What this one did.
+    pub seen: String,
+    /// Ops of the shortest sequence that shows it.
+    pub op_count: usize,
+    /// Its bundle.
+    pub dir: PathBuf,
+    /// Sequences that showed it.
+    pub count: u64,
+    /// How often it came again.
+    pub reliability: Option<Reliability>,
+    /// Title of the entry of the known list that explains it.
+    pub known: Option<String>,
+}
+
+/// What registered memory costs on the two kernels.
+#[derive(Clone, Debug, Default, Serialize)]
+pub struct Bill {
+    /// Registrations of four pages, by mapping, state of the pages and use.
+    pub prices: Vec<Priced>,
+    /// The registrations of stored sequences that both carried out, by use.
+    pub stored: BTreeMap<String, Sums>,
+    /// The same of random sequences.
+    pub random: BTreeMap<String, Sums>,
+}
+
+/// Where the time went, in seconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Timing {
+    /// Reading and applying patches.
+    pub apply: f64,
+    /// Having the kernel without patches and the executor at hand.
+    pub prepare: f64,
+    /// Copying sources and objects.
+    pub copy: f64,
+    /// Compiling what has changed.
+    pub compile: f64,
+    /// Linking.
+    pub link: f64,
+    /// Booting both.
+    pub boot: f64,
+    /// Stored sequences, on both at once.
+    pub corpus: f64,
+    /// Random sequences, on both at once.
+    pub fuzz: f64,
+    /// Repeating and minimizing findings, within the two before.
+    pub minimize: f64,
+    /// Asking each kernel for what the other one does.
+    pub ask: f64,
+    /// Everything.
+    pub total: f64,
+}
+
+/// `time` in seconds, of which three digits after the point are worth something.
+pub(super) fn seconds(time: Duration) -> f64 {
+    (time.as_secs_f64() * 1000.0).round() / 1000.0
+}
+
+impl Change {
+    pub(super) fn of(found: &FoundSignature) -> Change {
+        // A bundle that somebody removed meanwhile has nothing to say.
+        let stored = fs::read(found.dir.join("finding.json")).ok();
+        let finding: Option<Finding> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let (predicted, seen) =
+            finding.map(|finding| (finding.predicted, finding.seen)).unwrap_or_default();
+        Change {
+            signature: found.signature.clone(),
+            oracle: found.oracle,
+            predicted,
+            seen,
+            op_count: found.op_count,
+            dir: found.dir.clone(),
+            count: found.count,
+            reliability: found.reliability,
+            known: found.known.clone(),
+        }
+    }
+}
+
+impl PatchReport {
+    /// A report in which nothing was run yet.
+    pub(super) fn begin(options: &Duel, base: &Target) -> PatchReport {
+        let tally = Tally::default();
+        PatchReport {
+            run: Summary {
+                schema: 1,
+                target: base.name().to_string(),
+                kernel: base.kernel_release().to_owned(),
+                rules: base.rules().to_owned(),
+                sequences: 0,
+                ops: 0,
+                agrees: 0,
+                diverges: 0,
+                inconclusive: 0,
+                known: 0,
+                seconds: 0.0,
+                rng_seed: options.rng_seed,
+                coverage: Coverage::of(&tally),
+                findings: Vec::new(),
+                tally,
+                ledger: Ledger::default(),
+                pursued: Duration::ZERO,
+            },
+            verdict: PatchVerdict::Unsure,
+            boot: None,
+            patches: Vec::new(),
+            base_patches: Vec::new(),
+            files: Vec::new(),
+            offsets: Vec::new(),
+            stored: 0,
+            base_sequences: 0,
+            new: Vec::new(),
+            cured: Vec::new(),
+            common: Vec::new(),
+            unsettled: Vec::new(),
+            bill: Bill::default(),
+            timing: Timing::default(),
+            notes: Vec::new(),
+        }
+    }
+
+    pub(super) fn does_not_boot(&mut self, reason: String, console: String) {
+        self.verdict = PatchVerdict::DoesNotBoot;
+        self.boot = Some(NoBoot { reason, console });
+    }
+
+    /// Draws the conclusion from the runs of random sequences on base and patched kernel.
+    pub(super) fn conclude(&mut self, [base, patched]: [Summary; 2]) {
+        self.base_sequences = base.sequences;
+        let is_unsure = [&base, &patched].into_iter().any(|run| match run.conclusion() {
+            Conclusion::MostlyInconclusive | Conclusion::Vacuous { .. } => true,
+            Conclusion::Clean | Conclusion::Diverged => false,
+        });
+        self.verdict = match (self.new.is_empty(), is_unsure) {
+            (false, _) => PatchVerdict::Diverges,
+            (true, true) => PatchVerdict::Unsure,
+            (true, false) => PatchVerdict::Agrees,
+        };
+        // The kernel that the user named, not the image that was made of it.
+        self.run = Summary { target: base.target, ..patched };
+    }
+
+    /// The verdict in ten lines, and then what is behind it.
+    pub fn to_text(&self) -> String {
+        text::text(self)
+    }
+
+    /// Writes `patch.json`, `report.md` and `report.html`.
+    pub(super) fn write(&self, out: &Path) -> Result<(), RunError> {
+        let json = serde_json::to_string_pretty(self).expect("strings and numbers serialize");
+        replace(&out.join(MARKER), (json + "\n").as_bytes())?;
+        let patched = folder(out, pinfold::patch::Side::Patched);
+        // A kernel that does not boot has no run.
+        if self.verdict == PatchVerdict::DoesNotBoot || !patched.exists() {
+            return replace(&out.join("report.md"), text::markdown(self).as_bytes());
+        }
+        let mut report = read_report(&patched)?;
+        report.findings.retain(|f| self.new.iter().any(|new| new.signature == f.signature));
+        report.target.clone_from(&self.run.target);
+        report.preface = Some(text::preface(self));
+        replace(&out.join("report.md"), markdown(&report).as_bytes())?;
+        replace(&out.join("report.html"), html(&report).as_bytes())
+    }
+}
