@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use pinfold::patch::Side;
 use pinfold_run::{
-    Budget, Duel, Event, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict, RunError,
-    patch, read_patch,
+    Blame, Budget, Duel, Event, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict,
+    RunError, patch, read_patch,
 };
 
 use crate::args::{KnownArgs, TargetArgs};
@@ -57,10 +57,8 @@ pub(crate) struct Patch {
 impl Patch {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let options = self.options()?;
-        let stop = signals.stop_well();
-        let mut shown =
-            Shown { build: BuildMeter::default(), fuzz: None, budget: options.duel.budget };
-        let result = patch(&options, &stop, &mut |event| shown.show(event));
+        let mut shown = Shown { build: BuildMeter::default(), fuzz: None, signals };
+        let result = patch(&options, &signals.stop(), &mut |event| shown.show(event));
         shown.finish();
         match result {
             Ok(report) => {
@@ -116,14 +114,16 @@ impl Patch {
 
 /// What is wrong with a patch that gives no kernel.
 fn refused(error: &RunError) -> Option<&'static str> {
-    match error {
-        RunError::Diff(_) | RunError::Apply { .. } | RunError::NothingPatched { .. } => {
-            Some("does_not_apply")
-        }
-        RunError::DoesNotBuild { .. } if error.blame() == pinfold_run::Blame::Input => {
-            Some("does_not_compile")
-        }
-        _ => None,
+    let does_not_apply = matches!(
+        error,
+        RunError::Diff(_) | RunError::Apply { .. } | RunError::NothingPatched { .. }
+    );
+    let does_not_compile =
+        matches!(error, RunError::DoesNotBuild { .. }) && error.blame() == Blame::Input;
+    match (does_not_apply, does_not_compile) {
+        (true, _) => Some("does_not_apply"),
+        (false, true) => Some("does_not_compile"),
+        (false, false) => None,
     }
 }
 
@@ -136,21 +136,20 @@ fn conclude(report: &PatchReport) -> Status {
 }
 
 /// What is on the screen meanwhile.
-struct Shown {
+struct Shown<'a> {
     build: BuildMeter,
     fuzz: Option<FuzzMeter>,
-    budget: Budget,
+    signals: &'a Signals,
 }
 
-impl Shown {
+impl Shown<'_> {
     fn show(&mut self, event: PatchEvent) {
         let (side, event) = match event {
             PatchEvent::Build(progress) => return self.build.show(&progress),
-            PatchEvent::Note(line) => return say(&line),
+            PatchEvent::Begin(what, budget) => return self.begin(what, budget),
             PatchEvent::Run(side, event) => (side, event),
         };
-        self.build.finish();
-        let meter = self.fuzz.get_or_insert_with(|| FuzzMeter::new(self.budget));
+        let Some(meter) = &mut self.fuzz else { return };
         match (side, event) {
             (Side::Patched, Event::Progress(progress)) => meter.show(&progress),
             (Side::Base, Event::Progress(_)) => {}
@@ -168,6 +167,14 @@ impl Shown {
                 meter.note(&format!("{}: sequence {index} is inconclusive: {reason}", name(side)));
             }
         }
+    }
+
+    fn begin(&mut self, what: &str, budget: Budget) {
+        // A build is ended at once by a signal; from now on there is something to keep.
+        let _ = self.signals.stop_well();
+        self.finish();
+        say(&format!("{what}, on both kernels"));
+        self.fuzz = Some(FuzzMeter::new(budget));
     }
 
     fn finish(&self) {

@@ -34,6 +34,11 @@ impl Signals {
         Ok(Signals { stop, is_final, received })
     }
 
+    /// What a signal sets. It ends the process all the same, until [`Signals::stop_well`].
+    pub(crate) fn stop(&self) -> Arc<AtomicBool> {
+        Arc::clone(&self.stop)
+    }
+
     /// From now on the first signal only sets what this gives.
     pub(crate) fn stop_well(&self) -> Arc<AtomicBool> {
         self.is_final.store(false, Ordering::SeqCst);

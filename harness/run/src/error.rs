@@ -119,7 +119,7 @@ pub enum RunError {
     #[error("{source} (linux {version})")]
     Apply {
         /// What does not fit.
-        source: ApplyError,
+        source: Box<ApplyError>,
         /// The kernel's version.
         version: String,
     },
@@ -138,7 +138,7 @@ pub enum RunError {
         patches: String,
         /// What the compiler said.
         #[source]
-        source: KernelError,
+        source: Box<KernelError>,
     },
     /// There is no such commit.
     #[error(transparent)]
@@ -207,7 +207,7 @@ impl RunError {
             | RunError::Apply { .. }
             | RunError::NothingPatched { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
-            RunError::DoesNotBuild { source, .. } => match source {
+            RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
                 | KernelError::LostOptions { .. }
                 | KernelError::Compile { .. } => Blame::Input,

@@ -41,13 +41,21 @@ pub enum Looks {
     /// After the last op, and in every eighth sequence after each: a page that moves to another frame shows only to
     /// those who look twice.
     Sampled,
+    /// After each op of a sequence of at most [`SHORT_OPS_MAX`] ops, after the last op of a longer one: hundreds of
+    /// looks at hundreds of regions take longer than all else.
+    EachIfShort,
 }
 
+/// See [`Looks::EachIfShort`].
+const SHORT_OPS_MAX: usize = 64;
+
 impl Looks {
-    /// When the state is looked at in sequence `index`.
-    fn at(self, index: u64) -> Observe {
+    /// When the state is looked at in sequence `index`, which has so many ops.
+    fn at(self, index: u64, op_count: usize) -> Observe {
         match self {
             Looks::Always(observe) => observe,
+            Looks::EachIfShort if op_count <= SHORT_OPS_MAX => Observe::Each,
+            Looks::EachIfShort => Observe::End,
             Looks::Sampled if index.is_multiple_of(8) => Observe::Each,
             Looks::Sampled => Observe::End,
         }
@@ -244,7 +252,8 @@ impl Run<'_> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
             let Some(sequence) = self.sequence(&generator, index) else { return Ok(()) };
-            let (observe, known) = (self.options.observe.at(index), &self.options.known);
+            let (observe, known) =
+                (self.options.observe.at(index, sequence.ops.len()), &self.options.known);
             let checked = match check_news_closely(target, &sequence, observe, known) {
                 Ok(checked) => checked,
                 Err(error) => match error.reach() {

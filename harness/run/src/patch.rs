@@ -16,7 +16,7 @@ use pinfold::patch::Side;
 use pinfold_machine::Progress;
 
 use crate::error::RunError;
-use crate::fuzz::Event;
+use crate::fuzz::{Budget, Event};
 use crate::name::TargetName;
 use crate::target::{Prepared, Target, TargetOptions};
 
@@ -46,8 +46,8 @@ pub struct PatchOptions {
 pub enum PatchEvent {
     /// Something is being built.
     Build(Progress),
-    /// Something that a person should know, in one line.
-    Note(String),
+    /// Sequences are run on both kernels from now on: these, and so many.
+    Begin(&'static str, Budget),
     /// Something happened on one of the kernels.
     Run(Side, Event),
 }

@@ -82,6 +82,10 @@ impl Names {
         for view in predicted.into_iter().flat_map(|c| &c.procs) {
             for page in &view.pages {
                 let Some(other) = page_of(seen, view.proc, page.page) else { continue };
+                // Where the target's zero page is known, no other frame is one.
+                if page.frame == 0 && self.zero.is_some() {
+                    continue;
+                }
                 if target.contains_key(&other.frame) || page.file_or_shared != other.file_or_shared
                 {
                     continue;

@@ -136,6 +136,21 @@ mod tests {
         assert!(rows.iter().any(|row| row.base.starts_with("4 frames, 4 COW")));
     }
 
+    /// A kernel that gives a writable MR what the model refuses it: each page is a frame of its own.
+    #[test]
+    fn a_registration_that_the_model_refuses_has_a_right_price() {
+        let rows = priced(&ledger(None), &ledger(Some(Fault::WritableOverReadOnly)));
+        let of = |state: &str| {
+            let wanted = ("private anonymous, read-only", state, "for writing");
+            let is_it =
+                |r: &&Priced| (r.mapping.as_str(), r.state.as_str(), r.access.as_str()) == wanted;
+            rows.iter().find(is_it).map(|row| (row.base.clone(), row.patched.clone())).unwrap()
+        };
+        assert_eq!(of("untouched").0, "EFAULT");
+        let four = "4 frames, 4 COW, pin 16 KiB, rss 16 KiB".to_owned();
+        assert_eq!(of("read"), ("EFAULT".to_owned(), four));
+    }
+
     #[test]
     fn a_kernel_that_pins_less_shows_in_the_rows_it_changes_and_in_no_other() {
         let rows = priced(&ledger(None), &ledger(Some(Fault::StaleReadOnlyPin)));

@@ -115,9 +115,11 @@ fn read_lossy(file: &mut File) -> io::Result<String> {
 /// show the source there), else simply the last lines.
 fn relevant(output: &str) -> String {
     let lines: Vec<&str> = output.lines().collect();
-    let is_error = |line: &str| {
-        line.contains("error:") || line.contains("undefined reference") || line.contains("*** ")
-    };
+    let is_said = |line: &str| line.contains("error:") || line.contains("undefined reference");
+    // What make adds to the words of a compiler helps nobody.
+    let is_said_by_make = |line: &str| line.contains("*** ");
+    let are_words = lines.iter().any(|line| is_said(line));
+    let is_error = |line: &str| if are_words { is_said(line) } else { is_said_by_make(line) };
     let mut chosen: BTreeSet<usize> = BTreeSet::new();
     for (index, _) in lines.iter().enumerate().filter(|(_, line)| is_error(line)) {
         chosen.extend(index..lines.len().min(index + 3));
@@ -145,6 +147,13 @@ mod tests {
             text.contains(&log.display().to_string()) && text.contains("exit status: 3"),
             "{text}"
         );
+    }
+
+    #[test]
+    fn what_make_adds_to_the_compilers_words_is_left_out() {
+        let output = "  CC a.o\na.c:1: error: no\n  1 | x\n    | ^\nmake[1]: *** [a.o] Error 1\nmake: *** [.] Error 2\n";
+        assert_eq!(relevant(output), "a.c:1: error: no\n  1 | x\n    | ^");
+        assert_eq!(relevant("say\nmake: *** no rule\n"), "make: *** no rule");
     }
 
     #[test]

@@ -66,16 +66,6 @@ impl<'a> Workshop<'a> {
         Ok(Workshop { cache, plan, folder })
     }
 
-    /// What the source's Makefile says, as `6.12.117`.
-    pub fn version(&self) -> &str {
-        &self.plan.tree.version
-    }
-
-    /// The file `name` of the source, if it is there.
-    pub fn read(&self, name: &str) -> Option<Vec<u8>> {
-        fs::read(self.plan.tree.path.join(name)).ok()
-    }
-
     /// The kernel without patches. Calls `watch` a few times a second.
     ///
     /// # Errors
@@ -110,7 +100,6 @@ impl<'a> Workshop<'a> {
         }
         let objects = self.objects(&state, watch)?;
         let work = self.folder.join("work");
-        copy::remove(&work)?;
         copy::objects(&objects, &work, None)?;
         self.put_in(overlay)?;
         let copy = since.elapsed();

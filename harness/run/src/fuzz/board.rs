@@ -149,7 +149,8 @@ impl Board {
         let Some(record) = state.signatures.get_mut(&finding.signature) else { return };
         let summary = &mut record.summary;
         let is_first = record.bundle_count <= 1;
-        if is_first || finding.op_count < summary.op_count {
+        let is_shown = summary.dir == bundle.folder();
+        if is_first || is_shown || finding.op_count < summary.op_count {
             summary.op_count = finding.op_count;
             summary.dir = bundle.folder().to_owned();
             summary.reliability = finding.reliability;

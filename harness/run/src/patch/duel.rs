@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use pinfold::known::Known;
 use pinfold::patch::{Side, price_list, priced, sort, sums};
 use pinfold::signature::Signature;
-use pinfold_contract::{Observe, Sequence};
+use pinfold_contract::Sequence;
 
 use super::ask::{Answer, ask};
 use super::kernels::boot_deadline;
@@ -22,7 +22,6 @@ use super::{PatchEvent, folder, is_stopped, open};
 use crate::cpu;
 use crate::error::RunError;
 use crate::fuzz::{Budget, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
-use crate::guest::in_full;
 use crate::stored::stored;
 use crate::summary::{FoundSignature, Summary};
 use crate::target::{Prepared, Target};
@@ -160,9 +159,12 @@ impl Ring<'_> {
         let given: Arc<[Sequence]> =
             prices.chain(stored().into_iter().map(|(_, sequence)| sequence)).collect();
         let since = Instant::now();
+        let count = u64::try_from(given.len()).unwrap_or(u64::MAX);
+        observer(PatchEvent::Begin("stored sequences", Budget::Sequences(count)));
         let first = self.run(Some(Arc::clone(&given)), observer)?;
         report.timing.corpus = seconds(since.elapsed());
         let since = Instant::now();
+        observer(PatchEvent::Begin("random sequences", self.options.budget));
         let then = self.run(None, observer)?;
         report.timing.fuzz = seconds(since.elapsed());
         report.timing.minimize = seconds(first[1].pursued.max(first[0].pursued))
@@ -178,7 +180,7 @@ impl Ring<'_> {
         report.timing.ask = seconds(since.elapsed());
         report.timing.total =
             report.timing.boot + report.timing.corpus + report.timing.fuzz + report.timing.ask;
-        report.conclude(then);
+        report.conclude(then, is_stopped(self.stop));
         Ok(())
     }
 
@@ -218,8 +220,12 @@ impl Ring<'_> {
         let (budget, jobs, observe, pursue_for) = match &given {
             Some(given) => {
                 let count = u64::try_from(given.len()).unwrap_or(u64::MAX);
-                let looks = Looks::Always(Observe::Each);
-                (Budget::Sequences(count), NonZeroUsize::MIN, looks, Some(STORED_PURSUE_FOR))
+                (
+                    Budget::Sequences(count),
+                    NonZeroUsize::MIN,
+                    Looks::EachIfShort,
+                    Some(STORED_PURSUE_FOR),
+                )
             }
             None => {
                 let jobs = NonZeroUsize::new(cpus.len()).unwrap_or(NonZeroUsize::MIN);
@@ -251,19 +257,15 @@ impl Ring<'_> {
                 ask(base, what, self.stop).map_err(|error| Lost { side: Side::Base, error })?;
             match answer {
                 Answer::Same => report.common.push(Change::of(what)),
-                Answer::Agrees | Answer::Other | Answer::NotAsked => {
-                    report.new.push(Change::of(what));
-                }
+                Answer::Agrees | Answer::Other => report.new.push(Change::of(what)),
+                Answer::NotAsked => report.unsettled.push(Change::of(what)),
             }
         }
         for name in &sorted.base_only {
             let what = &found[0][name];
             let answer = match ask(patched, what, self.stop) {
                 Ok(answer) => answer,
-                Err(error) if is_stopped(self.stop) => {
-                    report.notes.push(in_full(&error));
-                    Answer::NotAsked
-                }
+                Err(_) if is_stopped(self.stop) => Answer::NotAsked,
                 Err(error) => return Err(Lost { side: Side::Patched, error }),
             };
             match answer {

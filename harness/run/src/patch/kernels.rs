@@ -1,10 +1,12 @@
 //! From patches to two kernels.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use pinfold_machine::diff::{self, Applied};
+use pinfold_machine::source::SourceTree;
 use pinfold_machine::{
-    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Workshop, git,
+    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Workshop, git, source,
 };
 
 use super::report::{Timing, seconds};
@@ -52,11 +54,13 @@ pub(super) fn build(
         made_of.kernel_src.clone().map_or(KernelSource::Debian(*series), KernelSource::Tree);
     let request = KernelRequest::new(source, variant.clone());
     let mut watch = |progress: &_| observer(PatchEvent::Build(Clone::clone(progress)));
-    let shop = Workshop::of(&cache, &request, &mut watch).map_err(UmlError::Kernel)?;
-    let (under, over) = apply(&shop, &base_patches, &patches)?;
+    let tree = source::provide(&cache, &request.source, request.freshness, &mut watch)
+        .map_err(|error| UmlError::Kernel(error.into()))?;
+    let (under, over) = apply(&tree, &base_patches, &patches)?;
     timing.apply = seconds(since.elapsed());
 
     let since = Instant::now();
+    let shop = Workshop::of(&cache, &request, &mut watch).map_err(UmlError::Kernel)?;
     let plain = shop.plain(&mut watch).map_err(UmlError::Kernel)?;
     let prepared = prepare_plain(options, &made_of, &plain.image, &mut watch)?;
     timing.prepare = seconds(since.elapsed());
@@ -101,14 +105,15 @@ fn read_all(inputs: &[PatchInput]) -> Result<Vec<Patch>, RunError> {
 
 /// What the base patches change, and what all of them do.
 fn apply(
-    shop: &Workshop<'_>,
+    tree: &SourceTree,
     base: &[Patch],
     patches: &[Patch],
 ) -> Result<(Applied, Applied), RunError> {
-    let version = shop.version().to_owned();
+    let version = tree.version.clone();
     let put = |patches: &[Patch]| {
-        diff::apply(patches, &|name| shop.read(name))
-            .map_err(|source| RunError::Apply { source, version: version.clone() })
+        diff::apply(patches, &|name| fs::read(tree.path.join(name)).ok()).map_err(|source| {
+            RunError::Apply { source: Box::new(source), version: version.clone() }
+        })
     };
     let under = put(base)?;
     let all: Vec<Patch> = base.iter().chain(patches).cloned().collect();
@@ -136,18 +141,11 @@ fn prepare_plain(
 }
 
 fn wrong_build(source: KernelError, patches: &[Patch]) -> RunError {
-    RunError::DoesNotBuild { patches: names(patches), source }
+    RunError::DoesNotBuild { patches: names(patches), source: Box::new(source) }
 }
 
 fn names(patches: &[Patch]) -> String {
     patches.iter().map(|patch| patch.input.as_str()).collect::<Vec<_>>().join(", ")
-}
-
-impl Timing {
-    /// Time from patch to kernels, in seconds.
-    pub fn until_built(&self) -> f64 {
-        self.apply + self.prepare + self.copy + self.compile + self.link
-    }
 }
 
 /// The longest that a patched kernel may take to come up, after one without patches took `base`: a machine that is merely

@@ -48,14 +48,12 @@ pub struct PatchReport {
     pub cured: Vec<Change>,
     /// Divergences of both.
     pub common: Vec<Change>,
-    /// Divergences of the base in whose place the patched kernel does something else.
+    /// Divergences of one kernel in whose place the other does something else, or of which it was not asked any more.
     pub unsettled: Vec<Change>,
     /// What registered memory costs.
     pub bill: Bill,
     /// Where the time went, in seconds.
     pub timing: Timing,
-    /// What a person should know beside.
-    pub notes: Vec<String>,
 }
 
 /// The answer to a patch.
@@ -206,7 +204,6 @@ impl PatchReport {
             unsettled: Vec::new(),
             bill: Bill::default(),
             timing: Timing::default(),
-            notes: Vec::new(),
         }
     }
 
@@ -216,12 +213,13 @@ impl PatchReport {
     }
 
     /// Draws the conclusion from the runs of random sequences on base and patched kernel.
-    pub(super) fn conclude(&mut self, [base, patched]: [Summary; 2]) {
+    pub(super) fn conclude(&mut self, [base, patched]: [Summary; 2], is_stopped: bool) {
         self.base_sequences = base.sequences;
-        let is_unsure = [&base, &patched].into_iter().any(|run| match run.conclusion() {
-            Conclusion::MostlyInconclusive | Conclusion::Vacuous { .. } => true,
-            Conclusion::Clean | Conclusion::Diverged => false,
-        });
+        let is_unsure = is_stopped
+            || [&base, &patched].into_iter().any(|run| match run.conclusion() {
+                Conclusion::MostlyInconclusive | Conclusion::Vacuous { .. } => true,
+                Conclusion::Clean | Conclusion::Diverged => false,
+            });
         self.verdict = match (self.new.is_empty(), is_unsure) {
             (false, _) => PatchVerdict::Diverges,
             (true, true) => PatchVerdict::Unsure,

@@ -15,7 +15,10 @@ pub(super) fn text(report: &PatchReport) -> String {
     for (heading, changes) in [
         ("new: the patched kernel does it, the base does not", &report.new),
         ("cured: the base does it, the patched kernel does not", &report.cured),
-        ("unsettled: the base does it, the patched kernel something else", &report.unsettled),
+        (
+            "unsettled: one kernel does it; the other does something else, or was not asked",
+            &report.unsettled,
+        ),
         ("on both, and not in the list of what is known", &unexplained(&report.common)),
     ] {
         if !changes.is_empty() {
@@ -42,9 +45,7 @@ fn lines(report: &PatchReport) -> Vec<String> {
     lines.push(format!("patch      {}", what(report)));
     lines.push(format!("compared   {}", compared(report)));
     lines.push(format!("time       {}", time(report)));
-    lines.extend(
-        report.offsets.iter().chain(&report.notes).map(|note| format!("note       {note}")),
-    );
+    lines.extend(report.offsets.iter().map(|note| format!("note       {note}")));
     lines
 }
 
@@ -81,9 +82,16 @@ fn answer(report: &PatchReport, question: Question) -> String {
 }
 
 fn cured(report: &PatchReport) -> String {
-    let names: Vec<String> =
-        report.cured.iter().map(|change| change.signature.to_string()).collect();
-    if names.is_empty() { "nothing".to_owned() } else { names.join(", ") }
+    let name =
+        |change: &Change| change.known.clone().unwrap_or_else(|| change.signature.to_string());
+    let mut names: Vec<String> = report.cured.iter().map(name).collect();
+    names.sort();
+    names.dedup();
+    match report.cured.len() {
+        0 => "nothing".to_owned(),
+        1 => format!("1 divergence: {}", names.join("; ")),
+        count => format!("{count} divergences: {}", names.join("; ")),
+    }
 }
 
 /// What memory costs, in a line.

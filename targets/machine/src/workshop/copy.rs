@@ -94,8 +94,8 @@ pub(super) fn replace(copy: &Path, content: Option<&[u8]>) -> Result<(), CacheEr
     write().map_err(CacheError::io("write", copy))
 }
 
-/// Copies a build folder. With `moved`, where make says that the source is at the first place, it is to find it at the
-/// second.
+/// Makes `copy` a build folder like `built`; what is the same in both already stays. With `moved`, where make says that
+/// the source is at the first place, it is to find it at the second.
 ///
 /// # Errors
 ///
@@ -110,7 +110,11 @@ pub(super) fn objects(
         let (here, there) = (built.join(&folder), copy.join(&folder));
         fs::create_dir_all(&there).map_err(CacheError::io("create", &there))?;
         let is_top = folder.as_os_str().is_empty();
-        for name in names(&here)? {
+        let names = names(&here)?;
+        for gone in self::names(&there)?.into_iter().filter(|name| !names.contains(name)) {
+            remove(&there.join(gone))?;
+        }
+        for name in names {
             let (from, to) = (here.join(&name), there.join(&name));
             let data = from.symlink_metadata().map_err(CacheError::io("read", &from))?;
             let text = name.to_string_lossy();
@@ -119,11 +123,18 @@ pub(super) fn objects(
             if data.is_dir() {
                 folders.push(folder.join(&name));
             } else if is_top && is_linked_anew {
-                // Left out.
+                // Left out; and none of another build may pass for one of this.
+                remove(&to)?;
+            } else if moved.is_none()
+                && to.symlink_metadata().is_ok_and(|copied| is_same(&data, &copied))
+            {
+                // Here already.
             } else if let Some((old, new)) = moved.filter(|_| is_top && text == "source") {
                 debug_assert!(old != new, "a copy is another place");
+                remove(&to)?;
                 symlink(new, &to).map_err(CacheError::io("link", &to))?;
             } else {
+                remove(&to)?;
                 copied(&from, &to).map_err(CacheError::io("copy", &from))?;
                 if let Some(moved) = moved.filter(|_| names_sources(&text, is_top)) {
                     rewrite(&to, moved, &data).map_err(CacheError::io("write", &to))?;
@@ -261,6 +272,14 @@ mod tests {
         assert_eq!(text(&folder, "copy/mm/gup.o").as_deref(), Some("/old/tree"));
         assert_eq!(fs::read_link(copy.join("source")).unwrap(), Path::new("/new"));
         assert!(!copy.join("vmlinux").exists());
+        // What a build left behind is gone the next time, and what it changed is as it was.
+        fs::write(copy.join("mm/gup.o"), "/new/tree").unwrap();
+        fs::write(copy.join("mm/new.o"), "new").unwrap();
+        fs::write(copy.join("vmlinux"), "linked").unwrap();
+        objects(&built, &copy, None).unwrap();
+        assert_eq!(text(&folder, "copy/mm/gup.o").as_deref(), Some("/old/tree"));
+        assert!(!copy.join("mm/new.o").exists() && !copy.join("vmlinux").exists());
+        objects(&built, &copy, Some((Path::new("/old/tree"), Path::new("/new")))).unwrap();
         for name in ["mm/.gup.o.cmd", "mm/gup.o"] {
             assert_eq!(copy.join(name).metadata().unwrap().modified().unwrap(), time);
         }

@@ -1,0 +1,195 @@
+//! Verdicts on patches: with the model in the place of both kernels, and on real ones.
+//!
+//! Where a kernel is not built its tests say so and do nothing; with PINFOLD_REQUIRE_VM=1 they fail instead.
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(clippy::print_stderr, reason = "a skip is said")]
+
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::sync::Arc;
+
+use pinfold::patch::Question;
+use pinfold_run::{
+    Budget, Duel, PatchEvent, PatchOptions, PatchReport, PatchVerdict, Prepared, RunError,
+    TargetOptions, built_kernels, duel, embedded_known, patch, prepare, read_patch,
+};
+
+fn duel_options(out: &Path, count: u64) -> Duel {
+    let known = embedded_known().unwrap();
+    Duel { budget: Budget::Sequences(count), rng_seed: 1, out: out.to_owned(), known }
+}
+
+fn model(fault: &str) -> Prepared {
+    let name = format!("model:6.12{fault}").parse().unwrap();
+    prepare(&name, &TargetOptions::default(), &mut |_| {}).unwrap()
+}
+
+/// Compares the model with `base` planted and the model with `patched` planted.
+fn compare(base: &str, patched: &str) -> PatchReport {
+    let out = tempfile::tempdir().unwrap();
+    let options = duel_options(out.path(), 300);
+    duel(&model(base), &model(patched), &options, &Arc::default(), &mut |_| {}).unwrap()
+}
+
+fn signatures(changes: &[pinfold_run::Change]) -> Vec<&str> {
+    changes.iter().map(|change| change.signature.as_str()).collect()
+}
+
+#[test]
+fn what_only_the_patched_kernel_does_is_new_and_what_only_the_base_does_is_cured() {
+    let fault = "+vm_pin_kept";
+    let brings = compare("", fault);
+    assert_eq!(brings.verdict, PatchVerdict::Diverges);
+    assert!(brings.new.iter().any(|new| Question::of(new.oracle) == Question::Accounted));
+    assert_eq!(signatures(&brings.cured), [""; 0]);
+    let cures = compare(fault, "");
+    assert_eq!(cures.verdict, PatchVerdict::Agrees);
+    assert!(!cures.cured.is_empty());
+    assert_eq!(signatures(&cures.new), [""; 0]);
+}
+
+#[test]
+fn what_both_kernels_do_is_neither_new_nor_cured() {
+    for fault in ["", "+vm_pin_kept", "+stale_read_only_pin"] {
+        let report = compare(fault, fault);
+        assert_eq!(report.verdict, PatchVerdict::Agrees, "{fault}");
+        let changes = [&report.new, &report.cured, &report.unsettled].map(Vec::len);
+        assert_eq!(changes, [0; 3], "{fault}: {report:?}");
+        assert_eq!(report.common.is_empty(), fault.is_empty(), "{fault}");
+        assert!(report.bill.prices.iter().all(|row| !row.changes()), "{fault}");
+    }
+}
+
+#[test]
+fn the_bill_of_a_kernel_that_pins_less_is_the_smaller_one() {
+    let report = compare("", "+stale_read_only_pin");
+    assert!(signatures(&report.new).iter().any(|name| name.starts_with("frames")));
+    assert!(report.bill.prices.iter().any(pinfold::patch::Priced::changes));
+    let reading = report.bill.random["for reading"];
+    assert_eq!(reading.base.registrations, reading.patched.registrations);
+    assert!(reading.patched.frames_allocated < reading.base.frames_allocated, "{reading:?}");
+}
+
+#[test]
+fn the_verdict_comes_first_and_has_ten_lines() {
+    let text = compare("", "+vm_pin_kept").to_text();
+    let (verdict, _) = text.split_once("\n\n").unwrap();
+    let words: Vec<&str> =
+        verdict.lines().map(|line| line.split_whitespace().next().unwrap()).collect();
+    let expected = [
+        "DIVERGES",
+        "coherent",
+        "protected",
+        "accounted",
+        "working",
+        "cured",
+        "memory",
+        "patch",
+        "compared",
+        "time",
+    ];
+    assert_eq!(words, expected, "{text}");
+    assert!(verdict.contains("accounted  NO: "), "{text}");
+}
+
+/// Judges a patch of `targets/kernel` on the kernel of its series; `None` if that is not built.
+fn judge(name: &str, base: &[&str], out: &Path) -> Option<Result<PatchReport, RunError>> {
+    let series = name.rsplit_once('-').unwrap().1;
+    let prefix = format!("{series}.");
+    if !built_kernels().unwrap().iter().any(|kernel| kernel.version.starts_with(&prefix)) {
+        let why = format!("no kernel {series}: run ci/setup {series}");
+        assert!(env::var_os("PINFOLD_REQUIRE_VM").is_none(), "{why}");
+        eprintln!("SKIP: {why}");
+        return None;
+    }
+    let read = |name: &str| {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../targets/kernel");
+        read_patch(&folder.join(format!("{name}.patch"))).unwrap()
+    };
+    let options = PatchOptions {
+        patches: vec![read(name)],
+        base: base.iter().map(|name| read(name)).collect(),
+        commit: None,
+        target: format!("uml:{series}").parse().unwrap(),
+        made_of: TargetOptions::default(),
+        duel: duel_options(out, 40),
+    };
+    Some(patch(&options, &Arc::default(), &mut |event| match event {
+        PatchEvent::Build(_) | PatchEvent::Begin(..) | PatchEvent::Run(..) => {}
+    }))
+}
+
+#[test]
+fn the_patch_of_2013_is_refused_with_what_it_breaks() {
+    for series in ["6.12", "6.1"] {
+        let out = tempfile::tempdir().unwrap();
+        let Some(report) = judge(&format!("designs/as-submitted-{series}"), &[], out.path()) else {
+            return;
+        };
+        let report = report.unwrap();
+        assert_eq!(report.verdict, PatchVerdict::Diverges, "{}", report.to_text());
+        let names = signatures(&report.new);
+        assert!(names.iter().any(|name| name.starts_with("protection-reg")), "{names:?}");
+        for new in &report.new {
+            assert!(new.dir.join("reproducer.c").is_file(), "{new:?}");
+        }
+        let page = fs::read_to_string(out.path().join("report.html")).unwrap();
+        assert!(page.contains("What registering four pages costs"));
+        assert!(out.path().join("report.md").is_file());
+    }
+}
+
+#[test]
+fn a_comment_changes_nothing_and_is_built_once() {
+    let out = tempfile::tempdir().unwrap();
+    let judge = || judge("trials/comment-6.12", &[], out.path()).map(Result::unwrap);
+    let Some(_) = judge() else { return };
+    let report = judge().unwrap();
+    assert_eq!(report.verdict, PatchVerdict::Agrees, "{}", report.to_text());
+    assert_eq!([report.timing.compile, report.timing.link], [0.0; 2]);
+    assert!(report.bill.prices.iter().all(|row| !row.changes()));
+}
+
+#[test]
+fn a_patch_that_does_not_compile_says_what_the_compiler_says() {
+    let out = tempfile::tempdir().unwrap();
+    let Some(refused) = judge("trials/does-not-compile-6.12", &[], out.path()) else { return };
+    let error = refused.unwrap_err();
+    assert_eq!(error.blame(), pinfold_run::Blame::Input);
+    let mut said = String::new();
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(error) = cause {
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    assert!(said.contains("\ndrivers/infiniband/core/umem.c:"), "{said}");
+    assert!(said.contains("first_address") && !said.contains("***"), "{said}");
+}
+
+#[test]
+fn a_kernel_that_does_not_boot_any_more_is_a_verdict() {
+    let out = tempfile::tempdir().unwrap();
+    let Some(report) = judge("trials/does-not-boot-6.12", &[], out.path()) else { return };
+    let report = report.unwrap();
+    assert_eq!(report.verdict, PatchVerdict::DoesNotBoot);
+    let console = &report.boot.as_ref().unwrap().console;
+    assert!(console.contains("a kernel that does not boot"), "{console}");
+    assert!(report.to_text().starts_with("NO BOOT"));
+}
+
+#[test]
+fn a_patch_that_mends_a_defect_cures_it_and_under_both_kernels_it_cures_nothing() {
+    const CURED: &str = "protection-read_remote-rem_access_err-value-window-range";
+    let out = tempfile::tempdir().unwrap();
+    let mend = "trials/window-bounds-6.12";
+    let Some(report) = judge(mend, &[], out.path()) else { return };
+    let report = report.unwrap();
+    assert_eq!(report.verdict, PatchVerdict::Agrees, "{}", report.to_text());
+    assert!(signatures(&report.cured).contains(&CURED), "{}", report.to_text());
+    let under = judge("trials/comment-6.12", &[mend], out.path()).unwrap().unwrap();
+    assert_eq!(under.verdict, PatchVerdict::Agrees);
+    assert_eq!(signatures(&under.cured), [""; 0]);
+    let common = signatures(&under.common);
+    assert!(!common.contains(&CURED) && !common.is_empty(), "{common:?}");
+}
