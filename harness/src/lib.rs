@@ -2,6 +2,7 @@
 //! what is made of their answers. Nothing here reads a clock, a file or the
 //! environment, and nothing here knows how a kernel is run.
 
+pub mod designs;
 pub mod explain;
 pub mod generate;
 pub mod known;

@@ -1,10 +1,12 @@
 //! Finds the rules of a kernel that nobody wrote a profile for.
 //!
 //! Each field of the profile has a short sequence (`corpus/probes`) whose course depends on that field. The value that
-//! fits what the kernel does is taken over from the profile that has it.
+//! fits what the kernel does is taken over from the profile that has it: that of a series, or of a design of
+//! [`crate::designs`], since the kernel may carry one out.
 
 use pinfold_contract::{Observe, Sequence, Trace, parse};
 
+use crate::designs::Pair;
 use crate::model::{PredictedStep, predict};
 use crate::oracle::{Divergence, Oracle, Verdict, judge};
 use crate::profile::{FIELDS, Field, Profile};
@@ -24,8 +26,10 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 16] = [
-    probe!("read_only_pin"),
+pub const PROBES: [Probe; 18] = [
+    probe!("umem"),
+    probe!("unshare"),
+    probe!("non_coherent"),
     probe!("access_known"),
     probe!("on_demand_errno"),
     probe!("access_unsupported"),
@@ -60,12 +64,12 @@ impl Probe {
 }
 
 /// Which value of a field fits a kernel.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fit {
     /// The field.
     pub field: &'static str,
-    /// The series whose value fits, the nearest one if several do; nothing if none does.
-    pub series: Option<&'static str>,
+    /// The series or design whose value fits, the nearest series if several do; nothing if none does.
+    pub series: Option<String>,
 }
 
 /// What is known of a kernel after all probes.
@@ -91,18 +95,26 @@ pub fn fit<E>(
     for probe in PROBES {
         let sequence = probe.sequence();
         let trace = run(&sequence)?;
-        let others = Profile::ALL.into_iter().filter(|other| other.series != nearest.series);
-        let fitting = [nearest].into_iter().chain(others).find(|other| {
+        let fitting = candidates(nearest).find(|(_, other)| {
             let mut candidate = profile.clone();
             probe.take()(&mut candidate, other);
             explains(&sequence, &predict(&candidate, &sequence, Observe::Each), &trace)
         });
-        if let Some(other) = fitting {
+        if let Some((_, other)) = &fitting {
             probe.take()(&mut profile, other);
         }
-        fits.push(Fit { field: probe.field, series: fitting.map(|other| other.series) });
+        fits.push(Fit { field: probe.field, series: fitting.map(|(name, _)| name) });
     }
     Ok(Fitted { profile, fits })
+}
+
+/// Every profile with its name: that of the nearest series, of the other series, of the designs.
+fn candidates(nearest: &Profile) -> impl Iterator<Item = (String, Profile)> {
+    let others = Profile::ALL.into_iter().filter(|other| other.series != nearest.series);
+    let series = [nearest].into_iter().chain(others);
+    let series = series.map(|profile| (profile.series.to_owned(), profile.clone()));
+    let designs = Pair::all().map(|pair| (pair.to_string(), pair.profile()));
+    series.collect::<Vec<_>>().into_iter().chain(designs)
 }
 
 /// Whether the kernel did what was predicted. That the status of a refusal was lost, as in some kernels it is, says
@@ -123,14 +135,19 @@ impl Fitted {
     /// In one line: `6.12; as 6.1: tracked_write_pin; as none: mmap_merge`.
     pub fn describe(&self) -> String {
         let nearest = self.profile.series;
+        let mut others: Vec<&str> = Vec::new();
+        for series in self.fits.iter().filter_map(|fit| fit.series.as_deref()) {
+            if series != nearest && !others.contains(&series) {
+                others.push(series);
+            }
+        }
         let named = |wanted: Option<&str>| {
-            let fields: Vec<&str> =
-                self.fits.iter().filter(|fit| fit.series == wanted).map(|fit| fit.field).collect();
+            let of = self.fits.iter().filter(|fit| fit.series.as_deref() == wanted);
+            let fields: Vec<&str> = of.map(|fit| fit.field).collect();
             let series = wanted.unwrap_or("none");
             (!fields.is_empty()).then(|| format!("; as {series}: {}", fields.join(", ")))
         };
-        let others = Profile::ALL.into_iter().map(|profile| profile.series);
-        let others = others.filter(|series| *series != nearest).map(Some).chain([None]);
+        let others = others.into_iter().map(Some).chain([None]);
         format!("{nearest}{}", others.filter_map(named).collect::<String>())
     }
 }
@@ -141,7 +158,7 @@ mod tests {
 
     use super::*;
     use crate::model::perform;
-    use crate::profile::{LINUX_6_1, LINUX_6_12};
+    use crate::profile::{LINUX_6_1, LINUX_6_12, Umem};
 
     fn probed(kernel: &Profile, nearest: &Profile) -> Fitted {
         let run = |sequence: &Sequence| {
@@ -169,8 +186,24 @@ mod tests {
                 let Fitted { profile, fits } = probed(kernel, nearest);
                 assert!(fits.iter().all(|fit| fit.series.is_some()), "{fits:?}");
                 let found = Profile { series: kernel.series, ..profile };
-                assert_eq!(found, *kernel, "nearest {}", nearest.series);
+                assert_eq!(found, as_seen(kernel, &found), "nearest {}", nearest.series);
             }
+        }
+    }
+
+    /// Who always pins for writing never unshares, so nobody can tell whether the kernel would.
+    fn as_seen(kernel: &Profile, found: &Profile) -> Profile {
+        let unseen = kernel.umem == Umem::AlwaysWrite;
+        Profile { unshare: if unseen { found.unshare } else { kernel.unshare }, ..kernel.clone() }
+    }
+
+    #[test]
+    fn each_design_is_found_out() {
+        for pair in Pair::all() {
+            let kernel = pair.profile();
+            let Fitted { profile, fits } = probed(&kernel, pair.gup.linux());
+            assert!(fits.iter().all(|fit| fit.series.is_some()), "{pair}: {fits:?}");
+            assert_eq!(profile, as_seen(&kernel, &profile), "{pair}");
         }
     }
 

@@ -8,10 +8,21 @@ pub struct Profile {
     /// The series, as in the name of a target: "6.1", "6.12".
     pub series: &'static str,
 
-    /// How `ib_umem_get()` pins for a registration without any write right.
+    /// What `ib_umem_get()` asks of GUP.
     ///
     /// Source: `ib_umem_get()`, drivers/infiniband/core/umem.c, 6.1 and 6.12.
-    pub read_only_pin: ReadOnlyPin,
+    pub umem: Umem,
+
+    /// Which pages GUP makes exclusive before it pins them without FOLL_WRITE.
+    ///
+    /// Source: `gup_must_unshare()`, include/linux/mm.h, 6.1, and mm/internal.h, 6.12.
+    pub unshare: Unshare,
+
+    /// What NON_COHERENT does.
+    ///
+    /// Source: `IB_ACCESS_OPTIONAL`, include/rdma/ib_verbs.h, 6.1 and 6.12: the bit is accepted, and means nothing.
+    /// targets/kernel/designs/non-coherent-6.12.patch gives it its meaning.
+    pub non_coherent: NonCoherent,
 
     /// Access bits that `ib_check_mr_access()` knows; any other is EINVAL.
     ///
@@ -98,15 +109,42 @@ pub struct Profile {
     pub local_range_status: WcStatus,
 }
 
-/// How a registration without any write right pins its pages.
+/// What `ib_umem_get()` asks of GUP: `write` is FOLL_WRITE, `force` is FOLL_FORCE, and `writable` whether the adapter
+/// may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ReadOnlyPin {
-    /// FOLL_WRITE | FOLL_FORCE: a write fault on every page, through read-only
-    /// private mappings too; refused on read-only shared ones.
-    ForcedWrite,
-    /// FOLL_LONGTERM alone: a read fault, then unsharing of what is not
-    /// exclusive in a private mapping.
-    Unsharing,
+pub enum Umem {
+    /// `write = 1, force = !writable`: from the beginning to 6.1.
+    AlwaysWrite,
+    /// `write = !writable, force = 1`: the patch of March 2013 as it was submitted.
+    Swapped,
+    /// `write = writable, force = 0`: that patch as corrected, and Linux since 6.2.
+    WriteIfWritable,
+    /// As `WriteIfWritable`, and where the adapter only reads, `write` on each page that the process may write now:
+    /// FOLL_FOLLOW, of 2012.
+    FollowProcess,
+    /// As `FollowProcess`, but only where writing copies, in private mappings: the permission of the mapping decides
+    /// whether copy-on-write is kept or broken.
+    FollowPrivate,
+}
+
+/// Which pages are made exclusive before they are pinned without FOLL_WRITE.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unshare {
+    /// None: before 5.19.
+    Never,
+    /// Anonymous ones, but neither the zero page nor pages of files: 5.19 to 6.1.
+    Anonymous,
+    /// Every page of a private mapping: since 6.2.
+    Private,
+}
+
+/// What [`Access::NON_COHERENT`] does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NonCoherent {
+    /// Nothing: an optional bit that nobody knows.
+    Ignored,
+    /// The pages are pinned as they are, shared or not. Refused together with a right to write.
+    KeepsPages,
 }
 
 /// In which order `mmap` merges.
@@ -196,8 +234,10 @@ pub enum TrackedWritePin {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but the series, in order.
-pub const FIELDS: [Field; 16] = [
-    ("read_only_pin", |to, from| to.read_only_pin = from.read_only_pin),
+pub const FIELDS: [Field; 18] = [
+    ("umem", |to, from| to.umem = from.umem),
+    ("unshare", |to, from| to.unshare = from.unshare),
+    ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
     ("access_known", |to, from| to.access_known = from.access_known),
     ("on_demand_errno", |to, from| to.on_demand_errno = from.on_demand_errno),
     ("access_unsupported", |to, from| to.access_unsupported = from.access_unsupported),
@@ -231,7 +271,9 @@ const OPTIONAL: Access = Access(0x3ff0_0000);
 /// Linux 6.12 (read in 6.12.117).
 pub static LINUX_6_12: Profile = Profile {
     series: "6.12",
-    read_only_pin: ReadOnlyPin::Unsharing,
+    umem: Umem::WriteIfWritable,
+    unshare: Unshare::Private,
+    non_coherent: NonCoherent::Ignored,
     access_known: OPTIONAL.with(Access(0x3ff)),
     on_demand_errno: Errno::EOPNOTSUPP,
     access_unsupported: Access::ZERO_BASED.with(Access::HUGETLB),
@@ -252,7 +294,9 @@ pub static LINUX_6_12: Profile = Profile {
 /// Linux 6.1 (read in 6.1.192).
 pub static LINUX_6_1: Profile = Profile {
     series: "6.1",
-    read_only_pin: ReadOnlyPin::ForcedWrite,
+    umem: Umem::AlwaysWrite,
+    unshare: Unshare::Anonymous,
+    non_coherent: NonCoherent::Ignored,
     access_known: OPTIONAL.with(Access(0xff)),
     on_demand_errno: Errno::EINVAL,
     access_unsupported: Access(0),

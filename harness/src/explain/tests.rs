@@ -34,6 +34,7 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
             write_only: Vec::new(),
             copied_perhaps: Vec::new(),
             limit_reached: false,
+            zero_page_written: false,
             held: Vec::new(),
         })
         .collect();

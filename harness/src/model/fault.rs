@@ -95,7 +95,12 @@ impl State<'_> {
             }
             return Ok(());
         }
-        let content = self.frames[old].content.clone();
+        // In place of the zero page comes a page that was cleared, whatever an adapter wrote to that:
+        // `wp_page_copy()`, mm/memory.c, 6.1 and 6.12.
+        let content = match frame.usage {
+            Use::Zero => Runs::uniform(PAGE_BYTES, 0),
+            Use::Anon { .. } | Use::Ksm | Use::Cache => frame.content.clone(),
+        };
         self.new_anon_page(proc, page, content)
     }
 

@@ -7,17 +7,36 @@ use super::fault::Touch;
 use super::frame::{FrameId, Use};
 use super::state::State;
 use super::vma::{Object, Vma};
-use crate::profile::{ReadOnlyPin, TrackedWritePin};
+use crate::profile::{NonCoherent, TrackedWritePin, Umem, Unshare};
 
 /// What a registration asks of GUP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Pin {
-    /// FOLL_WRITE.
+pub(super) struct Pin {
+    write: Write,
+    /// FOLL_FORCE: also where the process may not do it.
+    force: bool,
+    /// Whether pages may be made exclusive for it.
+    unshare: bool,
+}
+
+/// Where FOLL_WRITE is set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Everywhere,
+    Nowhere,
+    /// Where the process may write now: VM_WRITE.
+    WhereAllowed,
+    /// Where the process may write now and writing copies.
+    WhereItCopies,
+}
+
+/// What is asked of one mapping.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
     Write,
-    /// FOLL_WRITE | FOLL_FORCE.
     ForcedWrite,
-    /// Neither.
     Read,
+    ForcedRead,
 }
 
 /// A page cannot be pinned: EFAULT.
@@ -38,11 +57,26 @@ pub(super) fn is_writable(access: Access) -> bool {
 impl State<'_> {
     /// What `ib_umem_get()` asks for a registration with `access`.
     pub(super) fn pin_for(&self, access: Access) -> Pin {
-        match (is_writable(access), self.profile.read_only_pin) {
-            (true, _) => Pin::Write,
-            (false, ReadOnlyPin::ForcedWrite) => Pin::ForcedWrite,
-            (false, ReadOnlyPin::Unsharing) => Pin::Read,
+        if self.keeps_pages(access) {
+            return Pin { write: Write::Nowhere, force: false, unshare: false };
         }
+        let (write, force) = match (self.profile.umem, is_writable(access)) {
+            (Umem::AlwaysWrite, writable) => (Write::Everywhere, !writable),
+            (Umem::Swapped, true) => (Write::Nowhere, true),
+            (Umem::Swapped, false) => (Write::Everywhere, true),
+            (Umem::WriteIfWritable | Umem::FollowProcess | Umem::FollowPrivate, true) => {
+                (Write::Everywhere, false)
+            }
+            (Umem::WriteIfWritable, false) => (Write::Nowhere, false),
+            (Umem::FollowProcess, false) => (Write::WhereAllowed, false),
+            (Umem::FollowPrivate, false) => (Write::WhereItCopies, false),
+        };
+        Pin { write, force, unshare: true }
+    }
+
+    /// Whether the registration takes the pages as they are, and may show old bytes.
+    pub(super) fn keeps_pages(&self, access: Access) -> bool {
+        self.profile.non_coherent == NonCoherent::KeepsPages && access.has(Access::NON_COHERENT)
     }
 
     /// Finds the frame to pin behind `page`, faulting it in and making it exclusive as needed.
@@ -57,26 +91,30 @@ impl State<'_> {
     ) -> Result<FrameId, BadAddress> {
         let page = u8::try_from(page).ok().filter(|page| *page < ARENA_PAGES).ok_or(BadAddress)?;
         let vma = *self.process(proc).vmas.at(page).ok_or(BadAddress)?;
-        self.check_vma(&vma, pin)?;
-        let stale = pin != Pin::Write && self.has(Fault::StaleReadOnlyPin);
-        let touch = if pin == Pin::Read || stale { Touch::Read } else { Touch::Write };
+        let wanted = pin.of(&vma);
+        self.check_vma(&vma, wanted)?;
+        let stale = wanted != Wanted::Write && self.has(Fault::StaleReadOnlyPin);
+        let touch = if wanted.reads() || stale { Touch::Read } else { Touch::Write };
         self.touch(proc, page, touch).map_err(|_| BadAddress)?;
-        if pin == Pin::Read && !stale && self.must_unshare(proc, page, &vma) {
+        let unshares = wanted.reads() && pin.unshare && !stale;
+        if unshares && self.must_unshare(proc, page, &vma) {
             self.touch(proc, page, Touch::Unshare).map_err(|_| BadAddress)?;
         }
         self.pte(proc, page).ok_or(BadAddress)
     }
 
     /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
-    fn check_vma(&self, vma: &Vma, pin: Pin) -> Result<(), BadAddress> {
-        if pin != Pin::Read && self.tracks_pinned_writes(vma) {
+    fn check_vma(&self, vma: &Vma, wanted: Wanted) -> Result<(), BadAddress> {
+        if !wanted.reads() && self.tracks_pinned_writes(vma) {
             return Err(BadAddress);
         }
-        let allowed = match pin {
-            Pin::Write => vma.prot.write() || self.has(Fault::WritableOverReadOnly),
+        let allowed = match wanted {
+            Wanted::Write => vma.prot.write() || self.has(Fault::WritableOverReadOnly),
             // VM_SHARED is missing where the file is open for reading only, but so is VM_MAYWRITE.
-            Pin::ForcedWrite => vma.prot.write() || vma.sharing == Sharing::Private,
-            Pin::Read => vma.prot.read(),
+            Wanted::ForcedWrite => vma.prot.write() || vma.sharing == Sharing::Private,
+            Wanted::Read => vma.prot.read(),
+            // All that can be mapped here may be made readable: VM_MAYREAD.
+            Wanted::ForcedRead => true,
         };
         allowed.then_some(()).ok_or(BadAddress)
     }
@@ -90,13 +128,48 @@ impl State<'_> {
         refused && vma.sharing == Sharing::Shared && vma.prot.write() && Self::is_on_disk(file)
     }
 
-    /// Whether a read-only long-term pin of the page would be unreliable.
+    /// Whether a page must be made exclusive before it is pinned for reading.
     ///
-    /// Source: `gup_must_unshare()`, mm/internal.h, 6.12.
+    /// Source: `gup_must_unshare()`, include/linux/mm.h, 6.1, and mm/internal.h, 6.12.
     fn must_unshare(&self, proc: Proc, page: u8, vma: &Vma) -> bool {
-        let exclusive = self
-            .pte(proc, page)
-            .is_some_and(|frame| self.frames[frame].usage == Use::Anon { exclusive: true });
-        vma.sharing == Sharing::Private && !exclusive
+        let usage = self.pte(proc, page).map(|frame| self.frames[frame].usage);
+        let anonymous = match usage {
+            Some(Use::Anon { exclusive: true }) | None => return false,
+            Some(Use::Anon { exclusive: false } | Use::Ksm) => true,
+            Some(Use::Zero | Use::Cache) => false,
+        };
+        match self.profile.unshare {
+            Unshare::Never => false,
+            Unshare::Anonymous => anonymous,
+            Unshare::Private => vma.sharing == Sharing::Private,
+        }
+    }
+}
+
+impl Pin {
+    /// What is asked of `vma`.
+    fn of(self, vma: &Vma) -> Wanted {
+        let write = match self.write {
+            Write::Everywhere => true,
+            Write::Nowhere => false,
+            Write::WhereAllowed => vma.prot.write(),
+            Write::WhereItCopies => vma.prot.write() && vma.sharing == Sharing::Private,
+        };
+        match (write, self.force) {
+            (true, false) => Wanted::Write,
+            (true, true) => Wanted::ForcedWrite,
+            (false, false) => Wanted::Read,
+            (false, true) => Wanted::ForcedRead,
+        }
+    }
+}
+
+impl Wanted {
+    /// Whether FOLL_WRITE is not set.
+    fn reads(self) -> bool {
+        match self {
+            Wanted::Read | Wanted::ForcedRead => true,
+            Wanted::Write | Wanted::ForcedWrite => false,
+        }
     }
 }

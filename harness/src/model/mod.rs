@@ -29,11 +29,13 @@ mod seal;
 mod space;
 mod state;
 mod vma;
+mod watch;
 mod window;
 
 pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
+pub use watch::{Walk, Watched, Wrong};
 
 use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Teardown, Trace};
 
@@ -101,6 +103,7 @@ fn run<'a>(
                 write_only,
                 copied_perhaps,
                 limit_reached: state.take_limit_reached(),
+                zero_page_written: state.zero_page_is_written(),
                 held,
             },
             std::mem::take(&mut state.kernel_log),

@@ -49,7 +49,10 @@ impl State<'_> {
         }
         self.process_mut(Proc::P0).pinned_vm += i64::from(range.page_span());
         let pinned_for_writing = is_writable(access);
-        let state = MrState { live: true, range, access, iova, pd, pinned_for_writing, frames };
+        let keeps_pages = self.keeps_pages(access);
+        let live = true;
+        let state =
+            MrState { live, range, access, iova, pd, pinned_for_writing, keeps_pages, frames };
         self.mrs.insert(mr, state);
         Prediction::only(Outcome::Done)
     }
@@ -91,6 +94,7 @@ impl State<'_> {
             (access.without(profile.access_known).0 != 0, Errno::EINVAL),
             (access.has(Access::ON_DEMAND), profile.on_demand_errno),
             (access.has_any(profile.access_unsupported), Errno::EOPNOTSUPP),
+            (self.keeps_pages(access) && is_writable(access), Errno::EINVAL),
         ];
         checks.into_iter().filter(|(refused, _)| *refused).map(|(_, errno)| errno).collect()
     }

@@ -5,7 +5,7 @@ use pinfold_contract::{
 };
 
 use super::cpu::ReadRight;
-use super::frame::{Frame, Use};
+use super::frame::{Frame, FrameId, Use};
 use super::prediction::{Held, HeldFrame};
 use super::state::State;
 
@@ -28,7 +28,7 @@ impl State<'_> {
 
     /// The frames under every live MR.
     pub(super) fn held(&self) -> Vec<Held> {
-        let frame = |id: &super::frame::FrameId| HeldFrame {
+        let frame = |id: &FrameId| HeldFrame {
             frame: id.name(),
             file_or_shared: self.frames[*id].usage == Use::Cache,
             bytes: self.frames[*id].content.clone(),
@@ -51,11 +51,19 @@ impl State<'_> {
             .collect()
     }
 
-    /// Every pin of every registration: an overlap counts as often as it is registered.
+    /// Whether the zero page holds anything but zeros.
+    pub(super) fn zero_page_is_written(&self) -> bool {
+        self.frames[FrameId::ZERO].content.iter().any(|(_, byte)| byte != 0)
+    }
+
+    /// Every pin of every registration: an overlap counts as often as it is registered. The zero page, which goes
+    /// nowhere, is never pinned.
+    ///
+    /// Source: `try_grab_page()`, `gup_put_folio()`, mm/gup.c, 6.1 and 6.12.
     pub(super) fn pins(&self) -> i64 {
-        let held: i64 =
-            self.mrs.values().map(|mr| i64::try_from(mr.frames.len()).unwrap_or(i64::MAX)).sum();
-        held + self.leaked_pins
+        let frames = self.mrs.values().flat_map(|mr| &mr.frames);
+        let held = frames.filter(|frame| **frame != FrameId::ZERO).count();
+        i64::try_from(held).unwrap_or(i64::MAX) + self.leaked_pins
     }
 
     /// What the sequence holds of the RDMA device.

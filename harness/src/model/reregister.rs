@@ -49,6 +49,10 @@ impl State<'_> {
             if is_writable(access) && !self.mrs[&mr].pinned_for_writing {
                 refusals.push(Errno::EACCES);
             }
+            // Nor do pages that were taken as they are come to show what the CPU writes.
+            if self.mrs[&mr].keeps_pages && !self.keeps_pages(access) {
+                refusals.push(Errno::EACCES);
+            }
         }
         // The rights of a window come from those of the MR, so the specification denies it as
         // it denies deregistration. rxe tests this in `rxe_dereg_mr()` alone.

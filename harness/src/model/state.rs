@@ -110,6 +110,8 @@ pub(super) struct MrState {
     pub(super) pd: Pd,
     /// Whether its pages were pinned for writing, whatever its rights are now (`umem->writable`).
     pub(super) pinned_for_writing: bool,
+    /// Whether its pages were pinned as they were, and so may show old bytes.
+    pub(super) keeps_pages: bool,
     /// The pinned frames, one a page of the span. Empty once deregistered.
     pub(super) frames: Vec<FrameId>,
 }

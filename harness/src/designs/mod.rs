@@ -1,0 +1,179 @@
+//! The ways to register memory that were proposed in 2012 and 2013, as rules of the model, and what becomes of them.
+//!
+//! A design is what `ib_umem_get()` asks for. What that gives depends on the GUP underneath, so there is a verdict for
+//! each pair. [`decide`] reaches it by running every short sequence of a small universe, and random ones.
+
+mod decide;
+mod table;
+mod universe;
+
+pub use decide::{Bill, Counterexample, Decision, Explored, Kept, asked_of, decide};
+pub use table::{Row, file_name, seq, table};
+pub use universe::{ACTS, MAPS, OPS_MOST};
+
+use crate::profile::{LINUX_6_1, LINUX_6_12, NonCoherent, Profile, Umem, Unshare};
+
+/// A design, by its row in the thread of March 2013, "rdma: don't make pages writeable if not requested".
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Design {
+    /// Row 1, the code of the day: always writable, by force where the adapter only reads.
+    Umem2013,
+    /// Row 2, the patch as it was submitted, with its arguments swapped.
+    AsSubmitted,
+    /// Row 3, the patch as corrected: writable if the adapter writes.
+    AsCorrected,
+    /// Row 4, FOLL_FOLLOW of 2012: where the adapter only reads, a write fault exactly where the process may write
+    /// now. Read to the letter, it says so of shared mappings too: it dirties their pages, and Linux 6.12 refuses it where
+    /// a file tracks what is dirty.
+    FollFollow,
+    /// Row 5, the mapping's permission decides whether copy-on-write is kept or broken. It speaks of copy-on-write
+    /// alone, so it is read as row 4 for private mappings, while in shared ones, where nothing is copied, it only reads.
+    VmaPermission,
+    /// Row 6, a flag of the registration (NON_COHERENT, GIFT), beside the umem that belongs to the GUP: with it the
+    /// pages are pinned as they are, and no right to write is given.
+    NonCoherent,
+}
+
+/// The GUP under a design.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gup {
+    /// That of 2013 as far as it matters for the thread: it never unshares. Everything else is of 6.12, also that a fork
+    /// copies what is pinned, which Linux does since 5.9.
+    Gup2013,
+    /// That of 6.1, which unshares anonymous pages.
+    Linux61,
+    /// That of 6.12, which unshares in every private mapping.
+    Linux612,
+}
+
+impl Design {
+    /// Every design, in the order of the thread.
+    pub const ALL: [Design; 6] = [
+        Design::Umem2013,
+        Design::AsSubmitted,
+        Design::AsCorrected,
+        Design::FollFollow,
+        Design::VmaPermission,
+        Design::NonCoherent,
+    ];
+
+    /// Its name: `umem-2013`, `as-submitted`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Design::Umem2013 => "umem-2013",
+            Design::AsSubmitted => "as-submitted",
+            Design::AsCorrected => "as-corrected",
+            Design::FollFollow => "foll-follow",
+            Design::VmaPermission => "vma-permission",
+            Design::NonCoherent => "non-coherent",
+        }
+    }
+
+    /// What is asked of GUP for a registration without NON_COHERENT.
+    fn umem(self, gup: Gup) -> Umem {
+        match (self, gup) {
+            (Design::Umem2013, _) => Umem::AlwaysWrite,
+            (Design::AsSubmitted, _) => Umem::Swapped,
+            (Design::AsCorrected, _) => Umem::WriteIfWritable,
+            (Design::FollFollow, _) => Umem::FollowProcess,
+            (Design::VmaPermission, _) => Umem::FollowPrivate,
+            (Design::NonCoherent, Gup::Gup2013) => Umem::AlwaysWrite,
+            (Design::NonCoherent, Gup::Linux61 | Gup::Linux612) => gup.linux().umem,
+        }
+    }
+}
+
+impl Gup {
+    /// Every GUP, the oldest first.
+    pub const ALL: [Gup; 3] = [Gup::Gup2013, Gup::Linux61, Gup::Linux612];
+
+    /// Its name: `2013`, `6.1`, `6.12`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Gup::Gup2013 => "2013",
+            Gup::Linux61 => "6.1",
+            Gup::Linux612 => "6.12",
+        }
+    }
+
+    /// The kernel that all other rules are of.
+    pub fn linux(self) -> &'static Profile {
+        match self {
+            Gup::Linux61 => &LINUX_6_1,
+            Gup::Gup2013 | Gup::Linux612 => &LINUX_6_12,
+        }
+    }
+
+    fn unshare(self) -> Unshare {
+        match self {
+            Gup::Gup2013 => Unshare::Never,
+            Gup::Linux61 | Gup::Linux612 => self.linux().unshare,
+        }
+    }
+}
+
+/// A design over a GUP: `as-corrected/2013`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Pair {
+    /// What is asked for.
+    pub design: Design,
+    /// Of whom.
+    pub gup: Gup,
+}
+
+impl Pair {
+    /// Every pair, design by design.
+    pub fn all() -> impl Iterator<Item = Pair> {
+        let of = |design| Gup::ALL.into_iter().map(move |gup| Pair { design, gup });
+        Design::ALL.into_iter().flat_map(of)
+    }
+
+    /// Reads `DESIGN/GUP`.
+    pub fn from_name(name: &str) -> Option<Pair> {
+        Pair::all().find(|pair| pair.to_string() == name)
+    }
+
+    /// Its rules.
+    pub fn profile(self) -> Profile {
+        let Pair { design, gup } = self;
+        let non_coherent = match design {
+            Design::NonCoherent => NonCoherent::KeepsPages,
+            Design::Umem2013
+            | Design::AsSubmitted
+            | Design::AsCorrected
+            | Design::FollFollow
+            | Design::VmaPermission => NonCoherent::Ignored,
+        };
+        let linux = gup.linux().clone();
+        Profile { umem: design.umem(gup), unshare: gup.unshare(), non_coherent, ..linux }
+    }
+}
+
+impl std::fmt::Display for Pair {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}/{}", self.design.name(), self.gup.name())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_kernels_as_they_are_carry_out_a_design_of_the_thread() {
+        let rules = |name: &str| Pair::from_name(name).unwrap().profile();
+        assert_eq!(rules("umem-2013/6.1"), LINUX_6_1);
+        assert_eq!(rules("as-corrected/6.12"), LINUX_6_12);
+    }
+
+    #[test]
+    fn no_two_pairs_have_the_same_rules() {
+        let rules: Vec<(Pair, Profile)> = Pair::all().map(|pair| (pair, pair.profile())).collect();
+        for (index, (pair, profile)) in rules.iter().enumerate() {
+            assert_eq!(Pair::from_name(&pair.to_string()), Some(*pair));
+            for (other, its) in &rules[..index] {
+                assert_ne!(profile, its, "{pair} and {other}");
+            }
+        }
+    }
+}
