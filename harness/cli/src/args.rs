@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 use pinfold::known::Known;
 use pinfold_contract::Observe;
 use pinfold_run::{
-    Prepared, RunError, TargetName, TargetOptions, embedded_known, prepare, read_known,
+    Prepared, Rules, RunError, TargetName, TargetOptions, embedded_known, prepare, read_known,
 };
 
 use crate::output::say;
@@ -24,6 +24,9 @@ pub(crate) struct TargetArgs {
     /// Run this program in the guest: a static pinfold-executor [default: built when needed]
     #[arg(long, value_name = "PATH")]
     executor: Option<PathBuf>,
+    /// Hold it to these rules: probed, or DESIGN/GUP, such as as-corrected/2013 [default: those of its series]
+    #[arg(long, value_name = "RULES")]
+    rules: Option<Rules>,
 }
 
 impl TargetArgs {
@@ -34,7 +37,8 @@ impl TargetArgs {
 
     /// What it is made of.
     pub(crate) fn options(&self) -> TargetOptions {
-        TargetOptions { kernel_src: self.kernel_src.clone(), executor: self.executor.clone() }
+        let (kernel_src, executor) = (self.kernel_src.clone(), self.executor.clone());
+        TargetOptions { kernel_src, executor, rules: self.rules }
     }
 
     /// Builds what the target needs, with progress.

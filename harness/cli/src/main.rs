@@ -3,6 +3,7 @@
 mod args;
 mod campaign;
 mod completions;
+mod designs;
 mod doctor;
 mod exit;
 mod fuzz;
@@ -42,6 +43,7 @@ enum Command {
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
     Report(report::Report),
+    Designs(designs::Designs),
     Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
     Doctor(doctor::Doctor),
@@ -64,6 +66,7 @@ fn main() -> ExitCode {
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
         Command::Report(report) => report.run(),
+        Command::Designs(designs) => designs.run(),
         Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
         Command::Doctor(doctor) => doctor.run(),

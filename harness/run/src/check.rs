@@ -45,6 +45,10 @@ pub fn check(
     {
         target.retire();
     }
+    // Each process of that machine has it, the next sequence's too.
+    if predicted.iter().any(|step| step.zero_page_written) {
+        target.retire();
+    }
     Ok(Checked { observe, predicted, trace, verdict })
 }
 

@@ -10,9 +10,11 @@ use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinfold::designs::asked_of;
 use pinfold::generate::Generator;
 use pinfold::known::Known;
 use pinfold::oracle::Inconclusive;
+use pinfold::profile::Profile;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
@@ -251,7 +253,9 @@ impl Run<'_> {
     fn work(&self, target: &mut Target) -> Result<(), RunError> {
         let generator = Generator::new(self.options.rng_seed);
         while let Some(index) = self.claim() {
-            let Some(sequence) = self.sequence(&generator, index) else { return Ok(()) };
+            let Some(sequence) = self.sequence(&generator, index, target.profile()) else {
+                return Ok(());
+            };
             let (observe, known) =
                 (self.options.observe.at(index, sequence.ops.len()), &self.options.known);
             let checked = match check_news_closely(target, &sequence, observe, known) {
@@ -290,9 +294,9 @@ impl Run<'_> {
     }
 
     /// Sequence `index`; none behind the last of those that are given.
-    fn sequence(&self, generator: &Generator, index: u64) -> Option<Sequence> {
+    fn sequence(&self, generator: &Generator, index: u64, profile: &Profile) -> Option<Sequence> {
         match &self.options.special.given {
-            None => Some(generator.sequence(index)),
+            None => Some(asked_of(profile, index, generator.sequence(index))),
             Some(given) => given.get(usize::try_from(index).ok()?).cloned(),
         }
     }

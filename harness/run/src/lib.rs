@@ -65,7 +65,7 @@ pub use report::read_report;
 pub use reproduce::{reproduce_c, reproduce_seq};
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
-pub use target::{Prepared, Target, TargetOptions, prepare};
+pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
 pub use uml::UmlError;
 
 pub use pinfold_machine::doctor::State as HostState;

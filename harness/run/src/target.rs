@@ -1,10 +1,13 @@
 //! A target that is ready to run sequences.
 
+use std::fmt;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use pinfold::designs::Pair;
 use pinfold::model::{self, Fault};
 use pinfold::probe;
 use pinfold::profile::Profile;
@@ -23,6 +26,48 @@ pub struct TargetOptions {
     pub kernel_src: Option<PathBuf>,
     /// The executor: a static program. `None` takes the one that belongs to this version of Pinfold.
     pub executor: Option<PathBuf>,
+    /// Which rules it is held to. `None` takes those of its series.
+    pub rules: Option<Rules>,
+}
+
+/// Rules that a kernel is held to, other than those of its series.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rules {
+    /// Those that probes find.
+    Probed,
+    /// Those of a design over a GUP.
+    Of(Pair),
+}
+
+/// `probed`, or `DESIGN/GUP`.
+impl FromStr for Rules {
+    type Err = UnknownRules;
+
+    fn from_str(text: &str) -> Result<Rules, UnknownRules> {
+        if text == "probed" {
+            return Ok(Rules::Probed);
+        }
+        Pair::from_name(text).map(Rules::Of).ok_or_else(|| UnknownRules { text: text.to_owned() })
+    }
+}
+
+/// As it is read.
+impl fmt::Display for Rules {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rules::Probed => f.write_str("probed"),
+            Rules::Of(pair) => pair.fmt(f),
+        }
+    }
+}
+
+/// These are no rules.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "no rules {text:?}: probed, or a design over a GUP, such as as-corrected/2013; see `pinfold designs`"
+)]
+pub struct UnknownRules {
+    text: String,
 }
 
 /// A target of which everything is built and nothing is running.
@@ -30,6 +75,7 @@ pub struct TargetOptions {
 pub struct Prepared {
     name: TargetName,
     arguments: String,
+    rules: Option<Rules>,
     kind: PreparedKind,
     note: Option<String>,
     deadlines: Deadlines,
@@ -66,6 +112,9 @@ pub fn prepare(
     let (kind, note) = match name {
         TargetName::Model { .. } if options.kernel_src.is_some() => return refuse("--kernel-src"),
         TargetName::Model { .. } if options.executor.is_some() => return refuse("--executor"),
+        TargetName::Model { .. } if options.rules == Some(Rules::Probed) => {
+            return refuse("--rules probed");
+        }
         TargetName::Model { profile, fault } => {
             (PreparedKind::Model { profile, fault: *fault }, None)
         }
@@ -101,7 +150,8 @@ pub fn prepare(
         }
     };
     let deadlines = Deadlines::DEFAULT;
-    Ok(Prepared { name: name.clone(), arguments: arguments(name, options), kind, note, deadlines })
+    let (arguments, rules) = (arguments(name, options), options.rules);
+    Ok(Prepared { name: name.clone(), arguments, rules, kind, note, deadlines })
 }
 
 /// What names the same target on the command line.
@@ -110,7 +160,9 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
         path.as_ref().map_or(String::new(), |path| format!(" {option} {}", path.display()))
     };
     let kernel_src = path("--kernel-src", &options.kernel_src);
-    format!("--target {name}{kernel_src}{}", path("--executor", &options.executor))
+    let executor = path("--executor", &options.executor);
+    let rules = options.rules.map_or(String::new(), |rules| format!(" --rules {rules}"));
+    format!("--target {name}{kernel_src}{executor}{rules}")
 }
 
 impl Prepared {
@@ -160,31 +212,47 @@ impl Prepared {
     pub fn open(&self, cpu: Option<usize>, stop: Arc<AtomicBool>) -> Result<Target, RunError> {
         let (name, arguments) = (self.name.clone(), self.arguments.clone());
         match &self.kind {
-            PreparedKind::Model { profile, fault } => Ok(Target {
-                name,
-                arguments,
-                profile,
-                rules: profile.series.to_owned(),
-                kernel_release: format!("model-{}", profile.series),
-                kind: Kind::Model { fault: *fault },
-            }),
+            PreparedKind::Model { profile, fault } => {
+                let (profile, rules) = self.rules_given().unwrap_or_else(|| own_rules(profile));
+                let kernel_release = format!("model-{}", profile.series);
+                let kind = Kind::Model { fault: *fault };
+                Ok(Target { name, arguments, profile, rules, kernel_release, kind })
+            }
             PreparedKind::Uml { parts, expected } => {
                 let boot = UmlBoot { parts: parts.clone(), cpu };
                 let mut guest = GuestTarget::new(Box::new(boot), self.deadlines, stop);
                 let kernel_release = guest.kernel_release()?;
                 let nearest = expected.profile_of(&kernel_release)?;
-                let (profile, rules) = match expected {
-                    Expected::Rules(profile, rules) => (*profile, rules.clone()),
-                    Expected::Series(_) | Expected::Any if has_profile(&kernel_release) => {
-                        (nearest, nearest.series.to_owned())
+                let is_probed = self.rules == Some(Rules::Probed) || !has_profile(&kernel_release);
+                let (profile, rules) = match (self.rules_given(), expected) {
+                    (Some(given), _) => given,
+                    (None, Expected::Rules(profile, rules)) => (*profile, rules.clone()),
+                    (None, Expected::Series(_) | Expected::Any) if is_probed => {
+                        rules_of(nearest, &mut guest)?
                     }
-                    Expected::Series(_) | Expected::Any => rules_of(nearest, &mut guest)?,
+                    (None, Expected::Series(_) | Expected::Any) => own_rules(nearest),
                 };
                 let kind = Kind::Guest(guest);
                 Ok(Target { name, arguments, profile, rules, kernel_release, kind })
             }
         }
     }
+}
+
+impl Prepared {
+    /// The rules of a design, if it is held to these. As a model, it follows them.
+    fn rules_given(&self) -> Option<(&'static Profile, String)> {
+        match self.rules? {
+            Rules::Probed => None,
+            // One a target that is opened, which is to say: few, and for as long as the program runs.
+            Rules::Of(pair) => Some((Box::leak(Box::new(pair.profile())), pair.to_string())),
+        }
+    }
+}
+
+/// The rules of a series.
+fn own_rules(profile: &'static Profile) -> (&'static Profile, String) {
+    (profile, profile.series.to_owned())
 }
 
 impl Expected {
@@ -323,8 +391,13 @@ mod tests {
     #[test]
     fn a_target_can_be_named_again_with_all_that_made_it() {
         let name: TargetName = "uml:6.12".parse().unwrap();
-        let options = TargetOptions { kernel_src: Some("tree".into()), executor: None };
-        assert_eq!(arguments(&name, &options), "--target uml:6.12 --kernel-src tree");
+        let options = TargetOptions {
+            kernel_src: Some("tree".into()),
+            executor: None,
+            rules: Some("as-corrected/2013".parse().unwrap()),
+        };
+        let arguments_of_it = "--target uml:6.12 --kernel-src tree --rules as-corrected/2013";
+        assert_eq!(arguments(&name, &options), arguments_of_it);
         assert_eq!(arguments(&name, &TargetOptions::default()), "--target uml:6.12");
     }
 
@@ -357,7 +430,8 @@ mod tests {
 
     #[test]
     fn options_of_a_machine_are_refused_for_the_model() {
-        let options = TargetOptions { kernel_src: Some("/usr/src".into()), executor: None };
+        let options =
+            TargetOptions { kernel_src: Some("/usr/src".into()), executor: None, rules: None };
         let name = "model:6.12".parse().unwrap();
         let error = prepare(&name, &options, &mut |_| {}).unwrap_err();
         assert_eq!(error.blame(), crate::Blame::Input);
