@@ -184,7 +184,7 @@ impl Prepared {
         let arguments = arguments(&name, &TargetOptions::default());
         let parts = Parts { image, ..parts.clone() };
         let kind = PreparedKind::Uml { parts, expected: Expected::Any };
-        Prepared { name, arguments, kind, note: None, deadlines: self.deadlines }
+        Prepared { name, arguments, rules: self.rules, kind, note: None, deadlines: self.deadlines }
     }
 
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.

@@ -136,7 +136,7 @@ fn prepare_plain(
     }
     // Not by its tree: that would be made once more, and the tree may have changed since.
     let name = TargetName::UmlImage { image: image.to_owned() };
-    let made_of = TargetOptions { kernel_src: None, executor: made_of.executor.clone() };
+    let made_of = TargetOptions { kernel_src: None, ..made_of.clone() };
     prepare(&name, &made_of, watch)
 }
 
