@@ -45,8 +45,8 @@ pub fn check(
     {
         target.retire();
     }
-    // Each process of that machine has it, the next sequence's too.
-    if predicted.iter().any(|step| step.zero_page_written) {
+    // Each process of that machine shows it, the next sequence's too.
+    if predicted.iter().any(|step| step.zero_page_exposed) {
         target.retire();
     }
     Ok(Checked { observe, predicted, trace, verdict })

@@ -34,7 +34,7 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
             write_only: Vec::new(),
             copied_perhaps: Vec::new(),
             limit_reached: false,
-            zero_page_written: false,
+            zero_page_exposed: false,
             held: Vec::new(),
         })
         .collect();

@@ -103,7 +103,7 @@ fn run<'a>(
                 write_only,
                 copied_perhaps,
                 limit_reached: state.take_limit_reached(),
-                zero_page_written: state.zero_page_is_written(),
+                zero_page_exposed: state.zero_page_is_exposed(),
                 held,
             },
             std::mem::take(&mut state.kernel_log),

@@ -51,9 +51,10 @@ impl State<'_> {
             .collect()
     }
 
-    /// Whether the zero page holds anything but zeros.
-    pub(super) fn zero_page_is_written(&self) -> bool {
-        self.frames[FrameId::ZERO].content.iter().any(|(_, byte)| byte != 0)
+    /// Whether an adapter may write to the zero page. Whether it did is not always followed.
+    pub(super) fn zero_page_is_exposed(&self) -> bool {
+        let writers = self.mrs.values().filter(|mr| mr.pinned_for_writing);
+        writers.flat_map(|mr| &mr.frames).any(|frame| *frame == FrameId::ZERO)
     }
 
     /// Every pin of every registration: an overlap counts as often as it is registered. The zero page, which goes

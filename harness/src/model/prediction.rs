@@ -138,9 +138,9 @@ pub struct PredictedStep {
     pub copied_perhaps: Vec<u64>,
     /// Whether the memory cgroup of the registrations reaches its limit: the kernel says so in its log.
     pub limit_reached: bool,
-    /// Whether an adapter has written to the zero page, which every process of the machine shows: no right kernel lets
-    /// it, but the rules of some designs do.
-    pub zero_page_written: bool,
+    /// Whether an MR that may be written holds the zero page, which every process of the machine shows: no right kernel
+    /// lets it, but the rules of some designs do.
+    pub zero_page_exposed: bool,
     /// What each live MR of the checkpoint holds, by ascending slot. No kernel
     /// tells this, so no oracle compares it: it is for those who explain.
     pub held: Vec<Held>,

@@ -53,7 +53,7 @@ fn example() -> Example {
         write_only: Vec::new(),
         copied_perhaps: Vec::new(),
         limit_reached: false,
-        zero_page_written: false,
+        zero_page_exposed: false,
         held: Vec::new(),
     });
     let predicted = predicted.collect();

@@ -15,7 +15,7 @@ fn all_work(sequence: &Sequence) -> Vec<PredictedStep> {
         write_only: Vec::new(),
         copied_perhaps: Vec::new(),
         limit_reached: false,
-        zero_page_written: false,
+        zero_page_exposed: false,
         held: Vec::new(),
     };
     sequence.ops.iter().map(step).collect()
