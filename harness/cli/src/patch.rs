@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use pinfold::patch::Side;
 use pinfold_run::{
-    Blame, Budget, Duel, Event, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict,
-    RunError, patch, read_patch,
+    Blame, Budget, Duel, Event, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions,
+    PatchReport, PatchVerdict, RunError, patch, read_patch,
 };
 
 use crate::args::{KnownArgs, TargetArgs};
@@ -96,6 +96,7 @@ impl Patch {
                 rng_seed: self.rng_seed.unwrap_or_else(random_rng_seed),
                 out: self.out.clone(),
                 known: self.known.read()?,
+                pursue_for: PURSUE_FOR_DEFAULT,
             },
         })
     }

@@ -18,7 +18,7 @@ use pinfold::profile::Profile;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
-use crate::check::{Judgement, check_news_closely};
+use crate::check::{Judgement, check, check_news_closely};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -49,7 +49,7 @@ pub enum Looks {
 }
 
 /// See [`Looks::EachIfShort`].
-const SHORT_OPS_MAX: usize = 64;
+pub(crate) const SHORT_OPS_MAX: usize = 64;
 
 impl Looks {
     /// When the state is looked at in sequence `index`, which has so many ops.
@@ -258,7 +258,14 @@ impl Run<'_> {
             };
             let (observe, known) =
                 (self.options.observe.at(index, sequence.ops.len()), &self.options.known);
-            let checked = match check_news_closely(target, &sequence, observe, known) {
+            // What is too long to be looked at closely once is so twice.
+            let is_long = self.options.observe == Looks::EachIfShort && observe == Observe::End;
+            let checked = if is_long {
+                check(target, &sequence, observe)
+            } else {
+                check_news_closely(target, &sequence, observe, known)
+            };
+            let checked = match checked {
                 Ok(checked) => checked,
                 Err(error) => match error.reach() {
                     Reach::Run => {

@@ -52,8 +52,8 @@ pub use link::LinkError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
 pub use patch::{
-    Change, Duel, PatchEvent, PatchInput, PatchOptions, PatchReport, PatchVerdict, Timing, duel,
-    patch, read_patch,
+    Change, Duel, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
+    PatchVerdict, Timing, duel, patch, read_patch,
 };
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;

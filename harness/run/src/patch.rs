@@ -20,7 +20,7 @@ use crate::fuzz::{Budget, Event};
 use crate::name::TargetName;
 use crate::target::{Prepared, Target, TargetOptions};
 
-pub use duel::{Duel, duel};
+pub use duel::{Duel, PURSUE_FOR_DEFAULT, duel};
 pub use input::{PatchInput, read_patch};
 pub use report::{Change, PatchReport, PatchVerdict, Timing};
 

@@ -9,6 +9,7 @@ use pinfold_contract::{Observe, Sequence};
 use super::is_stopped;
 use crate::check::check;
 use crate::error::{Reach, RunError};
+use crate::fuzz::SHORT_OPS_MAX;
 use crate::replay::read_seq;
 use crate::summary::FoundSignature;
 use crate::target::Target;
@@ -65,7 +66,8 @@ fn once(
     signature: &Signature,
 ) -> Result<Answer, RunError> {
     // A divergence that was seen at the end alone is seen there again; one that was seen earlier is looked for earlier.
-    for observe in [Observe::Each, Observe::End] {
+    let is_long = sequence.ops.len() > SHORT_OPS_MAX;
+    for observe in [Observe::Each, Observe::End].into_iter().skip(usize::from(is_long)) {
         let checked = check(target, sequence, observe)?;
         match &checked.verdict {
             Verdict::Agrees => {}

@@ -37,13 +37,16 @@ pub struct Duel {
     pub out: PathBuf,
     /// What is known.
     pub known: Known,
+    /// How long findings of stored sequences are repeated and minimized, all together on one kernel, and as long again
+    /// those of random ones where they have no time of their own: [`PURSUE_FOR_DEFAULT`].
+    pub pursue_for: Duration,
 }
+
+/// A time for findings that is usually enough: most stored sequences are short as they are.
+pub const PURSUE_FOR_DEFAULT: Duration = Duration::from_secs(6);
 
 /// Bundles of one signature: with more, nothing is understood better.
 const BUNDLES_MAX: u32 = 3;
-
-/// How long findings of stored sequences are minimized, all together on one kernel: most are short as they are.
-const STORED_PURSUE_FOR: Duration = Duration::from_secs(6);
 
 /// The marker of a folder that is ours.
 pub(super) const MARKER: &str = "patch.json";
@@ -224,12 +227,16 @@ impl Ring<'_> {
                     Budget::Sequences(count),
                     NonZeroUsize::MIN,
                     Looks::EachIfShort,
-                    Some(STORED_PURSUE_FOR),
+                    Some(self.options.pursue_for),
                 )
             }
             None => {
                 let jobs = NonZeroUsize::new(cpus.len()).unwrap_or(NonZeroUsize::MIN);
-                (self.options.budget, jobs, Looks::Sampled, None)
+                let pursue_for = match self.options.budget {
+                    Budget::Sequences(_) => Some(self.options.pursue_for),
+                    Budget::Time(_) => None,
+                };
+                (self.options.budget, jobs, Looks::Sampled, pursue_for)
             }
         };
         FuzzOptions {
