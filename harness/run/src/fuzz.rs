@@ -43,8 +43,8 @@ pub enum Looks {
     /// After the last op, and in every eighth sequence after each: a page that moves to another frame shows only to
     /// those who look twice.
     Sampled,
-    /// After each op of a sequence of at most [`SHORT_OPS_MAX`] ops, after the last op of a longer one: hundreds of
-    /// looks at hundreds of regions take longer than all else.
+    /// After each op of a sequence of at most 64 ops, after the last op of a longer one: hundreds of looks at hundreds
+    /// of regions take longer than all else.
     EachIfShort,
 }
 

@@ -105,7 +105,7 @@ pub(super) fn prot(prot: Prot) -> String {
     if set.is_empty() { "PROT_NONE".to_owned() } else { set.join(" | ") }
 }
 
-/// Access flags as C has them. Those that older headers lack are numbers.
+/// Access flags as C has them. Those that older headers lack, and one that no header has, are numbers.
 pub(super) fn access(access: Access) -> String {
     if access.0 == 0 {
         return "0".to_owned();
@@ -113,7 +113,8 @@ pub(super) fn access(access: Access) -> String {
     let named = |flag: u32| -> Option<String> {
         let name = Access(flag).to_string();
         let is_old = !name.starts_with("bit") && !name.starts_with("flush");
-        is_old.then(|| format!("IBV_ACCESS_{}", name.to_uppercase()))
+        let is_there = is_old && Access(flag) != Access::NON_COHERENT;
+        is_there.then(|| format!("IBV_ACCESS_{}", name.to_uppercase()))
     };
     let flags = (0..32).map(|bit| 1_u32 << bit).filter(|flag| access.0 & flag != 0);
     let texts: Vec<String> =
