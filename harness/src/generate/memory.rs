@@ -238,6 +238,7 @@ impl Making {
             1 => Position::page(FILE_PAGES).0,
             2 => page + self.offset_in_page(),
             3 => Position::page(FILE_PAGES + self.draw.page(4)).0,
+            4 => page + 1 + self.draw.below_u32(PAGE_BYTES - 1),
             _ => page,
         };
         Op::Truncate { file, end: Position(end) }

@@ -375,7 +375,8 @@ impl Making {
         let Some(mw) = (0..16).filter_map(Mw::new).find(|mw| !live.contains(mw)) else { return };
         let kind = if self.draw.one_in(2) { MwKind::Type1 } else { MwKind::Type2 };
         self.push(Op::AllocMw { mw, kind, pd });
-        let rights = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
+        let both = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
+        let rights = self.draw.one_of(&[both, both, both, Access::REMOTE_READ]);
         let bind = Op::Bind { mw, mr, offset: 0, len_bytes: 64, access: rights, qp: pd };
         self.push(bind);
         self.through_window(mw, mr, 0);
@@ -406,7 +407,8 @@ impl Making {
 
     fn through_window(&mut self, mw: Mw, mr: Mr, offset: i32) {
         let key = Key::Of(Handle::Mw(mw));
-        let target = Target { mr, offset, key, qp: self.pd_of(mr) };
+        let pd = self.pd_of(mr);
+        let target = Target { mr, offset, key, qp: self.qp(pd) };
         let tag = self.tag();
         let op = if self.draw.one_in(2) {
             Op::RemoteRead { target, len_bytes: 8 }

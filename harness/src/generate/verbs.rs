@@ -186,7 +186,7 @@ impl Making {
     }
 
     /// The queue pairs of `pd`; rarely the others.
-    fn qp(&mut self, pd: Pd) -> Pd {
+    pub(super) fn qp(&mut self, pd: Pd) -> Pd {
         if self.swarm.pds && self.draw.one_in(6) {
             return Pd::new(1 - u8::try_from(pd.index()).expect("there are two")).expect("0 or 1");
         }
