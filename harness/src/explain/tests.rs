@@ -33,6 +33,7 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
             checkpoint: Some(state),
             write_only: Vec::new(),
             copied_perhaps: Vec::new(),
+            copies: Vec::new(),
             limit_reached: false,
             zero_page_exposed: false,
             held: Vec::new(),

@@ -101,7 +101,9 @@ impl State<'_> {
             Use::Zero => Runs::uniform(PAGE_BYTES, 0),
             Use::Anon { .. } | Use::Ksm | Use::Cache => frame.content.clone(),
         };
-        self.new_anon_page(proc, page, content)
+        self.new_anon_page(proc, page, content)?;
+        self.copies.extend(self.pte(proc, page).map(|copy| (old, copy)));
+        Ok(())
     }
 
     /// Source: `do_anonymous_page()`, `do_read_fault()`, mm/memory.c, 6.1 and 6.12.

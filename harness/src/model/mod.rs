@@ -96,12 +96,15 @@ fn run<'a>(
         let held = if looked_at { state.held() } else { Vec::new() };
         let copied = std::mem::take(&mut state.copied_perhaps);
         let copied_perhaps = copied.into_iter().map(frame::FrameId::name).collect();
+        let copies = std::mem::take(&mut state.copies);
+        let copies = copies.into_iter().map(|(from, to)| (from.name(), to.name())).collect();
         steps.push((
             PredictedStep {
                 prediction,
                 checkpoint,
                 write_only,
                 copied_perhaps,
+                copies,
                 limit_reached: state.take_limit_reached(),
                 zero_page_exposed: state.zero_page_is_exposed(),
                 held,

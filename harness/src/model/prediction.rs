@@ -136,6 +136,11 @@ pub struct PredictedStep {
     pub write_only: Vec<(Proc, u8)>,
     /// Frames of the checkpoint that the op may as well have copied.
     pub copied_perhaps: Vec<u64>,
+    /// Frames that the op copied on a write or for a pin, each with its copy. The original is in use
+    /// until the copy is there, so they are two page frames, even if nobody has the original any more.
+    ///
+    /// Source: `wp_page_copy()`, mm/memory.c, 6.1 and 6.12.
+    pub copies: Vec<(u64, u64)>,
     /// Whether the memory cgroup of the registrations reaches its limit: the kernel says so in its log.
     pub limit_reached: bool,
     /// Whether an MR that may be written holds the zero page, which every process of the machine shows: no right kernel

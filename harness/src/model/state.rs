@@ -45,6 +45,8 @@ pub(super) struct State<'a> {
     /// Source: `wp_can_reuse_anon_folio()`, mm/memory.c; `mlock_folio()`, `munlock_folio()`, mm/mlock.c;
     /// `folio_mark_lazyfree()`, `folio_deactivate()`, mm/swap.c, 6.12; `do_wp_page()`, mm/memory.c, 6.1.
     pub(super) copied_perhaps: Vec<FrameId>,
+    /// What the op at hand copied, and the copies.
+    pub(super) copies: Vec<(FrameId, FrameId)>,
     /// Whether what the op at hand leaves behind depends on what the model does not follow.
     pub(super) unclear: bool,
     /// What a planted fault has logged and nobody has read yet.
@@ -139,6 +141,7 @@ impl<'a> State<'a> {
             anon_vma_count: 0,
             leaked_pins: 0,
             copied_perhaps: Vec::new(),
+            copies: Vec::new(),
             unclear: false,
             kernel_log: String::new(),
         }

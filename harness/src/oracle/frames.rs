@@ -5,7 +5,7 @@
 //! frame numbers correspond one to one, within one look at the state and from
 //! one look to the next: a frame that the model keeps must stay where it is. A
 //! page frame number may come back under a new frame of the model once the old
-//! one is out of sight.
+//! one is out of sight, but not under a copy of the old one.
 //!
 //! Does not check frames that no process maps, such as those only an MR holds:
 //! their numbers cannot be seen from user space. Does not check what a frame
@@ -46,6 +46,23 @@ impl Correspondence {
             .find_map(|(a, b)| presence_differs(a, b))
             .or_else(|| procs().find_map(|(a, b)| flags_differ(a, b)))
             .or_else(|| self.sharing_differs(predicted, seen, stays))
+    }
+
+    /// Compares what the op copied with the originals, whose numbers are those of the last look: asked
+    /// before [`Correspondence::check`], which remembers this one.
+    pub(super) fn check_copies(
+        &self,
+        predicted: &Checkpoint,
+        seen: &Checkpoint,
+        copies: &[(u64, u64)],
+    ) -> Option<Finding> {
+        let number_of = |frame| self.numbers.get(frame).copied();
+        copies.iter().find_map(|(from, to)| {
+            let place = places(predicted, seen).find(|(_, frame, _)| frame == to);
+            let (place, _, number) =
+                place.filter(|(.., number)| number_of(from) == Some(*number))?;
+            Some(kept(place, number))
+        })
     }
 
     /// Walks the pages of all processes, so that of two pages that break the
@@ -183,6 +200,27 @@ fn pair(a: Place, b: Place, predicted: &str, seen: &str) -> Finding {
     }
 }
 
+/// Every place with the frame of the model and the page frame number there.
+fn places<'a>(
+    predicted: &'a Checkpoint,
+    seen: &'a Checkpoint,
+) -> impl Iterator<Item = (Place, u64, u64)> + 'a {
+    predicted.procs.iter().zip(&seen.procs).flat_map(|(a, b)| {
+        let pairs = a.pages.iter().zip(&b.pages);
+        pairs.map(|(page, other)| ((a.proc, page.page), page.frame, other.frame))
+    })
+}
+
+fn kept((proc, page): Place, number: u64) -> Finding {
+    Finding {
+        predicted: "a copy".to_owned(),
+        seen: "the frame that was to be copied".to_owned(),
+        mr: None,
+        class: format!("{}-copied-kept", who(proc)),
+        detail: format!("{proc} page {page}: predicted a copy, seen {number:#x} as before"),
+    }
+}
+
 fn moved((proc, page): Place, before: u64, now: u64) -> Finding {
     Finding {
         predicted: "the same frame as before".to_owned(),
@@ -280,6 +318,19 @@ mod tests {
         let finding = frames.check(&model, &procs(&[&[(0, 71), (1, 70)]]), |_| true).unwrap();
         assert_eq!(finding.class, "registrar-kept-moved");
     }
+
+    #[test]
+    fn a_copy_must_not_have_the_number_of_its_original() {
+        let mut frames = Correspondence::default();
+        let (target, copy) = (procs(&[&[(0, 70)]]), procs(&[&[(0, 2)]]));
+        assert_eq!(frames.check(&procs(&[&[(0, 1)]]), &target, |_| true), None);
+        let finding = frames.check_copies(&copy, &target, &[(1, 2)]).unwrap();
+        assert_eq!(finding.class, "registrar-copied-kept");
+        assert_eq!(frames.check_copies(&copy, &procs(&[&[(0, 71)]]), &[(1, 2)]), None);
+        assert_eq!(frames.check_copies(&copy, &target, &[(5, 2)]), None, "never seen");
+        assert_eq!(frames.check_copies(&copy, &target, &[(1, 3)]), None, "not there any more");
+    }
+
     #[test]
     fn a_frame_that_may_move_is_followed_to_where_it_goes() {
         let mut frames = Correspondence::default();

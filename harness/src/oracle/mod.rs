@@ -299,10 +299,12 @@ impl Case<'_> {
                 let held = self.predicted.held.iter().flat_map(|held| &held.frames);
                 let held: BTreeSet<u64> = held.map(|held| held.frame).collect();
                 let moves = matches!(self.op(), Op::Chore { chore: Chore::Compact });
-                frames.check(a, b, |frame| {
+                let kept = frames.check_copies(a, b, &self.predicted.copies);
+                let differs = frames.check(a, b, |frame| {
                     !self.predicted.copied_perhaps.contains(&frame)
                         && (!moves || held.contains(&frame))
-                })
+                });
+                differs.or(kept)
             }
             Oracle::Accounting => {
                 let (a, b) = self.checkpoints()?;

@@ -52,6 +52,7 @@ fn example() -> Example {
         checkpoint: step.checkpoint.clone(),
         write_only: Vec::new(),
         copied_perhaps: Vec::new(),
+        copies: Vec::new(),
         limit_reached: false,
         zero_page_exposed: false,
         held: Vec::new(),

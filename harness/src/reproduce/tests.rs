@@ -14,6 +14,7 @@ fn all_work(sequence: &Sequence) -> Vec<PredictedStep> {
         checkpoint: Some(Checkpoint::default()),
         write_only: Vec::new(),
         copied_perhaps: Vec::new(),
+        copies: Vec::new(),
         limit_reached: false,
         zero_page_exposed: false,
         held: Vec::new(),
