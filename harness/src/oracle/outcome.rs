@@ -11,7 +11,7 @@
 //! is not told apart in the class: the limit was passed over. A CPU access that the mapping does not permit is an outcome:
 //! no registration has a part in it. So is a limit that is passed over.
 
-use pinfold_contract::{Errno, Op, Outcome, WcStatus};
+use pinfold_contract::{Errno, Op, OpKind, Outcome, WcStatus};
 
 use super::Finding;
 use crate::model::Prediction;
@@ -21,12 +21,13 @@ pub(super) fn check(op: Op, prediction: &Prediction, seen: &Outcome) -> Option<F
     let wrong = !prediction.allows(seen)
         && !both_read(prediction.expected(), seen)
         && !is_breach(op, prediction, seen);
-    wrong.then(|| finding(prediction, seen))
+    wrong.then(|| finding(op, prediction, seen))
 }
 
 /// Compares what `op` did with what it may do, as the protection oracle.
 pub(super) fn check_protection(op: Op, prediction: &Prediction, seen: &Outcome) -> Option<Finding> {
-    (!prediction.allows(seen) && is_breach(op, prediction, seen)).then(|| finding(prediction, seen))
+    (!prediction.allows(seen) && is_breach(op, prediction, seen))
+        .then(|| finding(op, prediction, seen))
 }
 
 /// What is said of an op that did not finish in its time.
@@ -86,14 +87,16 @@ fn is_for_a_right(status: WcStatus) -> bool {
     !others.contains(&status)
 }
 
-fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
+fn finding(op: Op, prediction: &Prediction, seen: &Outcome) -> Finding {
     let expected = prediction.expected();
     let class = match (expected, seen) {
         (Outcome::Fault { done_bytes: a, .. }, Outcome::Fault { done_bytes: b, .. }) if a != b => {
             let place = if a < b { "later" } else { "earlier" };
             format!("{}-{}.{place}", name(expected), name(seen))
         }
-        _ if passed_a_limit(expected, seen) => format!("{}-passed", name(expected)),
+        _ if op.kind() == OpKind::Reg && passed_a_limit(expected, seen) => {
+            format!("{}-passed", name(expected))
+        }
         _ => format!("{}-{}", name(expected), name(seen)),
     };
     Finding {
@@ -105,8 +108,8 @@ fn finding(prediction: &Prediction, seen: &Outcome) -> Finding {
     }
 }
 
-/// Whether a limit was to refuse a registration, and its memory was pinned or looked at all the same. No other op is
-/// refused with these.
+/// Whether a limit was to refuse a registration, and its memory was pinned or looked at all the same. Other ops
+/// are refused with these for other reasons: a hole, a seal, a file that may not be changed.
 fn passed_a_limit(expected: &Outcome, seen: &Outcome) -> bool {
     let by_limit = [Errno::ENOMEM, Errno::EPERM].map(Outcome::Errno).contains(expected);
     // EINVAL comes behind pinning as well, for memory that is not persistent.

@@ -224,7 +224,9 @@ impl Before {
             let granted = Granted { is_live: true, start, len_bytes: len_bytes.into(), access, pd };
             let bound = (len_bytes > 0).then_some((mr, granted));
             self.mws.entry(mw).and_modify(|window| window.bound = bound);
-        } else if let Op::Invalidate { handle: Handle::Mw(mw), .. } = op {
+        } else if let Op::Invalidate { handle: Handle::Mw(mw), .. }
+        | Op::Send { invalidate: Some(Handle::Mw(mw)), .. } = op
+        {
             self.mws.entry(mw).and_modify(|window| window.bound = None);
         }
     }
@@ -438,7 +440,7 @@ fn right_of(mut op: Op) -> Access {
 
 #[cfg(test)]
 mod tests {
-    use pinfold_contract::{Observe, parse};
+    use pinfold_contract::{Observe, Outcome, Runs, parse};
 
     use crate::model::{Fault, perform, predict};
     use crate::oracle::{Verdict, judge};
@@ -501,6 +503,24 @@ mod tests {
         ops[..2].iter().for_each(|op| before.apply(*op));
         assert_eq!(before.goes_around(ops[2]), None);
         assert_eq!(before.goes_around(ops[3]), Some("around"));
+    }
+
+    #[test]
+    fn a_window_that_a_send_invalidated_is_unbound() {
+        let ops = "map 0..1 anon private rw\nreg mr0 0..1 local_write|remote_read|mw_bind\n\
+                   alloc_mw mw0 type2\nbind mw0 mr0+0 64 remote_read\n\
+                   send mr0+0:8 mr0+64:8 inv=mw0\nread_remote mr0+0 8 key=mw0";
+        let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
+        let profile = Profile::of_series("6.12").unwrap();
+        let predicted = predict(profile, &sequence, Observe::End);
+        let mut trace = perform(profile, None, &sequence, Observe::End);
+        let sent = &trace.steps[4].outcome;
+        assert_eq!(*sent, Outcome::Done);
+        trace.steps[5].outcome = Outcome::Value(Runs::uniform(8, 0));
+        let Verdict::Diverges(found) = judge(&sequence, &predicted, &trace) else {
+            panic!("it agrees")
+        };
+        assert_eq!(found.class, "rem_access_err-value-unbound");
     }
 
     #[test]
