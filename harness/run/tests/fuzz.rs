@@ -36,12 +36,24 @@ fn run(target: &str, options: &FuzzOptions) -> Summary {
     fuzz(&prepared, options, &Arc::default(), &mut |_| {}).unwrap()
 }
 
+/// Fuzzes for so long that `target` is found to be wrong, and no longer than `ci/test` would.
+fn run_until_found(target: &str, out: &Path) -> Summary {
+    let mut runs = [1500, 5000].map(|count| (count, out.join(count.to_string()))).into_iter();
+    loop {
+        let (count, out) = runs.next().unwrap();
+        let summary = run(target, &options(&out, Budget::Sequences(count)));
+        if summary.diverges > 0 || runs.len() == 0 {
+            return summary;
+        }
+    }
+}
+
 #[test]
 fn every_planted_fault_is_found_kept_and_repeated() {
     for (fault, name) in Fault::ALL {
         let out = tempfile::tempdir().unwrap();
         let target = format!("model:6.12+{name}");
-        let summary = run(&target, &options(out.path(), Budget::Sequences(1500)));
+        let summary = run_until_found(&target, out.path());
         assert_eq!(summary.conclusion(), Conclusion::Diverged, "{fault} is not found");
         for found in &summary.findings {
             assert!(found.op_count <= 8, "{fault}: {found:?}");

@@ -2,8 +2,8 @@
 
 use pinfold_contract::{Access, Outcome, Runs, Target, WcStatus};
 
-use super::Prediction;
 use super::state::State;
+use super::{Fault, Prediction};
 
 /// How many bytes an atomic op works on, and at a multiple of what.
 const ATOMIC_BYTES: u32 = 8;
@@ -26,10 +26,15 @@ pub(super) enum Atomic {
 }
 
 impl Atomic {
-    fn apply(self, was: u64) -> u64 {
+    fn apply(self, was: u64, fault: Option<Fault>) -> u64 {
         match self {
+            Atomic::CompareSwap { swap, .. } if fault == Some(Fault::SwapWithoutCompare) => swap,
             Atomic::CompareSwap { expect, swap } if was == expect => swap,
             Atomic::CompareSwap { .. } => was,
+            Atomic::FetchAdd { add } if fault == Some(Fault::NarrowFetchAdd) => {
+                let (low, high) = (u64::from(u32::MAX), u64::from(u32::MAX) << u32::BITS);
+                (was & high) | (was.wrapping_add(add) & low)
+            }
             Atomic::FetchAdd { add } => was.wrapping_add(add),
         }
     }
@@ -56,7 +61,7 @@ impl State<'_> {
             {
                 let bytes = self.adapter_bytes(&self.mrs[&mr], offset, ATOMIC_BYTES);
                 let was = value_of(&bytes);
-                self.adapter_store(mr, offset, &Runs::of(&op.apply(was).to_le_bytes()));
+                self.adapter_store(mr, offset, &Runs::of(&op.apply(was, self.fault).to_le_bytes()));
                 if self.mrs[&mr].wraps() {
                     return Prediction::unordered(Outcome::Value(bytes), vec![refused]);
                 }

@@ -8,6 +8,7 @@
 
 use pinfold_contract::{Outcome, Runs};
 
+use super::Fault;
 use super::fault::NoMemoryBehind;
 use super::frame::{FrameId, Use};
 use super::state::State;
@@ -94,7 +95,8 @@ impl State<'_> {
             }
         }
         let id = self.frames.add(usage, content);
-        self.frames[id].charged = self.charge.charging;
+        let free = usage == Use::Cache && self.has(Fault::CacheUncharged);
+        self.frames[id].charged = self.charge.charging && !free;
         Ok(id)
     }
 

@@ -2,6 +2,7 @@
 
 use pinfold_contract::{ARENA_PAGES, Chore, Outcome, Proc};
 
+use super::Fault;
 use super::file::FileState;
 use super::frame::{Frame, FrameId, Use};
 use super::state::State;
@@ -12,7 +13,9 @@ impl State<'_> {
     pub(super) fn chore(&mut self, chore: Chore) -> Outcome {
         match chore {
             Chore::KsmMerge => self.ksm_merge(),
+            Chore::KsmUnmerge if self.has(Fault::UnmergeForgotten) => {}
             Chore::KsmUnmerge => self.ksm_unmerge(),
+            Chore::Compact if self.has(Fault::PinnedMoved) => self.move_pinned(),
             // Frames move, but who shares what with whom does not change.
             Chore::Compact => {}
             Chore::Reclaim => {
@@ -111,6 +114,21 @@ impl State<'_> {
     pub(super) fn files_of(&self, wanted: fn(&FileState) -> bool) -> Vec<FileId> {
         let named = (0..).map(FileId).zip(&self.files);
         named.filter(|(_, file)| wanted(file)).map(|(id, _)| id).collect()
+    }
+
+    /// What a planted fault does to pinned pages of one place: a copy comes there.
+    fn move_pinned(&mut self) {
+        let alone =
+            |frame: &Frame| frame.pin_count > 0 && frame.usage == Use::Anon { exclusive: true };
+        let found = self.frames.iter().filter(|(_, frame)| alone(frame));
+        let pinned: Vec<FrameId> = found.map(|(id, _)| id).collect();
+        for id in pinned {
+            let frame = self.frames[id].clone();
+            for (proc, page) in self.places_of(id) {
+                let copy = self.frames.add(frame.usage, frame.content.clone());
+                self.set_pte(proc, page, copy);
+            }
+        }
     }
 
     fn uncache_frame(&mut self, id: FrameId) {

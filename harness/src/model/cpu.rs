@@ -4,9 +4,10 @@ use pinfold_contract::{
     ARENA_PAGES, Errno, Outcome, PAGE_BYTES, Position, Proc, Runs, Sharing, Signal,
 };
 
-use super::Prediction;
 use super::fault::Touch;
+use super::frame::Use;
 use super::state::State;
+use super::{Fault, Prediction};
 
 impl State<'_> {
     /// Stores `tag` into `len_bytes` bytes from `at` on, up to the first page that does not permit it.
@@ -14,7 +15,11 @@ impl State<'_> {
         for piece in pieces(at, len_bytes) {
             let permitted = piece.page.filter(|page| self.may_write(proc, *page));
             let Some(page) = permitted else { return piece.fault(Signal::Segv) };
-            if self.touch(proc, page, Touch::Write).is_err() {
+            let merged = |id| self.frames[id].usage == Use::Ksm;
+            let in_place =
+                self.has(Fault::MergedInPlace) && self.pte(proc, page).is_some_and(merged);
+            let touch = if in_place { Touch::Read } else { Touch::Write };
+            if self.touch(proc, page, touch).is_err() {
                 return piece.fault(Signal::Bus);
             }
             self.fill(proc, page, (piece.from, piece.to), tag);
@@ -31,7 +36,9 @@ impl State<'_> {
         for piece in pieces(at, len_bytes) {
             let permitted = piece.page.filter(|page| self.may_force(proc, *page));
             let Some(page) = permitted else { return Outcome::Errno(Errno::EIO) };
-            if self.touch(proc, page, Touch::Write).is_err() {
+            let in_place = self.has(Fault::ForcedInPlace) && !self.may_write(proc, page);
+            let touch = if in_place { Touch::Read } else { Touch::Write };
+            if self.touch(proc, page, touch).is_err() {
                 return Outcome::Errno(Errno::EIO);
             }
             self.fill(proc, page, (piece.from, piece.to), tag);

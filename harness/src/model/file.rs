@@ -7,6 +7,7 @@ use pinfold_contract::{
     Seals,
 };
 
+use super::Fault;
 use super::cpu::pieces;
 use super::fault::NoMemoryBehind;
 use super::frame::{FrameId, Frames, Use};
@@ -210,8 +211,11 @@ impl State<'_> {
             let Ok(frame) = self.bring_in(id, start / PAGE_BYTES, 0) else {
                 return Outcome::Errno(Errno::ENOMEM);
             };
+            let lost = self.has(Fault::FileWriteLost);
             let frame = &mut self.frames[frame];
-            frame.content = frame.content.filled(piece.from, piece.to, tag);
+            if !lost || frame.map_count == 0 {
+                frame.content = frame.content.filled(piece.from, piece.to, tag);
+            }
             frame.mark_written();
             // `mark_buffer_dirty()`, fs/buffer.c, leaves the mark, unlike `folio_mark_dirty()`.
             frame.passed_over &= frame.on_disk;
@@ -258,7 +262,7 @@ impl State<'_> {
         let gone: Vec<u32> = self.file(file).cache.range(first..).map(|(page, _)| *page).collect();
         gone.into_iter().for_each(|page| self.uncache(file, page));
         self.file_mut(file).stored.retain(|page, _| *page < first);
-        if !end.is_multiple_of(PAGE_BYTES) {
+        if !end.is_multiple_of(PAGE_BYTES) && !self.has(Fault::CutTailKept) {
             self.zero_in_page(file, end / PAGE_BYTES, (end % PAGE_BYTES, PAGE_BYTES), read_in);
         }
     }

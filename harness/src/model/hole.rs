@@ -2,6 +2,7 @@
 
 use pinfold_contract::{ByteRange, Errno, File, Outcome, PAGE_BYTES, Seals};
 
+use super::Fault;
 use super::file::file_id;
 use super::state::State;
 use super::vma::FileId;
@@ -65,6 +66,9 @@ impl State<'_> {
         let wraps = end > 0 && end < PAGE_BYTES;
         if wraps && (!on_disk || self.profile.disk_punch == DiskPunch::DropsAll) {
             self.unmap_file_pages(file, first, u32::MAX, false);
+        }
+        if self.has(Fault::PunchedBytesKept) {
+            return;
         }
         let (start_page, end_page) = (start / PAGE_BYTES, end / PAGE_BYTES);
         let (from, to) = (start % PAGE_BYTES, end % PAGE_BYTES);

@@ -9,6 +9,7 @@
 
 use pinfold_contract::Proc;
 
+use super::Fault;
 use super::fault::Touch;
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
@@ -193,7 +194,8 @@ impl State<'_> {
     ///
     /// Source: `write_protect_page()`, mm/ksm.c; `page_address_in_vma()`, mm/rmap.c, 6.1 and 6.12.
     fn ksm_may_take(&self, id: FrameId) -> bool {
-        self.frames[id].pin_count == 0 && self.frames[id].usage != Use::Ksm
+        let free = self.frames[id].pin_count == 0 || self.has(Fault::PinnedMerged);
+        free && self.frames[id].usage != Use::Ksm
     }
 
     /// Source: `write_protect_page()`, mm/ksm.c, 6.1 and 6.12.

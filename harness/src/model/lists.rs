@@ -8,9 +8,9 @@
 
 use pinfold_contract::{Access, Handle, Mr, Outcome, Pd, Runs, Sges, Target, WcStatus};
 
-use super::Prediction;
 use super::state::State;
 use super::window::Invalidated;
+use super::{Fault, Prediction};
 
 /// Most bytes of a packet: the InfiniBand MTU that fits an Ethernet MTU of 1500.
 pub(super) const PACKET_BYTES: u32 = 1024;
@@ -279,7 +279,8 @@ impl State<'_> {
 
     fn scattered(&mut self, packet: &Packet, bytes: &Runs) {
         let mut at = 0;
-        for piece in &packet.pieces {
+        let lost = usize::from(self.has(Fault::ListEntryLost) && packet.pieces.len() > 1);
+        for piece in &packet.pieces[..packet.pieces.len() - lost] {
             self.adapter_store(piece.mr, piece.offset, &bytes.slice(at, at + piece.len_bytes));
             at += piece.len_bytes;
         }

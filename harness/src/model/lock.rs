@@ -5,11 +5,11 @@ use pinfold_contract::{
     ARENA_PAGES, Errno, LockScope, Outcome, PAGE_BYTES, PageRange, Proc, Sharing,
 };
 
-use super::Prediction;
 use super::fault::Touch;
 use super::gup::BadAddress;
 use super::state::State;
 use super::vma::{Flags, Vma};
+use super::{Fault, Prediction};
 
 /// Fewer pages than this the executor never has mapped for itself.
 const OWN_PAGES_LEAST: u64 = 2048;
@@ -157,9 +157,11 @@ impl State<'_> {
     fn lock_piece(&mut self, proc: Proc, piece: &Vma, flags: Flags) {
         let count = i64::from(piece.end - piece.first);
         let new_flags = piece.flags.without(Flags::LOCK_MASK).with(flags);
+        let twice = self.has(Fault::LockedTwice);
         let process = self.process_mut(proc);
         process.locked_vm += match (piece.is_locked(), flags.has(Flags::LOCKED)) {
             (false, true) => count,
+            (true, true) if twice => count,
             (true, false) => -count,
             (true, true) | (false, false) => 0,
         };

@@ -37,7 +37,7 @@ pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 pub use watch::{Walk, Watched, Wrong};
 
-use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Teardown, Trace};
+use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Trace};
 
 use crate::profile::Profile;
 use crate::slots::is_skipped;
@@ -65,14 +65,12 @@ pub fn perform(
     observe: Observe,
 ) -> Trace {
     let (steps, state) = run(profile, fault, sequence, observe);
-    let live_mrs = state.mrs.values().any(|mr| mr.live);
-    let teardown_leak = i64::from(live_mrs && state.has(Fault::TeardownLeak));
+    let teardown = state.left_behind();
     let steps = steps.into_iter().map(|(step, kernel_log)| Step {
         outcome: step.prediction.expected().clone(),
         checkpoint: step.checkpoint,
         kernel_log,
     });
-    let teardown = Teardown { pins: teardown_leak, ..Teardown::default() };
     Trace { steps: steps.collect(), end: End::Finished { teardown, kernel_log: String::new() } }
 }
 

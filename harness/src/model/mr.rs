@@ -30,6 +30,9 @@ impl State<'_> {
         let iova = call.iova().unwrap_or(span.start.address());
         let refusals = self.refusals(span, access, iova);
         if let Some((first, others)) = refusals.split_first() {
+            if self.has(Fault::LoggedLimit) && refusals.contains(&Errno::ENOMEM) {
+                self.kernel_log.push_str("Out of memory: pinned pages\n");
+            }
             // They all come before the first page is touched: any of them leaves the same state.
             let outcome = |errno: &Errno| Outcome::Errno(*errno);
             return Prediction::any_of(outcome(first), others.iter().map(outcome).collect());

@@ -1,9 +1,10 @@
 //! What can be seen of the state from user space.
 
 use pinfold_contract::{
-    ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView, RdmaCounts,
+    ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView, RdmaCounts, Teardown,
 };
 
+use super::Fault;
 use super::cpu::ReadRight;
 use super::frame::{Frame, FrameId, Use};
 use super::prediction::{Held, HeldFrame};
@@ -51,6 +52,18 @@ impl State<'_> {
             .collect()
     }
 
+    /// What planted faults leave of this, the last state: else nothing is left of any.
+    pub(super) fn left_behind(&self) -> Teardown {
+        let live_mrs = self.mrs.values().any(|mr| mr.live);
+        let mut live = Proc::all().filter(|proc| self.is_live(*proc));
+        let locked = live.any(|proc| self.process(proc).locked_vm > 0);
+        Teardown {
+            pins: i64::from(live_mrs && self.has(Fault::TeardownLeak)),
+            locked_pages: i64::from(locked && self.has(Fault::LockedLeak)),
+            ..Teardown::default()
+        }
+    }
+
     /// Whether an adapter may write to the zero page. Whether it did is not always followed.
     pub(super) fn zero_page_is_exposed(&self) -> bool {
         let writers = self.mrs.values().filter(|mr| mr.pinned_for_writing);
@@ -78,7 +91,7 @@ impl State<'_> {
         let mrs = self.mrs.values().filter(|mr| mr.live).count();
         let mws = self.mws.values().filter(|mw| mw.live).count();
         let count = |count| i64::try_from(count).unwrap_or(i64::MAX);
-        RdmaCounts { mrs: count(mrs), cgroup_objects: count(mrs + mws) }
+        RdmaCounts { mrs: count(mrs), cgroup_objects: count(mrs + mws) + self.leaked_objects }
     }
 
     /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in RssAnon, merged

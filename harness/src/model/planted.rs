@@ -31,11 +31,61 @@ pub enum Fault {
     ShortRemoteWrite,
     /// Registering a page twice logs a warning.
     WarnOnOverlap,
+    /// A window lets peers do what its MR lets them do.
+    WindowRightIgnored,
+    /// A window of type 2 serves every queue pair.
+    WindowQpIgnored,
+    /// A deallocated window lets peers reach what it was bound to, and keeps its MR.
+    WindowOutlivesItself,
+    /// A deallocated window is counted as an RDMA object for good.
+    WindowObjectKept,
+    /// The key of a deregistered MR is accepted.
+    KeyOutlivesMr,
+    /// Reregistration lets peers write to pages that were pinned for reading.
+    ReaderMadeWriter,
+    /// A compare-and-swap swaps whatever is there.
+    SwapWithoutCompare,
+    /// A fetch-and-add is one of 4 bytes.
+    NarrowFetchAdd,
+    /// What goes to the last of several entries of a list is dropped.
+    ListEntryLost,
+    /// A write to a file misses pages that are mapped.
+    FileWriteLost,
+    /// A file that is cut keeps the bytes behind its end on its last page.
+    CutTailKept,
+    /// A hole in a file leaves the bytes on pages that it covers in part.
+    PunchedBytesKept,
+    /// A file is sealed against writing while its pages are pinned.
+    SealOverPins,
+    /// A forced write to memory that may only be read is not to a private copy.
+    ForcedInPlace,
+    /// A CPU write to a page that KSM merged goes to all who have it.
+    MergedInPlace,
+    /// KSM merges pinned pages.
+    PinnedMerged,
+    /// KSM is told to unmerge and does not.
+    UnmergeForgotten,
+    /// Compaction moves pinned pages.
+    PinnedMoved,
+    /// Pages that are locked once more count once more in VmLck.
+    LockedTwice,
+    /// Locked pages of a process are not given back when it ends.
+    LockedLeak,
+    /// A child gets the mappings that MADV_DONTFORK keeps from it, without their pages.
+    DontForkIgnored,
+    /// A child gets the pages that MADV_WIPEONFORK keeps from it.
+    WipeOnForkIgnored,
+    /// `mremap` moves a mapping without its pages.
+    MovedPagesLost,
+    /// Pages of a file that a registration brings in are charged to nobody.
+    CacheUncharged,
+    /// A registration that RLIMIT_MEMLOCK refuses logs that memory ran out.
+    LoggedLimit,
 }
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 13] = [
+    pub const ALL: [(Fault, &'static str); 38] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -49,6 +99,31 @@ impl Fault {
         (Fault::WritableOverReadOnly, "writable_over_read_only"),
         (Fault::ShortRemoteWrite, "short_remote_write"),
         (Fault::WarnOnOverlap, "warn_on_overlap"),
+        (Fault::WindowRightIgnored, "window_right_ignored"),
+        (Fault::WindowQpIgnored, "window_qp_ignored"),
+        (Fault::WindowOutlivesItself, "window_outlives_itself"),
+        (Fault::WindowObjectKept, "window_object_kept"),
+        (Fault::KeyOutlivesMr, "key_outlives_mr"),
+        (Fault::ReaderMadeWriter, "reader_made_writer"),
+        (Fault::SwapWithoutCompare, "swap_without_compare"),
+        (Fault::NarrowFetchAdd, "narrow_fetch_add"),
+        (Fault::ListEntryLost, "list_entry_lost"),
+        (Fault::FileWriteLost, "file_write_lost"),
+        (Fault::CutTailKept, "cut_tail_kept"),
+        (Fault::PunchedBytesKept, "punched_bytes_kept"),
+        (Fault::SealOverPins, "seal_over_pins"),
+        (Fault::ForcedInPlace, "forced_in_place"),
+        (Fault::MergedInPlace, "merged_in_place"),
+        (Fault::PinnedMerged, "pinned_merged"),
+        (Fault::UnmergeForgotten, "unmerge_forgotten"),
+        (Fault::PinnedMoved, "pinned_moved"),
+        (Fault::LockedTwice, "locked_twice"),
+        (Fault::LockedLeak, "locked_leak"),
+        (Fault::DontForkIgnored, "dont_fork_ignored"),
+        (Fault::WipeOnForkIgnored, "wipe_on_fork_ignored"),
+        (Fault::MovedPagesLost, "moved_pages_lost"),
+        (Fault::CacheUncharged, "cache_uncharged"),
+        (Fault::LoggedLimit, "logged_limit"),
     ];
 
     /// The fault with this name.

@@ -86,7 +86,8 @@ impl State<'_> {
         right: Access,
     ) -> Option<(Mr, u32)> {
         let state = self.mrs.get(&mr)?;
-        let permitted = state.live && state.pd == qp && state.access.has(right);
+        let exists = state.live || self.has(Fault::KeyOutlivesMr);
+        let permitted = exists && state.pd == qp && state.access.has(right);
         let slack = u64::from(self.has(Fault::RangeOffByOne) && len_bytes > 0);
         let offset = state.offset_of(address, len_bytes - slack)?;
         permitted.then_some((mr, offset))
@@ -108,7 +109,7 @@ impl State<'_> {
         let bound = window.bound?;
         let owned = match window.kind {
             MwKind::Type1 => window.pd == target.qp,
-            MwKind::Type2 => bound.qp == target.qp,
+            MwKind::Type2 => bound.qp == target.qp || self.has(Fault::WindowQpIgnored),
         };
         let zero_based = bound.access.has(Access::ZERO_BASED);
         let inner = if zero_based { address } else { address.checked_sub(bound.start)? };
@@ -116,7 +117,9 @@ impl State<'_> {
             && inner <= u64::from(bound.len_bytes) - len_bytes;
         let mr = self.mrs.get(&bound.mr).filter(|mr| mr.live)?;
         let offset = mr.offset_of(bound.start.wrapping_add(inner), len_bytes)?;
-        (owned && inside && bound.access.has(right)).then_some((bound.mr, offset))
+        let wider = self.has(Fault::WindowRightIgnored) && mr.access.has(right);
+        let permitted = bound.access.has(right) || wider;
+        (owned && inside && permitted).then_some((bound.mr, offset))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use pinfold_contract::{Errno, Outcome, PageRange, Proc};
 
-use super::Prediction;
 use super::state::State;
 use super::vma::Vma;
+use super::{Fault, Prediction};
 
 impl State<'_> {
     /// `mremap`: in place if both ranges begin at the same page, else to a fixed place.
@@ -59,8 +59,9 @@ impl State<'_> {
             self.break_ksm_in(proc, kept);
         }
         self.process_mut(proc).vmas.copy(kept.first(), to);
+        let lost = self.has(Fault::MovedPagesLost);
         for (old, new) in kept.pages().zip(to.pages()) {
-            if let Some(frame) = self.pte(proc, old) {
+            if let Some(frame) = self.pte(proc, old).filter(|_| !lost) {
                 let bits = self.pte_bits(proc, old);
                 self.set_pte(proc, new, frame);
                 self.set_pte_bits(proc, new, bits);

@@ -2,9 +2,9 @@
 
 use pinfold_contract::{Access, Errno, Mr, Outcome, Pd, Rereg};
 
-use super::Prediction;
 use super::gup::is_writable;
 use super::state::State;
+use super::{Fault, Prediction};
 
 impl State<'_> {
     /// Reregisters `mr`, which is live: all that is asked for, or nothing.
@@ -46,7 +46,8 @@ impl State<'_> {
             refusals.extend(self.access_refusals(access));
             // `ib_umem_check_rereg()`, drivers/infiniband/core/umem.c: pages pinned for reading
             // are not the process's alone, so nobody may come to write to them.
-            if is_writable(access) && !self.mrs[&mr].pinned_for_writing {
+            let pinned = self.mrs[&mr].pinned_for_writing || self.has(Fault::ReaderMadeWriter);
+            if is_writable(access) && !pinned {
                 refusals.push(Errno::EACCES);
             }
             // Nor do pages that were taken as they are come to show what the CPU writes.

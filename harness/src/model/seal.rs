@@ -2,6 +2,7 @@
 
 use pinfold_contract::{Errno, File, FileKind, Outcome, Proc, Seals};
 
+use super::Fault;
 use super::file::file_id;
 use super::state::State;
 use super::vma::{FileId, Object};
@@ -19,7 +20,8 @@ impl State<'_> {
             FileKind::Memfd | FileKind::Tmpfs if had.has(Seals::SEAL) => Some(Errno::EPERM),
             FileKind::Memfd | FileKind::Tmpfs => {
                 let new_write = seals.has(Seals::WRITE) && !had.has(Seals::WRITE);
-                let busy = new_write && (self.is_mapped_for_writing(id) || self.is_pinned(id));
+                let pinned = self.is_pinned(id) && !self.has(Fault::SealOverPins);
+                let busy = new_write && (self.is_mapped_for_writing(id) || pinned);
                 busy.then_some(Errno::EBUSY)
             }
         };

@@ -174,12 +174,16 @@ impl State<'_> {
     pub(super) fn fork(&mut self, proc: Proc, child: Proc) -> Outcome {
         let parent = self.process(proc).clone();
         let mut count = self.anon_vma_count;
-        let vmas = parent.vmas.forked(&mut count);
+        let left_out =
+            if self.has(Fault::DontForkIgnored) { Flags::NONE } else { Flags::DONT_COPY };
+        let vmas = parent.vmas.forked(left_out, &mut count);
         self.anon_vma_count = count;
         let limit_bytes = self.lock_limit(proc);
         *self.process_slot(child) = Some(Process::new(vmas, limit_bytes));
+        let kept = self.has(Fault::WipeOnForkIgnored);
         let copied = |vma: &&Vma| {
-            let lost = vma.flags.has(Flags::DONT_COPY) || vma.flags.has(Flags::WIPE_ON_FORK);
+            let lost =
+                vma.flags.has(Flags::DONT_COPY) || (vma.flags.has(Flags::WIPE_ON_FORK) && !kept);
             vma.anon_vma.is_some() && !lost
         };
         for vma in parent.vmas.iter().filter(copied) {

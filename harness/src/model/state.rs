@@ -39,6 +39,8 @@ pub(super) struct State<'a> {
     pub(super) anon_vma_count: u32,
     /// Pins that only a planted fault leaves behind, in pages.
     pub(super) leaked_pins: i64,
+    /// RDMA objects that only a planted fault leaves behind.
+    pub(super) leaked_objects: i64,
     /// Frames that the op at hand kept and that a kernel may as well have copied: who has to copy a page
     /// counts its references, and those of a processor's lists count too.
     ///
@@ -140,6 +142,7 @@ impl<'a> State<'a> {
             limit_bytes: u64::MAX,
             anon_vma_count: 0,
             leaked_pins: 0,
+            leaked_objects: 0,
             copied_perhaps: Vec::new(),
             copies: Vec::new(),
             unclear: false,

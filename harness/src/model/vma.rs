@@ -406,8 +406,8 @@ impl Vmas {
     /// locked, some are left out, and some are there but start anew.
     ///
     /// Source: `dup_mmap()`, kernel/fork.c; `anon_vma_fork()`, mm/rmap.c, 6.1 and 6.12.
-    pub(super) fn forked(&self, fresh: &mut u32) -> Vmas {
-        let copied = self.0.iter().filter(|vma| !vma.flags.has(Flags::DONT_COPY));
+    pub(super) fn forked(&self, left_out: Flags, fresh: &mut u32) -> Vmas {
+        let copied = self.0.iter().filter(|vma| vma.flags.without(left_out) == vma.flags);
         let copy = |vma: &Vma| {
             let inherited = vma.anon_vma.filter(|_| !vma.flags.has(Flags::WIPE_ON_FORK));
             let anon_vma = inherited.map(|_| new_anon_vma(fresh, false));

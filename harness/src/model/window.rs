@@ -7,8 +7,8 @@
 
 use pinfold_contract::{Access, Errno, Handle, Mr, Mw, MwKind, Outcome, Pd, WcStatus};
 
-use super::Prediction;
 use super::state::State;
+use super::{Fault, Prediction};
 
 /// A window, live or remembered.
 #[derive(Clone, Debug)]
@@ -48,9 +48,11 @@ impl State<'_> {
     ///
     /// Source: `rxe_mw_cleanup()`, drivers/infiniband/sw/rxe/rxe_mw.c, 6.1 and 6.12.
     pub(super) fn deallocate_window(&mut self, mw: Mw) -> Prediction {
+        let kept = self.has(Fault::WindowOutlivesItself);
         let window = self.window_mut(mw);
         window.live = false;
-        window.bound = None;
+        window.bound = window.bound.filter(|_| kept);
+        self.leaked_objects += i64::from(self.has(Fault::WindowObjectKept));
         Prediction::only(Outcome::Done)
     }
 

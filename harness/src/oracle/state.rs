@@ -506,6 +506,13 @@ mod tests {
     }
 
     #[test]
+    fn a_hole_that_was_passed_over_is_no_limit() {
+        let ops = "map 0..1 anon private rw\nadvise 0..1 dontfork\nfork p1\n";
+        check(&format!("{ops}p1 advise 0..1 dontneed"), Fault::DontForkIgnored, "enomem-ok");
+        check(&format!("{ops}p1 read 0 8"), Fault::DontForkIgnored, "sigsegv-value-dontfork");
+    }
+
+    #[test]
     fn a_window_that_a_send_invalidated_is_unbound() {
         let ops = "map 0..1 anon private rw\nreg mr0 0..1 local_write|remote_read|mw_bind\n\
                    alloc_mw mw0 type2\nbind mw0 mr0+0 64 remote_read\n\
