@@ -509,7 +509,7 @@ mod tests {
     fn a_hole_that_was_passed_over_is_no_limit() {
         let ops = "map 0..1 anon private rw\nadvise 0..1 dontfork\nfork p1\n";
         check(&format!("{ops}p1 advise 0..1 dontneed"), Fault::DontForkIgnored, "enomem-ok");
-        check(&format!("{ops}p1 read 0 8"), Fault::DontForkIgnored, "sigsegv-value-dontfork");
+        check(&format!("{ops}p1 read 0 8"), Fault::DontForkIgnored, "sigsegv-passed-dontfork");
     }
 
     #[test]
