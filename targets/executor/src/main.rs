@@ -22,6 +22,7 @@ mod pagemap;
 mod privileged;
 mod process0;
 mod program;
+mod progress;
 mod protocol;
 mod resources;
 mod runs;

@@ -129,6 +129,12 @@ impl Buffer {
         Ok(Buffer { start: start.cast(), len_bytes })
     }
 
+    /// Keeps it in memory, whoever else has it.
+    pub(crate) fn lock(&self) -> io::Result<()> {
+        // SAFETY: changes no byte of memory.
+        done(unsafe { libc::mlock(self.start.cast(), self.len_bytes) })
+    }
+
     /// Address of the first byte.
     pub(crate) fn address(&self) -> u64 {
         self.start.expose_provenance() as u64

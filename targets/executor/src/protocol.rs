@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 
-use pinfold_contract::{Checkpoint, Errno, FrameReader, Op, Outcome, Proc, ProcView, encode_frame};
+use pinfold_contract::{Errno, FrameReader, Op, Outcome, Proc, ProcView, encode_frame};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
 use crate::failure::{Doing, Failure};
@@ -10,27 +10,6 @@ use crate::sys::Pid;
 
 /// Most bytes that are received at once.
 const CHUNK_BYTES: usize = 4 << 10;
-
-/// From `p0` to the supervisor.
-#[derive(Debug, Serialize, Deserialize)]
-pub(crate) enum Report {
-    /// The set-up is done: the first op begins.
-    Ready,
-    /// An op is done.
-    Step {
-        /// Which op.
-        op_index: u32,
-        /// What it did.
-        outcome: Outcome,
-        /// The state after it, where it was looked at.
-        checkpoint: Option<Checkpoint>,
-    },
-    /// The last message of a `p0` that cannot go on.
-    Failed {
-        /// Why, for a person.
-        reason: String,
-    },
-}
 
 /// From `p0` to one of its descendants.
 #[derive(Debug, Serialize, Deserialize)]

@@ -1,7 +1,6 @@
 //! PID 1: prepares the machine, runs each sequence in a process of its own, and
 //! watches it.
 
-use std::io::PipeReader;
 use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -13,8 +12,8 @@ use pinfold_contract::{
 use crate::counters::{Status, Totals, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::own_memory::{self, OwnMemory};
-use crate::process0::Own;
-use crate::protocol::{Channel, Report};
+use crate::process0::{Own, Told};
+use crate::progress::{Progress, Stage};
 use crate::resources::{self, Resources};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
@@ -25,6 +24,8 @@ use crate::{chores, console, cpu, process0, program, setup};
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
 /// How long the exit of `p0` may take beyond the deadline of an op.
 const EXIT_DEADLINE: Duration = Duration::from_secs(10);
+/// How often it is looked at how far `p0` is, in the time that an op may take.
+const LOOKS_PER_DEADLINE: u32 = 4;
 /// How long counters may take to come back: some frees are asynchronous.
 const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
 /// Names, on the kernel's command line, a program to run instead of sequences.
@@ -42,13 +43,11 @@ struct Job {
 
 /// How the watching of a `p0` ended.
 enum Watched {
-    /// It has closed its end of the pipe after so many steps.
-    Closed { step_count: u32 },
-    /// It says why it cannot go on.
-    Failed { reason: String },
-    /// The op of this index took too long.
+    /// It has ended.
+    Ended,
+    /// The op of this index takes too long, or the end after the last one.
     Late { op_index: u32 },
-    /// The set-up took too long.
+    /// The set-up takes too long.
     LateSetUp,
 }
 
@@ -98,6 +97,7 @@ struct Supervisor {
     vmstat: VmStat,
     status: Status,
     resources: Rc<Resources>,
+    progress: Progress,
     /// What the machine had after the last sequence, if that left nothing behind: then it has it still.
     levels: Option<Levels>,
 }
@@ -128,6 +128,7 @@ impl Supervisor {
             vmstat: VmStat::open()?,
             status: Status::open()?,
             resources: Rc::new(Resources::open(setup::RDMA_DEVICE)?),
+            progress: Progress::new().doing("map a page for the progress of p0")?,
             levels: None,
         })
     }
@@ -153,24 +154,19 @@ impl Supervisor {
     fn run_job(&mut self, job: &Job, wire: &mut Wire) -> Result<bool, Failure> {
         self.own_memory.touch_absent(HEAP_BYTES)?;
         let merges = job.sequence.ops.iter().any(may_merge);
+        // Before the fork: else it could be looked at too early.
+        self.progress.set(Stage::SetUp);
         let before = match self.levels.take().filter(|_| !merges) {
             Some(levels) => levels,
             None => self.levels(merges)?,
         };
-        let (reader, writer) = std::io::pipe().doing("make a pipe")?;
         let pid = match sys::fork().doing("fork p0")? {
             Forked::Parent(pid) => pid,
-            Forked::Child => {
-                drop(reader);
-                self.be_process0(job, writer)
-            }
+            Forked::Child => self.be_process0(job, wire),
         };
-        drop(writer);
-        let watched = watch(job, reader, wire)?;
         let id = job.id;
-        let answer = match watched {
-            Watched::Closed { step_count } => self.close(job, pid, step_count, before)?,
-            Watched::Failed { reason } => FromGuest::Failed { id: Some(id), reason },
+        let answer = match self.watch(job, pid)? {
+            Watched::Ended => self.close(job, pid, before)?,
             Watched::Late { op_index } => FromGuest::Hung { id, op_index },
             Watched::LateSetUp => {
                 let reason = "the set-up of a sequence does not end".to_owned();
@@ -186,40 +182,52 @@ impl Supervisor {
         Ok(goes_on)
     }
 
-    fn be_process0(&mut self, job: &Job, reports: std::io::PipeWriter) -> ! {
+    fn be_process0(&mut self, job: &Job, wire: &mut Wire) -> ! {
         let own = Own {
             device: self.device,
             memory: self.own_memory.clone(),
             // The supervisor asks for nothing while `p0` lives.
             resources: Rc::clone(&self.resources),
         };
+        let told = Told { wire, id: job.id, progress: &self.progress };
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            process0::run(&job.sequence, job.observe, own, reports)
+            process0::run(&job.sequence, job.observe, own, told)
         }));
         sys::exit_now(i32::from(!matches!(lived, Ok(Ok(())))));
     }
 
-    /// After `p0` has closed its pipe: waits for its end and compares the counters.
-    fn close(
-        &mut self,
-        job: &Job,
-        pid: Pid,
-        step_count: u32,
-        before: Levels,
-    ) -> Result<FromGuest, Failure> {
-        let id = job.id;
+    /// Waits for the end of `p0`, and watches the time.
+    fn watch(&self, job: &Job, pid: Pid) -> Result<Watched, Failure> {
         let pidfd = sys::pidfd(pid).doing("open a pidfd")?;
-        let deadline = millis(job.op_deadline + EXIT_DEADLINE);
-        let [has_ended] =
-            sys::wait_readable([pidfd.as_fd()], deadline).doing("wait for p0's end")?;
-        if !has_ended {
-            return Ok(FromGuest::Hung { id, op_index: step_count });
+        let look_every = millis(job.op_deadline / LOOKS_PER_DEADLINE);
+        let (mut stage, mut since) = (Stage::SetUp, Instant::now());
+        loop {
+            let [has_ended] =
+                sys::wait_readable([pidfd.as_fd()], look_every).doing("wait for p0's end")?;
+            if has_ended {
+                return Ok(Watched::Ended);
+            }
+            let now = self.progress.stage();
+            if now != stage {
+                (stage, since) = (now, Instant::now());
+            }
+            if since.elapsed() > deadline(stage, job) {
+                return Ok(match stage {
+                    Stage::SetUp => Watched::LateSetUp,
+                    Stage::Done(op_index) => Watched::Late { op_index },
+                });
+            }
         }
+    }
+
+    /// After the end of `p0`: compares the counters.
+    fn close(&mut self, job: &Job, pid: Pid, before: Levels) -> Result<FromGuest, Failure> {
+        let id = job.id;
         let status = sys::wait(pid).doing("reap p0")?;
-        let all_steps = usize::try_from(step_count).is_ok_and(|n| n == job.sequence.ops.len());
-        if status != 0 || !all_steps {
+        let stage = self.progress.stage();
+        if status != 0 || stage != Stage::Done(op_count(job)) {
             let how = sys::describe_status(status);
-            let reason = format!("p0 {how} after {step_count} ops");
+            let reason = format!("p0 {how} in the middle of it: {stage:?}");
             return Ok(FromGuest::Failed { id: Some(id), reason });
         }
         sys::reap_ended();
@@ -271,39 +279,17 @@ fn may_merge(op: &Op) -> bool {
     matches!(op, Op::Advise { advice: Advice::Mergeable, .. })
 }
 
-/// Passes on what `p0` reports, as it comes, and watches the time.
-fn watch(job: &Job, reader: PipeReader, wire: &mut Wire) -> Result<Watched, Failure> {
-    let mut reports = Channel::new(reader);
-    let mut limit = SET_UP_DEADLINE;
-    let mut since = Instant::now();
-    let mut next_op = None;
-    loop {
-        if let Some(report) = reports.pop()? {
-            match report {
-                Report::Ready => next_op = Some(0),
-                Report::Step { op_index, outcome, checkpoint } => {
-                    let id = job.id;
-                    wire.send(&FromGuest::Step { id, op_index, outcome, checkpoint })?;
-                    next_op = Some(op_index + 1);
-                }
-                Report::Failed { reason } => return Ok(Watched::Failed { reason }),
-            }
-            limit = job.op_deadline;
-            since = Instant::now();
-            continue;
-        }
-        let left = millis(limit.saturating_sub(since.elapsed()));
-        let [ready] = sys::wait_readable([reports.stream().as_fd()], left).doing("wait for p0")?;
-        if !ready {
-            return Ok(match next_op {
-                Some(op_index) => Watched::Late { op_index },
-                None => Watched::LateSetUp,
-            });
-        }
-        if !reports.fill()? {
-            return Ok(Watched::Closed { step_count: next_op.unwrap_or(0) });
-        }
+/// How long `p0` may stay where it is.
+fn deadline(stage: Stage, job: &Job) -> Duration {
+    match stage {
+        Stage::SetUp => SET_UP_DEADLINE,
+        Stage::Done(count) if count == op_count(job) => job.op_deadline + EXIT_DEADLINE,
+        Stage::Done(_) => job.op_deadline,
     }
+}
+
+fn op_count(job: &Job) -> u32 {
+    u32::try_from(job.sequence.ops.len()).expect("a sequence has few ops")
 }
 
 fn millis(duration: Duration) -> i32 {

@@ -1,20 +1,21 @@
 //! The loop over the ops of a sequence.
 
 use std::fs::File;
-use std::io::{PipeWriter, Write};
+use std::io::Write;
 use std::rc::Rc;
 
 use pinfold_contract::{
     Checkpoint, LOG_MARK, Mr, MrView, Observe, Op, Outcome, Proc, ProcView, RdmaCounts, Sequence,
 };
 
+use super::Told;
 use super::descendants::Descendants;
 use super::rights::Rights;
 use crate::child::{Process, errno, outcome};
 use crate::chores;
 use crate::counters::VmStat;
 use crate::failure::{Doing, Failure};
-use crate::protocol::{Channel, Command, Reply, Report};
+use crate::protocol::{Command, Reply};
 use crate::resources::{self, Resources};
 use crate::sys::{self, Forked};
 use crate::verbs::{Rdma, Registration};
@@ -60,7 +61,7 @@ impl Driver {
         &mut self,
         sequence: &Sequence,
         observe: Observe,
-        reports: &mut Channel<PipeWriter>,
+        told: &mut Told<'_>,
     ) -> Result<(), Failure> {
         for (op_index, &op) in sequence.ops.iter().enumerate() {
             self.mark(op_index)?;
@@ -70,10 +71,7 @@ impl Driver {
                 Observe::Each => Some(self.observe()?),
                 Observe::End => is_last.then(|| self.observe()).transpose()?,
             };
-            let op_index = u32::try_from(op_index).expect("a sequence has few ops");
-            reports.send(&Report::Step { op_index, outcome, checkpoint })?;
-            // Lets the supervisor pass it on before the next op, which may be the kernel's last.
-            std::thread::yield_now();
+            told.step(op_index, outcome, checkpoint)?;
         }
         self.mark(sequence.ops.len())?;
         self.descendants.kill_all()

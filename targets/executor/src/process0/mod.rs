@@ -5,10 +5,9 @@ mod driver;
 mod rights;
 
 use std::fs::File;
-use std::io::PipeWriter;
 use std::rc::Rc;
 
-use pinfold_contract::{BOUNCE_PAGES, Observe, Op, Sequence};
+use pinfold_contract::{BOUNCE_PAGES, Checkpoint, FromGuest, Observe, Op, Outcome, Sequence};
 
 use crate::cgroup::Limited;
 use crate::child::{Process, socket_pairs};
@@ -18,10 +17,11 @@ use crate::files::{self, Files};
 use crate::memory::Buffer;
 use crate::own_memory::OwnMemory;
 use crate::privileged::Privileged;
-use crate::protocol::{Channel, Report};
+use crate::progress::{Progress, Stage};
 use crate::resources::Resources;
 use crate::sys;
 use crate::verbs::{Device, Rdma};
+use crate::wire::Wire;
 use descendants::Descendants;
 use driver::{Baseline, Driver};
 use rights::Rights;
@@ -41,20 +41,52 @@ pub(crate) struct Own {
     pub(crate) resources: Rc<Resources>,
 }
 
-/// Runs `sequence` and reports to the supervisor. Returns when all is done and all descendants are gone.
+/// Those who are told how far `p0` is: the host of each step, before the next op begins, which may be the kernel's
+/// last; and the supervisor.
+#[derive(Debug)]
+pub(crate) struct Told<'a> {
+    /// The line to the host. The supervisor says nothing on it while `p0` lives.
+    pub(crate) wire: &'a mut Wire,
+    /// Names the sequence to the host.
+    pub(crate) id: u64,
+    /// Seen by the supervisor.
+    pub(crate) progress: &'a Progress,
+}
+
+impl Told<'_> {
+    /// The op of this index is done.
+    fn step(
+        &mut self,
+        op_index: usize,
+        outcome: Outcome,
+        checkpoint: Option<Checkpoint>,
+    ) -> Result<(), Failure> {
+        let op_index = u32::try_from(op_index).expect("a sequence has few ops");
+        self.wire.send(&FromGuest::Step { id: self.id, op_index, outcome, checkpoint })?;
+        self.progress.set(Stage::Done(op_index + 1));
+        Ok(())
+    }
+}
+
+/// Runs `sequence`. Returns when all is done and all descendants are gone.
+///
+/// # Errors
+///
+/// When `p0` cannot go on. The host has been told.
 pub(crate) fn run(
     sequence: &Sequence,
     observe: Observe,
     own: Own,
-    reports: PipeWriter,
+    mut told: Told<'_>,
 ) -> Result<(), Failure> {
-    let mut reports = Channel::new(reports);
+    // Brings the page in, before anybody counts.
+    told.progress.set(Stage::SetUp);
     let result = set_up(sequence, own).and_then(|mut driver| {
-        reports.send(&Report::Ready)?;
-        driver.run(sequence, observe, &mut reports)
+        told.progress.set(Stage::Done(0));
+        driver.run(sequence, observe, &mut told)
     });
     if let Err(failure) = &result {
-        reports.send(&Report::Failed { reason: failure.reason() })?;
+        told.wire.send(&FromGuest::Failed { id: Some(told.id), reason: failure.reason() })?;
     }
     result
 }

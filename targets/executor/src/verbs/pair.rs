@@ -17,6 +17,9 @@ const TIMEOUT: u8 = 16;
 const RETRIES: u8 = 7;
 const QUEUE_DEPTH: u32 = 4;
 
+/// What a request moves that sends no packet.
+const NO_BYTES: u64 = 0;
+
 /// How often the others get the processor first. Each queue pair has one work.
 const SETTLING_TURNS: u32 = 16;
 
@@ -74,7 +77,8 @@ impl Pair {
         // SAFETY: the queue pair is ours and lives.
         unsafe { requests::post(self.requester, request, REQUEST_ID, list) }
             .doing("post a work request")?;
-        self.finish()
+        let len_bytes: u64 = list.iter().map(|entry| u64::from(entry.length)).sum();
+        self.finish(len_bytes)
     }
 
     /// Has the side that responds make `rkey` invalid by itself.
@@ -82,7 +86,7 @@ impl Pair {
         // SAFETY: the queue pair is ours and lives.
         unsafe { requests::post(self.responder, Request::Invalidate(rkey), REQUEST_ID, &mut []) }
             .doing("post an invalidation")?;
-        self.finish()
+        self.finish(NO_BYTES)
     }
 
     /// Binds `window`, of type 1, at the side that responds. The inner error is one
@@ -98,7 +102,7 @@ impl Pair {
     ) -> Result<io::Result<WcStatus>, Failure> {
         // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
         match unsafe { requests::bind_type1(self.responder, window, REQUEST_ID, binding) } {
-            Ok(()) => self.finish().map(Ok),
+            Ok(()) => self.finish(NO_BYTES).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -117,7 +121,7 @@ impl Pair {
     ) -> Result<io::Result<WcStatus>, Failure> {
         // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
         match unsafe { requests::bind_type2(self.responder, window, REQUEST_ID, rkey, binding) } {
-            Ok(()) => self.finish().map(Ok),
+            Ok(()) => self.finish(NO_BYTES).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -155,15 +159,23 @@ impl Pair {
         Ok(Exchange { requester, responder })
     }
 
-    /// Waits for the completion of the one request. After a failure the pair is
-    /// connected anew, so the next request finds it as the first did.
-    fn finish(&mut self) -> Result<WcStatus, Failure> {
+    /// Waits for the completion of the one request, which moves `len_bytes` bytes. After a failure the
+    /// pair is connected anew, so the next request finds it as the first did.
+    fn finish(&mut self, len_bytes: u64) -> Result<WcStatus, Failure> {
         let status = self.wait(REQUEST_ID, &mut None)?;
         if status != WcStatus::SUCCESS {
-            settle();
+            if len_bytes > self.packet_bytes() {
+                settle();
+            }
             self.reconnect()?;
         }
         Ok(status)
+    }
+
+    /// Bytes that one packet carries at most.
+    fn packet_bytes(&self) -> u64 {
+        // `IBV_MTU_256` is 1.
+        128 << self.route.mtu
     }
 
     /// Waits for the completion of `wanted`, as long as it takes: the supervisor
