@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use pinfold_run::{build_kernel, built_kernels, find_kernel};
+use pinfold_run::{PatchInput, build_kernel, built_kernels, find_kernel, read_patch};
 
 use crate::exit::Status;
 use crate::output;
@@ -27,6 +27,9 @@ enum Command {
         /// Build from this source tree
         #[arg(long, value_name = "DIR")]
         kernel_src: Option<PathBuf>,
+        /// Apply this patch first; may be given several times, in the order in which they apply. - is standard input
+        #[arg(long, value_name = "FILE")]
+        patch: Vec<PathBuf>,
     },
     /// List the kernels that are built
     List,
@@ -41,12 +44,14 @@ enum Command {
 impl Kernel {
     pub(crate) fn run(&self) -> anyhow::Result<Status> {
         match &self.command {
-            Command::Build { kernel, kernel_src } => {
+            Command::Build { kernel, kernel_src, patch } => {
+                let patches: Vec<PatchInput> =
+                    patch.iter().map(|file| read_patch(file)).collect::<Result<_, _>>()?;
                 let mut meter = BuildMeter::default();
                 let watch = &mut |progress: &_| meter.show(progress);
-                let built = build_kernel(kernel, kernel_src.clone(), watch);
+                let built = build_kernel(kernel, kernel_src.clone(), &patches, watch);
                 meter.finish();
-                output::result(&format!("{}\n", built?.image.display()))?;
+                output::result(&format!("{}\n", built?.display()))?;
             }
             Command::List => output::result(&list()?)?,
             Command::Path { kernel } => match find_kernel(kernel)? {

@@ -18,10 +18,15 @@ fn folder() -> tempfile::TempDir {
     folder
 }
 
-fn command(folder: &Path, arguments: &[&str]) -> Command {
+fn pinfold(folder: &Path) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_pinfold"));
-    command.arg("patch").args(arguments).current_dir(folder);
-    command.env("PINFOLD_CACHE", folder.join("cache"));
+    command.current_dir(folder).env("PINFOLD_CACHE", folder.join("cache"));
+    command
+}
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = pinfold(folder);
+    command.arg("patch").args(arguments);
     command
 }
 
@@ -56,6 +61,16 @@ fn a_hunk_that_does_not_fit_is_named_with_its_file_and_the_line_that_differs() {
     assert!(err.contains("x.patch:3: hunk 1 of mm/gup.c does not apply"), "{err}");
     assert!(err.contains("line 2 is `two`, and the patch wants `TWO`"), "{err}");
     assert!(err.contains("linux 6.12.1"), "{err}");
+}
+
+#[test]
+fn a_kernel_is_not_built_with_a_hunk_that_does_not_fit() {
+    let folder = folder();
+    fs::write(folder.path().join("x.patch"), WRONG_HUNK).unwrap();
+    let mut command = pinfold(folder.path());
+    command.args(["kernel", "build", "6.12", "--kernel-src", "tree", "--patch", "x.patch"]);
+    let err = refused(&command.output().unwrap());
+    assert!(err.contains("x.patch:3: hunk 1 of mm/gup.c does not apply"), "{err}");
 }
 
 #[test]

@@ -6,24 +6,29 @@ use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kern
 
 use crate::error::RunError;
 use crate::name::{NameError, TargetName};
+use crate::patch::{self, PatchInput};
 use crate::uml::UmlError;
 
-/// Builds the kernel of `name` (`6.12`, `6.1+kasan`; `uml:` may stand before it), if that is not there yet; from
-/// `tree`, if one is given.
+/// Builds the kernel of `name` (`6.12`, `6.1+kasan`; `uml:` may stand before it), if that is not there yet: from
+/// `tree`, if one is given, and with `patches` applied in their order. Gives its image.
 ///
 /// # Errors
 ///
-/// If the name is none, or the kernel cannot be built.
+/// If the name is none, a patch does not apply, or the kernel cannot be built.
 pub fn build_kernel(
     name: &str,
     tree: Option<PathBuf>,
+    patches: &[PatchInput],
     watch: &mut dyn FnMut(&Progress),
-) -> Result<Kernel, RunError> {
+) -> Result<PathBuf, RunError> {
     let (source, variant) = read(name)?;
     let source = tree.map_or(source, KernelSource::Tree);
     let cache = Cache::from_environment().map_err(UmlError::Cache)?;
     let request = KernelRequest::new(source, variant);
-    Ok(kernel::provide(&cache, &request, watch).map_err(UmlError::Kernel)?)
+    if patches.is_empty() {
+        return Ok(kernel::provide(&cache, &request, watch).map_err(UmlError::Kernel)?.image);
+    }
+    patch::build_patched(&cache, &request, patches, watch)
 }
 
 /// Every kernel that was built, oldest first.

@@ -1,12 +1,14 @@
 //! From patches to two kernels.
 
 use std::fs;
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use pinfold_machine::diff::{self, Applied};
 use pinfold_machine::source::SourceTree;
 use pinfold_machine::{
-    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Workshop, git, source,
+    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Progress, Workshop, git,
+    source,
 };
 
 use super::report::{Timing, seconds};
@@ -98,6 +100,27 @@ pub(super) fn build(
     })
 }
 
+/// The image of the kernel of `request` with the patches of `inputs` in it.
+///
+/// # Errors
+///
+/// If one does not apply, or what they make does not build.
+pub(crate) fn build_patched(
+    cache: &Cache,
+    request: &KernelRequest,
+    inputs: &[PatchInput],
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<PathBuf, RunError> {
+    let patches = read_all(inputs)?;
+    let tree = source::provide(cache, &request.source, request.freshness, watch)
+        .map_err(|error| UmlError::Kernel(error.into()))?;
+    let applied = put(&tree, &patches)?;
+    let shop = Workshop::of(cache, request, watch).map_err(UmlError::Kernel)?;
+    let plain = shop.plain(watch).map_err(UmlError::Kernel)?;
+    let built = shop.patched(&plain, &applied.overlay, watch);
+    Ok(built.map_err(|source| wrong_build(source, &patches))?.image)
+}
+
 fn read_all(inputs: &[PatchInput]) -> Result<Vec<Patch>, RunError> {
     let read = |input: &PatchInput| Ok(diff::read(&input.name, &input.bytes)?);
     inputs.iter().map(read).collect()
@@ -109,19 +132,20 @@ fn apply(
     base: &[Patch],
     patches: &[Patch],
 ) -> Result<(Applied, Applied), RunError> {
-    let version = tree.version.clone();
-    let put = |patches: &[Patch]| {
-        diff::apply(patches, &|name| fs::read(tree.path.join(name)).ok()).map_err(|source| {
-            RunError::Apply { source: Box::new(source), version: version.clone() }
-        })
-    };
-    let under = put(base)?;
+    let under = put(tree, base)?;
     let all: Vec<Patch> = base.iter().chain(patches).cloned().collect();
-    let over = put(&all)?;
+    let over = put(tree, &all)?;
     if under.overlay == over.overlay {
+        let version = tree.version.clone();
         return Err(RunError::NothingPatched { patches: names(patches), version });
     }
     Ok((under, over))
+}
+
+fn put(tree: &SourceTree, patches: &[Patch]) -> Result<Applied, RunError> {
+    diff::apply(patches, &|name| fs::read(tree.path.join(name)).ok()).map_err(|source| {
+        RunError::Apply { source: Box::new(source), version: tree.version.clone() }
+    })
 }
 
 /// The target without any patch, whose kernel `image` is.
@@ -129,7 +153,7 @@ fn prepare_plain(
     options: &PatchOptions,
     made_of: &TargetOptions,
     image: &std::path::Path,
-    watch: &mut dyn FnMut(&pinfold_machine::Progress),
+    watch: &mut dyn FnMut(&Progress),
 ) -> Result<Prepared, RunError> {
     if made_of.kernel_src.is_none() {
         return prepare(&options.target, made_of, watch);
