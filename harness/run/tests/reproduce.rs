@@ -79,11 +79,18 @@ fn shown(fault: Fault, sequence: &Sequence) -> Option<(Signature, Divergence)> {
     }
 }
 
+/// How many generated sequences each fault is shown, and how many one that none of those shows.
+const SEQUENCES: u64 = 400;
+const SEQUENCES_MAX: u64 = 5000;
+
 /// A minimized sequence for each signature that `fault` has in some generated sequences.
 fn minimized(fault: Fault) -> BTreeMap<Signature, (Sequence, Divergence)> {
     let generator = Generator::new(1);
     let mut found = BTreeMap::new();
-    for index in 0..400 {
+    for index in 0..SEQUENCES_MAX {
+        if index >= SEQUENCES && !found.is_empty() {
+            break;
+        }
         let sequence = generator.sequence(index);
         let Some((signature, _)) = shown(fault, &sequence) else { continue };
         if let Entry::Vacant(place) = found.entry(signature.clone()) {
@@ -209,10 +216,10 @@ fn tells_each_test_once(output: &str) -> bool {
         && numbers.iter().zip(1..).all(|(number, wanted)| number.parse() == Ok(wanted))
 }
 
-fn all_seeds_are_right_on(name: &str) {
+fn all_are_right_on(name: &str, folders: &[&str]) {
     let Some(target) = kernel(name) else { return };
     let mut wrong = Vec::new();
-    for path in sequences("seeds").into_iter().chain(sequences("regress")) {
+    for path in folders.iter().flat_map(|folder| sequences(folder)) {
         let text = reproduce_c(&path, target.name()).unwrap();
         let (end, output) = run(&target, &text);
         let is_right = end == RunEnd::Program(ProgramEnd::Exited(0));
@@ -225,12 +232,13 @@ fn all_seeds_are_right_on(name: &str) {
 
 #[test]
 fn a_right_kernel_6_12_is_right_by_the_program_of_every_stored_sequence() {
-    all_seeds_are_right_on("6.12");
+    all_are_right_on("6.12", &["seeds", "regress"]);
 }
 
+/// Not those of the regressions too: what they tell apart was planted in the model, whose words are the same.
 #[test]
-fn a_right_kernel_6_1_is_right_by_the_program_of_every_stored_sequence() {
-    all_seeds_are_right_on("6.1");
+fn a_right_kernel_6_1_is_right_by_the_program_of_every_seed() {
+    all_are_right_on("6.1", &["seeds"]);
 }
 
 /// The other answers: a program that expects what no kernel does says so, and one without a device that it cannot tell.
