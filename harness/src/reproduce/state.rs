@@ -231,6 +231,10 @@ fn charges(body: &mut Body, checkpoint: &Checkpoint, wanted: impl Fn(&str) -> bo
             body.pieces.extend([Piece::Settle, Piece::InPages]);
             if body.many {
                 body.pieces.insert(Piece::SettleChild);
+                if word == "vm_pin" {
+                    // A child that inherits the charge inherits that of the program's own MR too, which may be all there is.
+                    body.pieces.insert(Piece::Landing);
+                }
             }
             let whose = if body.many {
                 format!(" of process {}", view.proc.index())

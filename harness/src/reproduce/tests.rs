@@ -5,6 +5,7 @@ use pinfold_contract::{Checkpoint, OpKind, Outcome};
 use super::*;
 use crate::generate::Generator;
 use crate::model::{PredictedStep, Prediction};
+use crate::oracle::Oracle;
 use crate::profile::LINUX_6_12;
 
 /// A prediction for each op, as if all of them worked.
@@ -65,4 +66,25 @@ fn only_what_is_used_is_there() {
     for word in ["ibv_", "cgroup", "ksm", "mremap", "pair", "/dev/shm"] {
         assert!(!text.contains(word), "{word} in\n{text}");
     }
+}
+
+#[test]
+fn a_child_that_may_inherit_a_charge_has_one_to_inherit() {
+    let sequence = pinfold_contract::parse("# pinfold 1\nfork p1\n").unwrap().sequence;
+    let divergence = Divergence {
+        op_index: 0,
+        oracle: Oracle::Accounting,
+        predicted: "p1 vm_pin 0".to_owned(),
+        seen: "p1 vm_pin 129".to_owned(),
+        class: "child.vm_pin.more".to_owned(),
+        detail: String::new(),
+    };
+    let text = c_program(&Reproduction {
+        sequence: &sequence,
+        profile: &LINUX_6_12,
+        title: "a test",
+        seen_on: &[],
+        divergence: Some(&divergence),
+    });
+    assert!(text.contains("\tmake_landing();"), "{text}");
 }
