@@ -74,6 +74,8 @@ pub(super) enum Piece {
     RdmaWrite,
     /// Memory that was registered.
     Region,
+    /// Keeps what a registration gave.
+    Registered,
     /// Registers memory in the common way.
     Reg,
     /// Registers memory with an address for peers.
@@ -206,6 +208,7 @@ impl Piece {
             Piece::RdmaRead => include_str!("pieces/rdma_read.c"),
             Piece::RdmaWrite => include_str!("pieces/rdma_write.c"),
             Piece::Region => include_str!("pieces/region.c"),
+            Piece::Registered => include_str!("pieces/registered.c"),
             Piece::Reg => include_str!("pieces/reg.c"),
             Piece::RegIova => include_str!("pieces/reg_iova.c"),
             Piece::RegLegacy => include_str!("pieces/reg_legacy.c"),
@@ -297,7 +300,8 @@ impl Piece {
             P::SecondLanding => &[P::SecondPd, P::Landing],
             P::Transfer => &[P::Landing],
             P::SecondPair => &[P::Transfer, P::SecondLanding],
-            P::Reg | P::RegIova | P::RegLegacy | P::RegRaw | P::DeregRaw | P::Rereg => &[P::Region],
+            P::Reg | P::RegIova | P::RegLegacy | P::RegRaw => &[P::Registered],
+            P::Registered | P::DeregRaw | P::Rereg => &[P::Region],
             P::Window => &[P::Device],
             P::BindWindow => &[P::Window, P::Region, P::Transfer],
             P::Invalidate => &[P::Transfer],
@@ -374,7 +378,8 @@ impl Piece {
             P::Chore => &["errno.h", "string.h"],
             P::Reclaim => &["errno.h", "string.h", "sys/stat.h"],
             P::Smaps => &["stdio.h", "stdlib.h", "string.h"],
-            P::Region => &["errno.h", "stdint.h", "string.h"],
+            P::Region => &["stdint.h"],
+            P::Registered => &["errno.h", "string.h"],
             P::Caps => &["linux/capability.h", "sys/resource.h", "sys/syscall.h", "unistd.h"],
             P::IpcLock => &["malloc.h", "pthread.h", "semaphore.h", "sys/mman.h"],
             P::WithRights => &["semaphore.h"],

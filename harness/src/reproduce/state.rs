@@ -253,10 +253,15 @@ const SUMS: [(&str, &str, &str); 3] = [
     (
         "rss_file",
         "pages of the disk's file that are mapped",
-        "in_pages((smaps(\"Rss:\", \"/disk0\") - smaps(\"Anonymous:\", \"/disk0\")) / 4)",
+        "in_pages((smaps(INSIDE, \"Rss:\", \"/disk0\") - smaps(INSIDE, \"Anonymous:\", \"/disk0\")) / 4)",
     ),
-    ("vm_lck", "locked pages", "in_pages(smaps(\"Size:\", \" lo\") / 4)"),
-    ("pss", "proportional share", "in_kib(smaps(\"Pss:\", \"\"))"),
+    // What is charged is no sum over mappings: a kernel can count one twice. The program's own may be locked as well.
+    (
+        "vm_lck",
+        "locked pages",
+        "in_pages(status_line(\"VmLck:\") - smaps(OUTSIDE, \"Size:\", \" lo\") / 4)",
+    ),
+    ("pss", "proportional share", "in_kib(smaps(INSIDE, \"Pss:\", \"\"))"),
 ];
 
 /// What `/proc/PID/smaps` tells: the program's own memory has no part in it.
@@ -272,6 +277,9 @@ fn sums(body: &mut Body, checkpoint: &Checkpoint, wanted: impl Fn(&str) -> bool)
                 continue;
             }
             body.pieces.insert(Piece::Smaps);
+            if word == "vm_lck" {
+                body.pieces.insert(Piece::Status);
+            }
             body.pieces.insert(if word == "pss" { Piece::InKib } else { Piece::InPages });
             let what = format!("{what}, of {}", name(body, view.proc));
             body.check(view.proc, IfNot::Wrong, &what, got, &words::quoted(&value));

@@ -1,3 +1,5 @@
+static long own_pin, own_anon, own_shmem; /* what the program itself has */
+
 static void touch(volatile char *from, volatile char *end)
 {
 	for (; from < end; from++)

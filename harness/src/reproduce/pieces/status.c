@@ -13,5 +13,3 @@ static long status_line(const char *name)
 		cannot_tell("/proc/self/status lacks a line");
 	return atol(line + strlen(name)) / 4;
 }
-
-static long own_pin, own_anon, own_shmem; /* what the program itself has */
