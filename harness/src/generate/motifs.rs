@@ -20,10 +20,11 @@ type Motif = fn(&mut Making);
 impl Making {
     /// One motif, of those that are left when what is switched off is taken away.
     pub(super) fn motif(&mut self) {
-        let needs: [(Option<OpKind>, Motif); 19] = [
+        let needs: [(Option<OpKind>, Motif); 20] = [
             (Some(OpKind::Protect), Making::made_read_only),
             (Some(OpKind::Fork), Making::fork_and_write),
             (Some(OpKind::Fork), Making::child_lets_go),
+            (Some(OpKind::Advise), Making::kept_from_children),
             (None, Making::memory_taken_away),
             (None, Making::memory_taken_away),
             (None, Making::overlapping),
@@ -146,6 +147,25 @@ impl Making {
         if self.draw.one_in(2) {
             let target = Target { qp: pd, ..Target::of(mr) };
             self.push_if_on(Op::RemoteRead { target, len_bytes: 8 });
+        }
+    }
+
+    /// Memory of any kind that a child does not get, or gets without its content.
+    fn kept_from_children(&mut self) {
+        let Some(child) = self.new_child() else { return };
+        let (proc, pages, backing) = (Proc::P0, self.pages(), self.some_backing());
+        let sharing = self.draw.one_of(&[Sharing::Private, Sharing::Shared]);
+        self.push(Op::Map { proc, pages, backing, sharing, prot: Prot::RW, populate: false });
+        self.store(proc, pages.first());
+        let advice = self.draw.one_of(&[Advice::DontFork, Advice::DontFork, Advice::WipeOnFork]);
+        self.push(Op::Advise { proc, pages, advice });
+        let access = self.rights();
+        let mr = self.draw.one_in(2).then(|| self.reg_pages(pages, access));
+        self.push(Op::Fork { proc, child });
+        self.load(child, pages.first());
+        if let Some(mr) = mr {
+            self.store(proc, pages.first());
+            self.fetch(mr);
         }
     }
 
@@ -330,13 +350,15 @@ impl Making {
         let window_pd = if self.swarm.pds && self.draw.one_in(4) { other } else { pd };
         self.push(Op::AllocMw { mw, kind, pd: window_pd });
         let rights = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
-        let good = (0, 64, rights, pd);
         let end = i32::from(pages.page_count()) * PAGE_BYTES.cast_signed();
+        // To the last byte, one beyond, and more.
+        let at_end = self.draw.one_of(&[64, 63, 63, 32]);
+        let at_start = self.draw.one_of(&[0, -1, -8]);
         let (offset, len_bytes, access, qp) = self.draw.one_of(&[
-            good,
+            (0, 64, rights, pd),
             (0, 64, rights.with(Access::ZERO_BASED), pd),
-            (end - 32, 64, rights, pd),
-            (-8, 64, rights, pd),
+            (end - at_end, 64, rights, pd),
+            (at_start, 64, rights, pd),
             (0, 64, rights, if self.swarm.pds { other } else { pd }),
             (0, 0, rights, pd),
         ]);
