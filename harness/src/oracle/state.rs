@@ -50,7 +50,8 @@ pub(super) fn that_matters(
             Some(_) => before.bound(case.op()),
             None if was_to_work(case) => before.of_a_request(case.op()),
             None => {
-                uninherited::word(case).or_else(|| remade::word(case, steps)).into_iter().collect()
+                let word = uninherited::word(case, steps);
+                word.or_else(|| remade::word(case, steps)).into_iter().collect()
             }
         },
         Oracle::Frames => {
