@@ -16,7 +16,7 @@ use std::{env, fs};
 use pinfold::generate::Generator;
 use pinfold::minimize::minimize;
 use pinfold::model::{Fault, perform, predict};
-use pinfold::oracle::{Divergence, Verdict, judge};
+use pinfold::oracle::{Divergence, Oracle, Verdict, judge};
 use pinfold::profile::{LINUX_6_12, Profile};
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold::signature::Signature;
@@ -150,6 +150,26 @@ fn the_program_for_every_planted_fault_compiles_without_a_word_and_is_short() {
             assert!(text.contains("check(WRONG,"), "{name}: nothing is decided in\n{text}");
         }
     }
+}
+
+/// A kernel can leak what the harness itself pins: then no op is left.
+#[test]
+fn the_program_for_a_leak_that_needs_no_op_compiles_and_decides() {
+    if !can_compile() {
+        return;
+    }
+    let sequence = parse("# pinfold 1\n").unwrap().sequence;
+    let leak = Divergence {
+        op_index: 0,
+        oracle: Oracle::Teardown,
+        predicted: "pins 0".to_owned(),
+        seen: "pins 128".to_owned(),
+        class: "pins.more".to_owned(),
+        detail: "pins: predicted 0, seen 128 (+128)".to_owned(),
+    };
+    let text = program(&sequence, &LINUX_6_12, Some(&leak));
+    compiled(&text, Linking::Dynamic);
+    assert!(text.contains("check(WRONG,") && text.contains("second_landing();"), "{text}");
 }
 
 #[test]
