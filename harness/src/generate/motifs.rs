@@ -349,7 +349,8 @@ impl Making {
         let kind = if self.draw.one_in(2) { MwKind::Type1 } else { MwKind::Type2 };
         let window_pd = if self.swarm.pds && self.draw.one_in(4) { other } else { pd };
         self.push(Op::AllocMw { mw, kind, pd: window_pd });
-        let rights = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
+        let both = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
+        let rights = self.draw.one_of(&[both, both, both, Access::REMOTE_ATOMIC]);
         let end = i32::from(pages.page_count()) * PAGE_BYTES.cast_signed();
         // To the last byte, one beyond, and more.
         let at_end = self.draw.one_of(&[64, 63, 63, 32]);
