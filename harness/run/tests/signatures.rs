@@ -53,7 +53,13 @@ const MEASURED: [(Fault, &[&str]); 38] = [
             "frames-reg-registrar-extra-writer",
         ],
     ),
-    (Fault::WriteRightIgnored, &["protection-write_remote-rem_access_err-ok-right"]),
+    (
+        Fault::WriteRightIgnored,
+        &[
+            "protection-write_remote-rem_access_err-ok-right",
+            "protection-write_remote-rem_access_err-ok-window-right",
+        ],
+    ),
     (
         Fault::RangeOffByOne,
         &[
@@ -68,7 +74,7 @@ const MEASURED: [(Fault, &[&str]); 38] = [
             "protection-write_remote-rem_access_err-ok-key",
             "protection-scatter-rem_access_err-ok-key",
             "protection-cas-rem_access_err-value-key",
-            "protection-gather-rem_access_err-ok-key",
+            "protection-fetch_add-rem_access_err-value-key",
         ],
     ),
     (
@@ -92,8 +98,8 @@ const MEASURED: [(Fault, &[&str]); 38] = [
     (
         Fault::WindowRightIgnored,
         &[
-            "protection-read_remote-rem_access_err-value-window-range",
-            "protection-write_remote-rem_access_err-ok-window-range",
+            "protection-write_remote-rem_access_err-ok-window-right",
+            "protection-fetch_add-rem_access_err-value-window-right",
         ],
     ),
     (
@@ -119,7 +125,6 @@ const MEASURED: [(Fault, &[&str]); 38] = [
             "protection-write_remote-rem_access_err-ok-gone",
             "protection-cas-rem_access_err-value-gone",
             "protection-fetch_add-rem_access_err-value-gone",
-            "protection-scatter-rem_access_err-ok-gone",
         ],
     ),
     (Fault::ReaderMadeWriter, &["protection-rereg-eacces-ok-writer"]),
@@ -176,9 +181,8 @@ const MEASURED: [(Fault, &[&str]); 38] = [
         Fault::ForcedInPlace,
         &[
             "frames-force-registrar-own-common",
-            "frames-force-registrar-extra",
             "coherence-force-registrar-zero-tag",
-            "coherence-force-child-zero-tag",
+            "frames-force-registrar-extra",
             "coherence-force-adapter-zero-tag-reader",
         ],
     ),
@@ -198,7 +202,14 @@ const MEASURED: [(Fault, &[&str]); 38] = [
         ],
     ),
     (Fault::LockedLeak, &["teardown-end-locked_pages.more"]),
-    (Fault::DontForkIgnored, &["outcome-advise-enomem-ok"]),
+    (
+        Fault::DontForkIgnored,
+        &[
+            "outcome-read-sigsegv-passed-dontfork",
+            "outcome-advise-enomem-ok",
+            "outcome-write-sigsegv-passed-dontfork",
+        ],
+    ),
     (Fault::WipeOnForkIgnored, &["frames-fork-child-extra"]),
     (Fault::MovedPagesLost, &["frames-remap-registrar-missing", "frames-remap-child-missing"]),
     (
@@ -207,14 +218,19 @@ const MEASURED: [(Fault, &[&str]); 38] = [
             "accounting-reg-charged.less",
             "outcome-reg-enomem-passed-charged",
             "frames-reg-registrar-extra-writer",
+            "frames-reg-registrar-extra-reader",
         ],
     ),
     (Fault::LoggedLimit, &["kernel_log-out-of-memory"]),
 ];
 
 /// The names that two faults may share, since they show in one way.
-const SHARED: [&str; 2] =
-    ["frames-reg-registrar-extra-writer", "outcome-reg-enomem-passed-charged"];
+const SHARED: [&str; 4] = [
+    "frames-reg-registrar-extra-reader",
+    "frames-reg-registrar-extra-writer",
+    "outcome-reg-enomem-passed-charged",
+    "protection-write_remote-rem_access_err-ok-window-right",
+];
 
 /// How often the state is looked at. A page that keeps its frame shows only to who has seen that before.
 fn looks(fault: Fault) -> Looks {
@@ -308,7 +324,8 @@ fn a_cause_has_few_signatures_and_two_causes_share_none() {
         if names != measured.iter().copied().collect() {
             others.push(format!("{fault}: {by_count:?}"));
         }
-        // Nearly everything of a cause is found under its first three names, whichever op it shows at.
+        // Everything of a cause but one in a hundred, or one, is found under its first three names, whichever op it
+        // shows at.
         let mut elsewhere: BTreeMap<String, u64> = BTreeMap::new();
         for (name, count) in &counts {
             *elsewhere.entry(without_op(name)).or_default() += count;
@@ -317,7 +334,7 @@ fn a_cause_has_few_signatures_and_two_causes_share_none() {
         by_kind.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
         let most: u64 = by_kind.iter().take(3).sum();
         let all: u64 = by_kind.iter().sum();
-        assert!(most * 100 >= all * 99, "{fault}: {by_count:?}");
+        assert!(all - most <= (all / 100).max(1), "{fault}: {by_count:?}");
         for name in counts.into_keys() {
             faults_by_signature.entry(name).or_default().insert(fault);
         }
