@@ -23,7 +23,7 @@ use std::collections::BTreeMap;
 use pinfold_contract::{Observe, OpKind, Sequence, Trace};
 
 use crate::model::{PredictedStep, predict};
-use crate::oracle::{Divergence, Verdict, judge};
+use crate::oracle::{Divergence, Verdict};
 use crate::profile::Profile;
 use crate::signature::Signature;
 use crate::tally::KindTally;
@@ -180,12 +180,18 @@ pub struct Evidence {
 }
 
 impl Evidence {
-    /// Asks the model for its side, as often as the target was looked at, and compares again.
-    pub fn of(profile: &Profile, sequence: Sequence, trace: Trace) -> Evidence {
+    /// Asks the model for its side, as often as the target was looked at, and compares again, for what is called
+    /// `signature`.
+    pub fn of(
+        profile: &Profile,
+        sequence: Sequence,
+        trace: Trace,
+        signature: &Signature,
+    ) -> Evidence {
         let looked_at = trace.steps.iter().filter(|step| step.checkpoint.is_some()).count();
         let observe = if looked_at > 1 { Observe::Each } else { observe_of(&sequence, &trace) };
         let predicted = predict(profile, &sequence, observe);
-        let divergence = match judge(&sequence, &predicted, &trace) {
+        let divergence = match signature.judge(&sequence, &predicted, &trace) {
             Verdict::Diverges(divergence) => Some(divergence),
             Verdict::Agrees | Verdict::Inconclusive { .. } => None,
         };

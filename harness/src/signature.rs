@@ -13,10 +13,11 @@
 
 use std::{fmt, str::FromStr};
 
-use pinfold_contract::Sequence;
+use pinfold_contract::{Sequence, Trace};
 use serde::{Deserialize, Serialize};
 
-use crate::oracle::{Divergence, Oracle, slug};
+use crate::model::PredictedStep;
+use crate::oracle::{Divergence, Oracle, Verdict, consequence, judge, slug};
 
 /// A short stable name: lower case letters, digits, `.`, `_` and `-`, a letter
 /// first, so that it can name a folder.
@@ -56,6 +57,28 @@ impl Signature {
         let mut text = slug(&text);
         text.truncate(LEN_BYTES_MAX);
         Signature(text)
+    }
+
+    /// As [`judge`], of a trace that is known to show what has this name: where the first divergence is another one
+    /// and goes on to it, it is the one that is told.
+    ///
+    /// # Panics
+    ///
+    /// If `predicted` is not one step an op.
+    pub fn judge(
+        &self,
+        sequence: &Sequence,
+        predicted: &[PredictedStep],
+        trace: &Trace,
+    ) -> Verdict {
+        match judge(sequence, predicted, trace) {
+            Verdict::Diverges(first) if Signature::of(sequence, &first) != *self => {
+                let then = consequence(sequence, predicted, trace, &first);
+                let then = then.filter(|then| Signature::of(sequence, then) == *self);
+                Verdict::Diverges(then.unwrap_or(first))
+            }
+            verdict => verdict,
+        }
     }
 
     /// Its text.

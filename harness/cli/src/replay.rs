@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use pinfold::known::Known;
+use pinfold::oracle::Divergence;
 use pinfold_run::{
     Account, ReplayConclusion, ReplayOptions, Replayed, Target, allowed_cpus, read_seq, replay,
 };
@@ -98,6 +99,13 @@ fn describe(path: &Path, replayed: &Replayed<'_>) -> String {
         let share =
             if run_count > 1 { format!(" ({count} of {run_count} runs)") } else { String::new() };
         writeln!(text, "{}: {line}{share}", path.display()).expect("a string takes everything");
+    }
+    if let Some((signature, found)) = &replayed.consequence {
+        let Divergence { op_index, oracle, predicted, seen, .. } = found;
+        let line = format!(
+            "goes on to op {op_index} ({oracle}): predicted {predicted}, seen {seen} [{signature}]"
+        );
+        writeln!(text, "{}: {line}", path.display()).expect("a string takes everything");
     }
     for unmet in &replayed.unmet {
         writeln!(text, "{}: {unmet}", path.display()).expect("a string takes everything");

@@ -37,6 +37,9 @@ pub struct Finding {
     pub detail: String,
     /// Title of the entry of the known list that explains it.
     pub known: Option<String>,
+    /// The divergence that comes before it in the same sequence, and goes on to it.
+    #[serde(default)]
+    pub follows: Option<Signature>,
     /// The target.
     pub target: String,
     /// `uname -r` of its kernel.
@@ -100,6 +103,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) rng_seed: u64,
     pub(crate) index: u64,
     pub(crate) known: Option<String>,
+    /// What comes before it.
+    pub(crate) follows: Option<Signature>,
 }
 
 /// What a finding became when it was repeated and minimized.
@@ -237,6 +242,7 @@ fn finding(
         seen: divergence.seen.clone(),
         detail: divergence.detail.clone(),
         known: circumstances.known.clone(),
+        follows: circumstances.follows.clone(),
         target: circumstances.target.clone(),
         kernel: circumstances.kernel.to_owned(),
         observe: observe_name(circumstances.observe).to_owned(),

@@ -25,6 +25,26 @@ pub struct Checked {
     pub verdict: Verdict,
 }
 
+impl Checked {
+    /// What its divergence goes on to: see [`oracle::consequence`].
+    pub fn consequence(&self, sequence: &Sequence) -> Option<Divergence> {
+        match &self.verdict {
+            Verdict::Diverges(first) => {
+                oracle::consequence(sequence, &self.predicted, &self.trace, first)
+            }
+            Verdict::Agrees | Verdict::Inconclusive { .. } => None,
+        }
+    }
+
+    /// The same run, looked at for what is called `signature`; none if it does not show that.
+    pub(crate) fn showing(self, sequence: &Sequence, signature: &Signature) -> Option<Checked> {
+        let verdict = signature.judge(sequence, &self.predicted, &self.trace);
+        let Verdict::Diverges(divergence) = &verdict else { return None };
+        let is_it = Signature::of(sequence, divergence) == *signature;
+        is_it.then_some(Checked { verdict, ..self })
+    }
+}
+
 /// Runs `sequence` on `target` and compares what it did with what the model predicts.
 ///
 /// A kernel that complained or leaked is not used again: the next run is on a fresh machine.

@@ -288,12 +288,15 @@ impl Run<'_> {
                 Judgement::Inconclusive { reason } => self.board.tell_inconclusive(index, &reason),
                 Judgement::Known { divergence, signature, entry } => {
                     let known = Some(entry.title.clone());
-                    let lead = pursue::Lead { index, signature, divergence, known };
+                    let lead = pursue::Lead { index, signature, divergence, known, follows: None };
                     self.pursue(target, &sequence, &checked, &lead)?;
                 }
                 Judgement::Diverges { divergence, signature } => {
-                    let lead = pursue::Lead { index, signature, divergence, known: None };
+                    let first = (index, signature.clone());
+                    let lead =
+                        pursue::Lead { index, signature, divergence, known: None, follows: None };
                     self.pursue(target, &sequence, &checked, &lead)?;
+                    self.pursue_consequence(target, &sequence, checked, first)?;
                 }
             }
         }

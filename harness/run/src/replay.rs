@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use pinfold::explain::{bills, explain};
 use pinfold::known::Known;
-use pinfold::oracle::Inconclusive;
+use pinfold::oracle::{Divergence, Inconclusive};
+use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ParseError, SeqFile, parse};
 
 use crate::check::{Checked, Judgement, check};
@@ -89,6 +90,8 @@ pub struct ReplayOptions {
 pub struct Replayed<'k> {
     /// One a run.
     pub judgements: Vec<Judgement<'k>>,
+    /// What the divergence of the first run that has one goes on to.
+    pub consequence: Option<(Signature, Divergence)>,
     /// Expectations that model or target do not meet; of each op and run the first.
     pub unmet: Vec<Unmet>,
     /// What happened in the first run, op by op.
@@ -173,7 +176,8 @@ pub fn replay<'k>(
     known: &'k Known,
 ) -> Result<Replayed<'k>, RunError> {
     let sequence = &file.sequence;
-    let mut replayed = Replayed { judgements: Vec::new(), unmet: Vec::new(), account: None };
+    let mut replayed =
+        Replayed { judgements: Vec::new(), consequence: None, unmet: Vec::new(), account: None };
     for _ in 0..options.repeat.max(1) {
         let checked = match check(target, sequence, options.observe) {
             Ok(checked) => checked,
@@ -196,6 +200,10 @@ pub fn replay<'k>(
             let Checked { predicted, trace, verdict, .. } = &checked;
             replayed.account = Some(explain(sequence, predicted, trace, verdict));
         }
+        replayed.consequence = replayed.consequence.or_else(|| {
+            let found = checked.consequence(sequence)?;
+            Some((Signature::of(sequence, &found), found))
+        });
         replayed.judgements.push(judgement);
     }
     Ok(replayed)

@@ -161,7 +161,10 @@ impl Reader {
         let path = folder.join("trace.json");
         let stored: StoredTrace = self.json(&path)?;
         match parse(&stored.sequence) {
-            Ok(text) => Some(Evidence::of(profile_of(finding), text.sequence, stored.trace)),
+            Ok(text) => {
+                let profile = profile_of(finding);
+                Some(Evidence::of(profile, text.sequence, stored.trace, &finding.signature))
+            }
             Err(error) => {
                 self.unreadable.push(format!("{}: {error}", path.display()));
                 None

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use pinfold::model;
-use pinfold::oracle::{Divergence, Verdict, judge};
+use pinfold::oracle::{Divergence, Verdict};
 use pinfold::profile::Profile;
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold_contract::{Observe, SeqFile, Sequence, parse};
@@ -89,7 +89,7 @@ fn shown(path: &Path, file: &SeqFile, profile: &Profile, found: &Finding) -> Opt
     };
     if let Some(stored) = stored.filter(is_of_file) {
         let predicted = model::predict(profile, &file.sequence, Observe::Each);
-        return match judge(&file.sequence, &predicted, &stored.trace) {
+        return match found.signature.judge(&file.sequence, &predicted, &stored.trace) {
             Verdict::Diverges(divergence) => Some(divergence),
             Verdict::Agrees | Verdict::Inconclusive { .. } => None,
         };

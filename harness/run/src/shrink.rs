@@ -5,7 +5,6 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Instant;
 
 use pinfold::minimize::{any_of, cached, minimize};
-use pinfold::oracle::Verdict;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
@@ -205,13 +204,7 @@ fn diverging_as(
     signature: &Signature,
 ) -> Result<Option<Checked>, RunError> {
     match check(target, sequence, observe) {
-        Ok(checked) => {
-            let is_the_same = match &checked.verdict {
-                Verdict::Diverges(divergence) => Signature::of(sequence, divergence) == *signature,
-                Verdict::Agrees | Verdict::Inconclusive { .. } => false,
-            };
-            Ok(is_the_same.then_some(checked))
-        }
+        Ok(checked) => Ok(checked.showing(sequence, signature)),
         Err(error) => match error.reach() {
             Reach::Run => Ok(None),
             Reach::Target => Err(error),

@@ -2,6 +2,7 @@
 
 mod accounting;
 mod coherence;
+mod consequence;
 mod frames;
 mod kernel_log;
 mod outcome;
@@ -10,6 +11,7 @@ mod state;
 mod teardown;
 mod uninherited;
 
+pub use consequence::consequence;
 pub use kernel_log::title as kernel_log_title;
 pub(crate) use outcome::name as outcome_name;
 

@@ -317,3 +317,54 @@ fn a_short_trace_that_diverges_diverges() {
 fn a_slug_can_name_a_folder() {
     assert_eq!(slug("KASAN: use-after-free Read in foo!"), "kasan-use-after-free-read-in-foo");
 }
+
+fn goes_on_to(change: impl FnOnce(&mut Example)) -> Option<Divergence> {
+    let mut example = example();
+    change(&mut example);
+    let Example { sequence, predicted, trace } = &example;
+    let Verdict::Diverges(first) = judge(sequence, predicted, trace) else {
+        panic!("it does not diverge")
+    };
+    consequence(sequence, predicted, trace, &first)
+}
+
+fn is_mapped_more(step: &mut Step) {
+    step.checkpoint.as_mut().unwrap().procs[0].pages[0].exclusively_mapped = false;
+}
+
+#[test]
+fn a_shared_frame_goes_on_to_the_stale_bytes_behind_it() {
+    let found = goes_on_to(|example| {
+        is_mapped_more(&mut example.trace.steps[2]);
+        is_mapped_more(&mut example.trace.steps[3]);
+        example.trace.steps[3].checkpoint.as_mut().unwrap().mrs = state(0, 0x22).mrs;
+    });
+    let found = found.unwrap();
+    assert_eq!((found.op_index, found.oracle), (3, Oracle::Coherence));
+    assert!(found.class.starts_with("adapter-tag-zero"), "{}", found.class);
+}
+
+#[test]
+fn a_shared_frame_alone_goes_on_to_nothing() {
+    assert_eq!(goes_on_to(|example| is_mapped_more(&mut example.trace.steps[2])), None);
+}
+
+#[test]
+fn behind_another_result_nothing_is_compared() {
+    let found = goes_on_to(|example| {
+        is_mapped_more(&mut example.trace.steps[2]);
+        example.trace.steps[3].outcome = Outcome::Errno(Errno::EINVAL);
+        example.trace.steps[4].checkpoint.as_mut().unwrap().mrs = state(0, 0x22).mrs;
+    });
+    assert_eq!(found, None);
+}
+
+/// Its bytes are the first thing that is seen, and are told already.
+#[test]
+fn stale_bytes_go_on_to_nothing() {
+    let found = goes_on_to(|example| {
+        example.trace.steps[3].checkpoint.as_mut().unwrap().mrs = state(0, 0x22).mrs;
+        example.trace.steps[4].checkpoint.as_mut().unwrap().mrs = state(0, 0x22).mrs;
+    });
+    assert_eq!(found, None);
+}

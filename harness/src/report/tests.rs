@@ -10,7 +10,12 @@ use crate::profile::LINUX_6_12;
 
 fn evidence(fault: Option<Fault>, sequence: &Sequence) -> Evidence {
     let trace = perform(&LINUX_6_12, fault, sequence, Observe::Each);
-    Evidence::of(&LINUX_6_12, sequence.clone(), trace)
+    Evidence::of(&LINUX_6_12, sequence.clone(), trace, &any_name())
+}
+
+/// Not the name of what is found: then it is the first divergence that counts.
+fn any_name() -> Signature {
+    "x".parse().unwrap()
 }
 
 fn sequence(ops: &str) -> Sequence {
@@ -199,7 +204,7 @@ fn a_kernel_that_died_is_shown_as_it_was_last_seen() {
     evidence.trace.steps.truncate(2);
     let log = "Kernel panic - not syncing: Fatal exception\n".to_owned();
     evidence.trace.end = End::Died { kernel_log: log };
-    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace);
+    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace, &any_name());
     let text = well_formed(&html(&report(vec![finding(evidence)])));
     for part in
         ["as it was after op 1", "The kernel died in this op", "Fatal exception", "kernel died"]
@@ -224,7 +229,7 @@ fn what_was_left_behind_is_said() {
     let mut evidence = evidence(None, &sequence(ops));
     let teardown = Teardown { pins: 2, ..Teardown::default() };
     evidence.trace.end = End::Finished { teardown, kernel_log: String::new() };
-    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace);
+    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace, &any_name());
     let text = well_formed(&html(&report(vec![finding(evidence)])));
     assert!(text.contains("this was not given back: 2 pages pinned"), "{text}");
 }

@@ -205,9 +205,12 @@ impl Machine {
 
         let descriptors =
             Descriptors { silence: guest_lifeline.as_raw_fd(), credit: guest_credit.as_raw_fd() };
-        let mut command = Command::new(&options.image);
+        // It is started in another folder than ours.
+        let absolute = |path| std::path::absolute(path).map_err(host("name a file"));
+        let mut command = Command::new(absolute(&options.image)?);
         command
             .arg0("linux")
+            .arg(format!("initrd={}", absolute(&options.initramfs)?.display()))
             .args(kernel_arguments(options, folder.path(), &descriptors))
             .env_clear()
             .env("TMPDIR", &options.memory_folder)
@@ -336,7 +339,6 @@ fn kernel_arguments(
 ) -> Vec<String> {
     let mut arguments = vec![
         format!("mem={}M", options.memory_mib),
-        format!("initrd={}", options.initramfs.display()),
         format!("uml_dir={}", folder.display()),
         format!("umid={NAME_IN_FOLDER}"),
         "con=null".to_owned(),

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pinfold::oracle::Divergence;
+use pinfold::oracle::{Divergence, Verdict};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
 
@@ -32,6 +32,8 @@ pub(super) struct Lead {
     pub(super) signature: Signature,
     pub(super) divergence: Divergence,
     pub(super) known: Option<String>,
+    /// What comes before it in the same sequence, and goes on to it.
+    pub(super) follows: Option<Signature>,
 }
 
 impl Run<'_> {
@@ -66,6 +68,7 @@ impl Run<'_> {
             rng_seed: options.rng_seed,
             index: lead.index,
             known: lead.known.clone(),
+            follows: lead.follows.clone(),
         };
         let what = (&lead.signature, &lead.divergence);
         let bundle =
@@ -87,6 +90,29 @@ impl Run<'_> {
             op_count: bundle.finding().op_count,
         });
         completed
+    }
+
+    /// Pursues what the divergence that is called `first` goes on to, if anything: a finding of its own.
+    ///
+    /// # Errors
+    ///
+    /// As [`Run::pursue`].
+    pub(super) fn pursue_consequence(
+        &self,
+        target: &mut Target,
+        sequence: &Sequence,
+        checked: Checked,
+        first: (u64, Signature),
+    ) -> Result<(), RunError> {
+        let Some(divergence) = checked.consequence(sequence) else { return Ok(()) };
+        let (index, follows) = first;
+        let signature = Signature::of(sequence, &divergence);
+        if self.options.known.matching(&signature, target.kernel_release()).is_some() {
+            return Ok(());
+        }
+        let checked = Checked { verdict: Verdict::Diverges(divergence.clone()), ..checked };
+        let lead = Lead { index, signature, divergence, known: None, follows: Some(follows) };
+        self.pursue(target, sequence, &checked, &lead)
     }
 
     fn repeat_and_minimize(

@@ -69,12 +69,9 @@ fn once(
     let is_long = sequence.ops.len() > SHORT_OPS_MAX;
     for observe in [Observe::Each, Observe::End].into_iter().skip(usize::from(is_long)) {
         let checked = check(target, sequence, observe)?;
-        match &checked.verdict {
-            Verdict::Agrees => {}
-            Verdict::Diverges(divergence) if Signature::of(sequence, divergence) == *signature => {
-                return Ok(Answer::Same);
-            }
-            Verdict::Diverges(_) | Verdict::Inconclusive { .. } => return Ok(Answer::Other),
+        if checked.verdict != Verdict::Agrees {
+            let is_it = checked.showing(sequence, signature).is_some();
+            return Ok(if is_it { Answer::Same } else { Answer::Other });
         }
     }
     Ok(Answer::Agrees)

@@ -292,3 +292,19 @@ fn a_kernel_without_enough_memory_is_a_failed_boot_that_says_what_it_printed() {
         assert!(!console.is_empty());
     }
 }
+
+/// As seen from the folder this test runs in.
+fn relative(path: &Path) -> PathBuf {
+    let above = "../".repeat(env::current_dir().unwrap().components().count() - 1);
+    Path::new(&above).join(path.strip_prefix("/").unwrap())
+}
+
+#[test]
+fn kernel_and_initramfs_are_found_from_the_folder_that_one_is_in() {
+    for (_, image) in kernels("kernel_and_initramfs_are_found_from_the_folder_that_one_is_in") {
+        let folder = tempfile::tempdir().unwrap();
+        let initramfs = guest(&Cache::at(folder.path()));
+        let options = MachineOptions::new(relative(&image), relative(&initramfs));
+        Machine::boot(&options).unwrap().await_guest().unwrap();
+    }
+}
