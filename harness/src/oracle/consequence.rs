@@ -7,10 +7,10 @@
 //! Asked are the oracles of protection and of coherence alone, and only as long as each op gives what the model says:
 //! behind another result the two sides do not have the same things any more.
 
-use pinfold_contract::{Sequence, Trace};
+use pinfold_contract::{Outcome, Sequence, Trace};
 
 use super::{Case, Divergence, Oracle, Verdict, frames, state};
-use crate::model::PredictedStep;
+use crate::model::{PredictedStep, Prediction};
 
 /// The first thing behind `first` that the adapter or a process sees wrongly, or that a key wrongly lets through.
 ///
@@ -37,24 +37,41 @@ pub fn consequence(
     let later = trace.steps.iter().zip(predicted).enumerate().skip(first.op_index + 1);
     for (op_index, (step, of_model)) in later {
         let case = Case { sequence, op_index, predicted: of_model, step, trace };
-        let mut frames = frames::Correspondence::default();
-        for oracle in [Oracle::Protection, Oracle::Coherence] {
-            let Some(mut finding) = case.ask(oracle, &mut frames) else { continue };
-            if case.outlives(oracle, &finding) {
-                continue;
-            }
-            let words = state::that_matters(&case, predicted, oracle, &finding);
-            finding.class = state::class(oracle, case.op(), finding.class, &words);
-            return match finding.at(op_index, oracle) {
-                Verdict::Diverges(found) => Some(found),
-                Verdict::Agrees | Verdict::Inconclusive { .. } => None,
-            };
+        if let Some(found) = case.found(Oracle::Protection, predicted) {
+            return Some(found);
         }
-        let (prediction, outcome) = (&of_model.prediction, &step.outcome);
-        let is_right = prediction.allows(outcome) || prediction.outlives(outcome);
-        if !is_right || !prediction.follows(outcome) {
+        if !is_comparable(&of_model.prediction, &step.outcome) {
+            return None;
+        }
+        if let Some(found) = case.found(Oracle::Coherence, predicted) {
+            return Some(found);
+        }
+        if !of_model.prediction.follows(&step.outcome) {
             return None;
         }
     }
     None
+}
+
+/// Whether both sides did the same, so that what they have now can be compared. What was read may differ.
+fn is_comparable(prediction: &Prediction, seen: &Outcome) -> bool {
+    let both_read = matches!((prediction.expected(), seen), (Outcome::Value(_), Outcome::Value(_)));
+    let is_open = prediction.allows(seen) && !prediction.follows(seen);
+    both_read || prediction.outlives(seen) || prediction.allows(seen) && !is_open
+}
+
+impl Case<'_> {
+    /// What `oracle` finds, unless the comparison goes on behind that anyway. `all` is what was predicted of all ops.
+    fn found(&self, oracle: Oracle, all: &[PredictedStep]) -> Option<Divergence> {
+        let mut finding = self.ask(oracle, &mut frames::Correspondence::default())?;
+        if self.outlives(oracle, &finding) {
+            return None;
+        }
+        let words = state::that_matters(self, all, oracle, &finding);
+        finding.class = state::class(oracle, self.op(), finding.class, &words);
+        match finding.at(self.op_index, oracle) {
+            Verdict::Diverges(found) => Some(found),
+            Verdict::Agrees | Verdict::Inconclusive { .. } => None,
+        }
+    }
 }

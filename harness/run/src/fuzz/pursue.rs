@@ -25,6 +25,9 @@ const SHRINK_TIME: Duration = Duration::from_secs(20);
 /// How far beyond the end of a run its last findings are still minimized.
 const OVERTIME: Duration = Duration::from_secs(5);
 
+/// Most bundles of what another divergence goes on to, of which there are bundles enough.
+const CONSEQUENCES_MAX: u32 = 2;
+
 /// A divergence that was just seen.
 #[derive(Debug)]
 pub(super) struct Lead {
@@ -53,7 +56,11 @@ impl Run<'_> {
         let options = self.options;
         let dir = options.out.join("findings").join(lead.signature.as_str());
         let first = first_of(&lead.signature, lead, sequence.ops.len(), dir);
-        let bundles_max = if lead.known.is_some() { 1 } else { options.bundles_max };
+        let bundles_max = match lead {
+            Lead { known: Some(_), .. } => 1,
+            Lead { follows: Some(_), .. } => options.bundles_max.min(CONSEQUENCES_MAX),
+            Lead { known: None, follows: None, .. } => options.bundles_max,
+        };
         if !self.board.wants_bundle(first, bundles_max) {
             return Ok(());
         }
