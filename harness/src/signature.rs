@@ -71,13 +71,14 @@ impl Signature {
         predicted: &[PredictedStep],
         trace: &Trace,
     ) -> Verdict {
-        match judge(sequence, predicted, trace) {
-            Verdict::Diverges(first) if Signature::of(sequence, &first) != *self => {
-                let then = consequence(sequence, predicted, trace, &first);
-                let then = then.filter(|then| Signature::of(sequence, then) == *self);
-                Verdict::Diverges(then.unwrap_or(first))
-            }
-            verdict => verdict,
+        let verdict = judge(sequence, predicted, trace);
+        let Verdict::Diverges(first) = &verdict else { return verdict };
+        if Signature::of(sequence, first) == *self {
+            return verdict;
+        }
+        match consequence(sequence, predicted, trace, first) {
+            Some(then) if Signature::of(sequence, &then) == *self => Verdict::Diverges(then),
+            Some(_) | None => verdict,
         }
     }
 
