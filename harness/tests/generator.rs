@@ -10,7 +10,7 @@ use pinfold::{
 };
 use pinfold_contract::Observe;
 
-const SEQUENCES: u64 = 300;
+const SEQUENCES: u64 = 1000;
 
 /// Most of [`SEQUENCES`] that may end at an op whose effects are left open, even of a right kernel.
 const NOT_FOLLOWED_MOST: usize = 3;

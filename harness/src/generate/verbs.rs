@@ -382,7 +382,7 @@ impl Making {
         let len = self.mr_len(mr);
         let signed = |bytes: u32| i32::try_from(bytes).unwrap_or(i32::MAX);
         let any = self.draw.below_u32(len.max(1));
-        let (offset, len_bytes) = match self.draw.below(16) {
+        let (offset, len_bytes) = match self.draw.below(18) {
             0..=4 => (0, len.min(8)),
             5 | 6 => (0, len),
             7 | 8 => (signed(any), (len - any.min(len)).min(8)),
@@ -392,9 +392,23 @@ impl Making {
             12 => (signed(len), 1 + self.draw.below_u32(8)),
             13 => (-1, 8),
             14 => (0, len + PAGE_BYTES),
-            _ => (signed(any), 0),
+            15 => (signed(any), 0),
+            _ => {
+                let before = self.draw.below_u32(9);
+                (
+                    signed(self.page_edge(mr, any).saturating_sub(before)),
+                    1 + self.draw.below_u32(16),
+                )
+            }
         };
         (offset, len_bytes.min(ARENA_BYTES))
+    }
+
+    /// The end of the page that byte `offset` of an MR is in, counted from the beginning of the MR: what is copied page by
+    /// page goes wrong there.
+    fn page_edge(&self, mr: Mr, offset: u32) -> u32 {
+        let start = self.sketch.mrs.get(&mr).map_or(0, |mr| mr.range().start().page_offset());
+        (start + offset + 1).next_multiple_of(PAGE_BYTES) - start
     }
 
     /// Mostly aligned, as an atomic op wants it.
