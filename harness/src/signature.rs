@@ -54,7 +54,18 @@ impl Signature {
             | Oracle::Accounting
             | Oracle::Teardown => format!("{oracle}-{kind}-{class}"),
         };
-        let mut text = slug(&text);
+        Signature::cut(&text)
+    }
+
+    /// The signature of `then`, to which `first` goes on: there is one for each oracle that sees what becomes of `first`,
+    /// whichever op brings it to light and whatever is read then.
+    pub fn of_consequence(sequence: &Sequence, first: &Divergence, then: &Divergence) -> Signature {
+        let text = format!("{}-after-{}", then.oracle, Signature::of(sequence, first));
+        Signature::cut(&text)
+    }
+
+    fn cut(text: &str) -> Signature {
+        let mut text = slug(text);
         text.truncate(LEN_BYTES_MAX);
         Signature(text)
     }
@@ -77,7 +88,9 @@ impl Signature {
             return verdict;
         }
         match consequence(sequence, predicted, trace, first) {
-            Some(then) if Signature::of(sequence, &then) == *self => Verdict::Diverges(then),
+            Some(then) if Signature::of_consequence(sequence, first, &then) == *self => {
+                Verdict::Diverges(then)
+            }
             Some(_) | None => verdict,
         }
     }

@@ -26,22 +26,21 @@ pub struct Checked {
 }
 
 impl Checked {
-    /// What its divergence goes on to: see [`oracle::consequence`].
-    pub fn consequence(&self, sequence: &Sequence) -> Option<Divergence> {
-        match &self.verdict {
-            Verdict::Diverges(first) => {
-                oracle::consequence(sequence, &self.predicted, &self.trace, first)
-            }
-            Verdict::Agrees | Verdict::Inconclusive { .. } => None,
-        }
+    /// What its divergence goes on to, and how that is called: see [`oracle::consequence`].
+    pub fn consequence(&self, sequence: &Sequence) -> Option<(Signature, Divergence)> {
+        let Verdict::Diverges(first) = &self.verdict else { return None };
+        let then = oracle::consequence(sequence, &self.predicted, &self.trace, first)?;
+        Some((Signature::of_consequence(sequence, first, &then), then))
     }
 
     /// The same run, looked at for what is called `signature`; none if it does not show that.
-    pub(crate) fn showing(self, sequence: &Sequence, signature: &Signature) -> Option<Checked> {
-        let verdict = signature.judge(sequence, &self.predicted, &self.trace);
-        let Verdict::Diverges(divergence) = &verdict else { return None };
-        let is_it = Signature::of(sequence, divergence) == *signature;
-        is_it.then_some(Checked { verdict, ..self })
+    pub fn showing(self, sequence: &Sequence, signature: &Signature) -> Option<Checked> {
+        let Verdict::Diverges(first) = &self.verdict else { return None };
+        if Signature::of(sequence, first) == *signature {
+            return Some(self);
+        }
+        let (name, then) = self.consequence(sequence)?;
+        (name == *signature).then_some(Checked { verdict: Verdict::Diverges(then), ..self })
     }
 }
 

@@ -200,10 +200,7 @@ pub fn replay<'k>(
             let Checked { predicted, trace, verdict, .. } = &checked;
             replayed.account = Some(explain(sequence, predicted, trace, verdict));
         }
-        replayed.consequence = replayed.consequence.or_else(|| {
-            let found = checked.consequence(sequence)?;
-            Some((Signature::of(sequence, &found), found))
-        });
+        replayed.consequence = replayed.consequence.or_else(|| checked.consequence(sequence));
         replayed.judgements.push(judgement);
     }
     Ok(replayed)

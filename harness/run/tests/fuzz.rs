@@ -88,7 +88,7 @@ fn what_a_divergence_goes_on_to_is_minimized_and_repeated_by_itself() {
     let out = tempfile::tempdir().unwrap();
     let target = "model:6.12+stale_read_only_pin";
     let summary = run(target, &options(out.path(), Budget::Sequences(300)));
-    let name = "coherence-write-adapter-tag-zero-reader";
+    let name = "coherence-after-frames-reg-registrar-own-common-reader";
     let found = summary.findings.iter().find(|found| found.signature.as_str() == name).unwrap();
     assert_eq!((found.oracle, found.op_count), (Oracle::Coherence, 3));
     assert_eq!(found.reliability.map(|r| (r.again, r.of)), Some((3, 3)));

@@ -111,12 +111,8 @@ impl Run<'_> {
         checked: Checked,
         first: (u64, Signature),
     ) -> Result<(), RunError> {
-        let Some(divergence) = checked.consequence(sequence) else { return Ok(()) };
+        let Some((signature, divergence)) = checked.consequence(sequence) else { return Ok(()) };
         let (index, follows) = first;
-        let signature = Signature::of(sequence, &divergence);
-        if self.options.known.matching(&signature, target.kernel_release()).is_some() {
-            return Ok(());
-        }
         let checked = Checked { verdict: Verdict::Diverges(divergence.clone()), ..checked };
         let lead = Lead { index, signature, divergence, known: None, follows: Some(follows) };
         self.pursue(target, sequence, &checked, &lead)
