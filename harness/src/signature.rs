@@ -57,8 +57,8 @@ impl Signature {
         Signature::cut(&text)
     }
 
-    /// The signature of `then`, to which `first` goes on: there is one for each oracle that sees what becomes of `first`,
-    /// whichever op brings it to light and whatever is read then.
+    /// The signature of `then`, to which `first` goes on: one for each `first`, whichever op brings it to light and
+    /// whatever is read then.
     pub fn of_consequence(sequence: &Sequence, first: &Divergence, then: &Divergence) -> Signature {
         let text = format!("{}-after-{}", then.oracle, Signature::of(sequence, first));
         Signature::cut(&text)

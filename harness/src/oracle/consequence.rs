@@ -4,15 +4,16 @@
 //! little: whether the adapter then reads stale bytes is what people ask. So the comparison goes on behind a divergence
 //! that leaves every process and every object in its place: one of frames or of accounting.
 //!
-//! Asked are the oracles of protection and of coherence alone, and only as long as each op gives what the model says:
-//! behind another result the two sides do not have the same things any more.
+//! Asked is the oracle of coherence alone, and only as long as each op gives what the model says: behind another result
+//! the two sides do not have the same things any more. What is let through behind it would be another bug, or the same
+//! one in another registration.
 
 use pinfold_contract::{Outcome, Sequence, Trace};
 
 use super::{Case, Divergence, Oracle, Verdict, frames, state};
 use crate::model::{PredictedStep, Prediction};
 
-/// The first thing behind `first` that the adapter or a process sees wrongly, or that a key wrongly lets through.
+/// The first bytes behind `first` that the adapter or a process sees wrongly.
 ///
 /// `first` is what [`judge`](super::judge) found. None if it is of another oracle than frames or accounting.
 ///
@@ -37,13 +38,10 @@ pub fn consequence(
     let later = trace.steps.iter().zip(predicted).enumerate().skip(first.op_index + 1);
     for (op_index, (step, of_model)) in later {
         let case = Case { sequence, op_index, predicted: of_model, step, trace };
-        if let Some(found) = case.found(Oracle::Protection, predicted) {
-            return Some(found);
-        }
         if !is_comparable(&of_model.prediction, &step.outcome) {
             return None;
         }
-        if let Some(found) = case.found(Oracle::Coherence, predicted) {
+        if let Some(found) = case.wrong_bytes(predicted) {
             return Some(found);
         }
         if !of_model.prediction.follows(&step.outcome) {
@@ -61,8 +59,9 @@ fn is_comparable(prediction: &Prediction, seen: &Outcome) -> bool {
 }
 
 impl Case<'_> {
-    /// What `oracle` finds, unless the comparison goes on behind that anyway. `all` is what was predicted of all ops.
-    fn found(&self, oracle: Oracle, all: &[PredictedStep]) -> Option<Divergence> {
+    /// Bytes that are wrong, unless the comparison goes on behind them anyway. `all` is what was predicted of all ops.
+    fn wrong_bytes(&self, all: &[PredictedStep]) -> Option<Divergence> {
+        let oracle = Oracle::Coherence;
         let mut finding = self.ask(oracle, &mut frames::Correspondence::default())?;
         if self.outlives(oracle, &finding) {
             return None;
