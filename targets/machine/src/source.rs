@@ -8,9 +8,9 @@ use std::str::FromStr;
 use std::time::{Instant, SystemTime};
 
 use crate::cache::{Cache, CacheError};
+use crate::package::{self, PackageError};
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
-use crate::tools::{self, MissingTools};
 
 /// A kernel series that Debian packages the source of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -96,29 +96,19 @@ pub struct SourceTree {
 /// Why there is no kernel source.
 #[derive(Debug, thiserror::Error)]
 pub enum SourceError {
-    /// Programs of the host are missing.
-    #[error(transparent)]
-    Tools(#[from] MissingTools),
     /// The cache cannot be used.
     #[error(transparent)]
     Cache(#[from] CacheError),
-    /// The package archive did not give the package.
+    /// Debian's archive did not give the package.
     #[error(
-        "cannot download {package}: run `apt-get update` as root (6.12 on Debian 12 needs bookworm-backports or \
-         bookworm-security), or name a kernel tree with --kernel-src DIR"
+        "no kernel source from Debian: mend what follows, or name a kernel tree with --kernel-src DIR"
     )]
-    Download {
-        /// The package asked for.
-        package: String,
-        /// What the download said.
-        #[source]
-        source: RunError,
-    },
-    /// The package could not be unpacked.
-    #[error("cannot unpack {package}: check the free space of the cache folder")]
+    Archive(#[from] PackageError),
+    /// The source in the package could not be unpacked.
+    #[error("cannot unpack {tarball}: check the free space of the cache folder")]
     Unpack {
-        /// The package file.
-        package: PathBuf,
+        /// The archive of the tree.
+        tarball: PathBuf,
         /// What unpacking said.
         #[source]
         source: RunError,
@@ -241,10 +231,11 @@ fn fetch(
     series: Series,
     watch: &mut Watcher<'_>,
 ) -> Result<SourceTree, SourceError> {
-    tools::require(tools::SOURCE, &[])?;
     let scratch = cache.scratch()?;
     let log = cache.folder("log")?.join(format!("{}.log", series.package_name()));
-    let package = download(series, scratch.path(), &log, watch)?;
+    let since = Instant::now();
+    let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
+    let package = package::download(&series.package_name(), scratch.path(), &log, &mut report)?;
     let (package_version, tree) = unpack(series, &package, scratch.path(), &log, watch)?;
 
     let made = scratch.path().join("made");
@@ -267,50 +258,6 @@ fn step(activity: Activity, series: Series, since: Instant) -> Progress {
     }
 }
 
-/// Downloads the package of `series` into `folder`; brings the package lists up to date and tries again where that is
-/// allowed.
-fn download(
-    series: Series,
-    folder: &Path,
-    log: &Path,
-    watch: &mut Watcher<'_>,
-) -> Result<PathBuf, SourceError> {
-    let since = Instant::now();
-    let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
-    let mut get = Command::new("apt-get");
-    get.args(["--quiet", "download", &series.package_name()])
-        .current_dir(folder)
-        .env("LC_ALL", "C");
-    let mut result = run::logged(&mut get, log, &mut report);
-    if result.is_err()
-        && let Some(mut update) = update_command()
-        && run::logged(&mut update, log, &mut report).is_ok()
-    {
-        result = run::logged(&mut get, log, &mut report);
-    }
-    result.map_err(|source| SourceError::Download { package: series.package_name(), source })?;
-    let is_package = |path: &PathBuf| path.extension().is_some_and(|extension| extension == "deb");
-    let mut files =
-        fs::read_dir(folder).map_err(CacheError::io("read", folder))?.filter_map(Result::ok);
-    files.find_map(|file| Some(file.path()).filter(is_package)).ok_or_else(|| {
-        SourceError::Package { package: series.package_name(), wanted: "package file".to_owned() }
-    })
-}
-
-/// How this user can bring the package lists up to date without being asked for a password, if at all.
-fn update_command() -> Option<Command> {
-    let mut command = if rustix::process::geteuid().is_root() {
-        Command::new("apt-get")
-    } else {
-        tools::find("sudo")?;
-        let mut sudo = Command::new("sudo");
-        sudo.args(["--non-interactive", "apt-get"]);
-        sudo
-    };
-    command.args(["--quiet", "update"]).env("LC_ALL", "C");
-    Some(command)
-}
-
 /// Unpacks `package` below `folder`; gives its version and the kernel tree.
 fn unpack(
     series: Series,
@@ -321,16 +268,9 @@ fn unpack(
 ) -> Result<(String, PathBuf), SourceError> {
     let since = Instant::now();
     let mut report = |_: &str| watch(&step(Activity::Unpacking, series, since));
-    let failed = |source| SourceError::Unpack { package: package.to_owned(), source };
-    let mut version = String::new();
-    let mut ask = Command::new("dpkg-deb");
-    ask.args(["--field"]).arg(package).arg("Version");
-    run::logged(&mut ask, log, &mut |news| version.push_str(news)).map_err(failed)?;
-
+    let version = package::field(package, "Version", log)?;
     let files = folder.join("files");
-    let mut extract = Command::new("dpkg-deb");
-    extract.arg("--extract").arg(package).arg(&files);
-    run::logged(&mut extract, log, &mut report).map_err(failed)?;
+    package::extract(package, &files, log, &mut report)?;
 
     let tarball = files.join(format!("usr/src/{}.tar.xz", series.package_name()));
     if !tarball.is_file() {
@@ -344,8 +284,9 @@ fn unpack(
     let mut untar = Command::new("tar");
     untar.args(["--extract", "--xz", "--no-same-owner", "--strip-components=1", "--file"]);
     untar.arg(&tarball).arg("--directory").arg(&tree);
-    run::logged(&mut untar, log, &mut report).map_err(failed)?;
-    Ok((version.trim().to_owned(), tree))
+    run::logged(&mut untar, log, &mut report)
+        .map_err(|source| SourceError::Unpack { tarball, source })?;
+    Ok((version, tree))
 }
 
 #[cfg(test)]

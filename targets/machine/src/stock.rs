@@ -1,0 +1,390 @@
+//! Kernels that somebody else built: Debian's own images, taken out of their packages once, or an image of the user's.
+//!
+//! Of a package stays what a guest needs, about 30 MB of 400: the image, its configuration, its symbols, and the modules
+//! of [`modules::WANTED`].
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use serde::{Deserialize, Serialize};
+
+use crate::cache::{Cache, CacheError};
+use crate::kernel::hex_digest;
+use crate::module_tree::{ModuleTree, ModuleTreeError, Taken};
+use crate::modules::{self, Wanted};
+use crate::package::{self, Listed, PackageError};
+use crate::progress::{Activity, Progress, Watcher};
+use crate::source::{Freshness, Series};
+
+/// A kernel image with the modules that a guest loads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StockKernel {
+    /// The bzImage.
+    pub image: PathBuf,
+    /// What `uname -r` says in it.
+    pub release: String,
+    /// The Debian package version, for a kernel from a package.
+    pub package_version: Option<String>,
+    /// Unpacked modules, in the order in which they are to be loaded.
+    pub modules: Vec<PathBuf>,
+}
+
+/// Why there is no such kernel.
+#[derive(Debug, thiserror::Error)]
+pub enum StockError {
+    /// Debian's archive does not give the package.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The modules do not fit.
+    #[error(transparent)]
+    Modules(#[from] ModuleTreeError),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The package does not hold what such packages hold.
+    #[error("package {package} holds no {wanted}: name a kernel image instead")]
+    Content {
+        /// The package.
+        package: String,
+        /// What was looked for in it.
+        wanted: String,
+    },
+    /// A file that is no kernel image.
+    #[error(
+        "{path} is no x86 kernel image ({why}): name the bzImage, which is arch/x86/boot/bzImage in a build folder"
+    )]
+    NotAnImage {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
+}
+
+impl StockKernel {
+    /// The same kernel with the modules `others` in the place of those that are called so.
+    #[must_use]
+    pub fn with_modules(&self, others: &[PathBuf]) -> StockKernel {
+        let other =
+            |own: &PathBuf| others.iter().find(|other| other.file_name() == own.file_name());
+        let modules = self.modules.iter().map(|own| other(own).unwrap_or(own).clone()).collect();
+        StockKernel { modules, ..self.clone() }
+    }
+}
+
+/// What is kept beside an image.
+#[derive(Debug, Serialize, Deserialize)]
+struct Facts {
+    release: String,
+    package_version: String,
+    /// Identifies the modules that were wanted.
+    wanted: String,
+    modules: Vec<String>,
+}
+
+/// Finds or fetches Debian's kernel image of `series`.
+///
+/// It is downloaded and unpacked once; after that the archive is not asked, unless `freshness` wants it.
+///
+/// # Errors
+///
+/// If the package cannot be had or unpacked, or lacks a module.
+pub fn provide(
+    cache: &Cache,
+    series: Series,
+    freshness: Freshness,
+    watch: &mut Watcher<'_>,
+) -> Result<StockKernel, StockError> {
+    let since = Instant::now();
+    let _lock = cache.lock(&format!("linux-image-{series}"), || {
+        watch(&step(Activity::WaitingForLock, &format!("linux-image-{series}"), since));
+    })?;
+    match find(cache, series) {
+        Some(kernel) if freshness == Freshness::Cached => Ok(kernel),
+        _ => fetch(cache, series, watch),
+    }
+}
+
+/// The newest kernel of `series` in the cache that has the modules of today. Asks nobody.
+pub fn find(cache: &Cache, series: Series) -> Option<StockKernel> {
+    let folders = fs::read_dir(cache.root().join("stock")).ok()?.filter_map(Result::ok);
+    let found = folders.filter_map(|folder| read(&folder.path()));
+    found
+        .filter(|kernel| is_of(series, &kernel.release))
+        .max_by(|a, b| package::compare(version_of(a), version_of(b)))
+}
+
+fn version_of(kernel: &StockKernel) -> &str {
+    kernel.package_version.as_deref().unwrap_or_default()
+}
+
+fn is_of(series: Series, release: &str) -> bool {
+    release.strip_prefix(series.name()).is_some_and(|rest| rest.starts_with('.'))
+}
+
+/// The kernel in `folder`, if it is one of ours and has the modules that are wanted today.
+fn read(folder: &Path) -> Option<StockKernel> {
+    let facts: Facts = serde_json::from_slice(&fs::read(folder.join("facts.json")).ok()?).ok()?;
+    let module = |name: &String| folder.join("modules").join(format!("{name}.ko"));
+    (facts.wanted == identity(&modules::WANTED)).then(|| StockKernel {
+        image: folder.join("vmlinuz"),
+        release: facts.release,
+        package_version: Some(facts.package_version),
+        modules: facts.modules.iter().map(module).collect(),
+    })
+}
+
+/// Tells one list of wanted modules from another.
+fn identity(wanted: &[Wanted]) -> String {
+    let names: Vec<&str> = wanted.iter().map(|wanted| wanted.name).collect();
+    hex_digest(&names)[..8].to_owned()
+}
+
+fn fetch(
+    cache: &Cache,
+    series: Series,
+    watch: &mut Watcher<'_>,
+) -> Result<StockKernel, StockError> {
+    let log = cache.folder("log")?.join(format!("linux-image-{series}.log"));
+    let listed = package::newest(&format!("linux-image-{series}."), is_plain, &log)?;
+    let name = format!("{}_{}-{}", listed.name, listed.version, identity(&modules::WANTED));
+    let place = cache.folder("stock")?.join(name);
+    if let Some(kernel) = read(&place) {
+        return Ok(kernel);
+    }
+    let scratch = cache.scratch()?;
+    let since = Instant::now();
+    let mut report = |_: &str| watch(&step(Activity::Downloading, &listed.name, since));
+    let file = package::download(&listed.exactly(), scratch.path(), &log, &mut report)?;
+    let mut report = |_: &str| watch(&step(Activity::Unpacking, &listed.name, since));
+    let files = scratch.path().join("files");
+    package::extract(&file, &files, &log, &mut report)?;
+    let made = scratch.path().join("made");
+    keep(&listed, &files, &made)?;
+    cache.publish_folder(&made, &place)?;
+    read(&place).ok_or_else(|| StockError::Content {
+        package: listed.name.clone(),
+        wanted: "readable facts".to_owned(),
+    })
+}
+
+/// Whether the package is a plain image: neither for clouds nor for real time, nor unsigned or with debug symbols.
+fn is_plain(package: &str) -> bool {
+    let middle = package.strip_prefix("linux-image-").and_then(|rest| rest.strip_suffix("-amd64"));
+    middle.is_some_and(|middle| {
+        let mut parts = middle.split('-');
+        let is_version = parts.next().is_some_and(|part| part.contains('.'));
+        is_version && parts.all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
+    })
+}
+
+fn step(activity: Activity, subject: &str, since: Instant) -> Progress {
+    let subject = subject.to_owned();
+    Progress { activity, subject, elapsed: since.elapsed(), object_count: 0, object_estimate: None }
+}
+
+/// Copies what is needed of the package's `files` into the new folder `made`.
+fn keep(package: &Listed, files: &Path, made: &Path) -> Result<(), StockError> {
+    let lacks = |wanted: String| StockError::Content { package: package.name.clone(), wanted };
+    let release = package.name.strip_prefix("linux-image-").unwrap_or_default();
+    fs::create_dir_all(made.join("modules")).map_err(CacheError::io("create", made))?;
+    for name in ["vmlinuz", "config", "System.map"] {
+        let from = files.join(format!("boot/{name}-{release}"));
+        if !from.is_file() {
+            return Err(lacks(format!("boot/{name}-{release}")));
+        }
+        fs::rename(&from, made.join(name)).map_err(CacheError::io("rename", &from))?;
+    }
+    // Debian 13 has it below /usr.
+    let places = ["lib", "usr/lib"].map(|lib| files.join(lib).join("modules").join(release));
+    let tree = places.iter().find(|place| place.is_dir());
+    let tree = tree.ok_or_else(|| lacks(format!("lib/modules/{release}")))?;
+    let taken = ModuleTree::read(tree)?.take(&modules::WANTED, release)?;
+    for (name, content) in &taken {
+        let file = made.join("modules").join(format!("{name}.ko"));
+        fs::write(&file, content).map_err(CacheError::io("write", &file))?;
+    }
+    let facts = Facts {
+        release: release.to_owned(),
+        package_version: package.version.clone(),
+        wanted: identity(&modules::WANTED),
+        modules: taken.into_iter().map(|(name, _)| name).collect(),
+    };
+    let file = made.join("facts.json");
+    let text = serde_json::to_vec_pretty(&facts).unwrap_or_default();
+    fs::write(&file, text).map_err(CacheError::io("write", &file))?;
+    Ok(())
+}
+
+/// The kernel that somebody built: `image` is its bzImage, and `module_tree` its folder lib/modules/RELEASE. Without
+/// one, everything that a guest needs has to be built in.
+///
+/// # Errors
+///
+/// If one of them is not what it is said to be, they are not of one kernel, or a module is missing.
+pub fn of_path(
+    cache: &Cache,
+    image: &Path,
+    module_tree: Option<&Path>,
+) -> Result<StockKernel, StockError> {
+    let release = release_of(image)?;
+    let taken = match module_tree {
+        Some(folder) => ModuleTree::read(folder)?.take(&modules::WANTED, &release)?,
+        None => Vec::new(),
+    };
+    let modules = taken.iter().map(|taken| publish(cache, taken)).collect::<Result<_, _>>()?;
+    let image = image.canonicalize().map_err(CacheError::io("find", image))?;
+    Ok(StockKernel { image, release, package_version: None, modules })
+}
+
+/// The modules of the kernel `release`, where they are if they were installed beside its image.
+pub fn module_tree_beside(image: &Path, release: &str) -> Option<PathBuf> {
+    let folder = image.parent()?;
+    let places = [folder.join("lib/modules"), folder.join("../lib/modules")];
+    places.map(|place| place.join(release)).into_iter().find(|place| place.is_dir())
+}
+
+/// Keeps a module by its content; gives the file, which is called as the module is.
+fn publish(cache: &Cache, (name, content): &Taken) -> Result<PathBuf, CacheError> {
+    let digest = crate::kernel::hex(&<sha2::Sha256 as sha2::Digest>::digest(content));
+    let place = cache.folder("module")?.join(&digest[..16]).join(format!("{name}.ko"));
+    if !place.is_file() {
+        cache.publish_file(&place, content)?;
+    }
+    Ok(place)
+}
+
+/// What `uname -r` says in the kernel of `image`.
+///
+/// # Errors
+///
+/// If it is no bzImage.
+pub fn release_of(image: &Path) -> Result<String, StockError> {
+    let failed = |why: String| StockError::NotAnImage { path: image.to_owned(), why };
+    let bytes = fs::read(image).map_err(|error| failed(error.to_string()))?;
+    release_in(&bytes).ok_or_else(|| failed("its header does not tell a version".to_owned()))
+}
+
+/// Source: `kernel_version` of the real-mode header, Documentation/arch/x86/boot.rst.
+fn release_in(image: &[u8]) -> Option<String> {
+    if image.get(0x202..0x206)? != b"HdrS" {
+        return None;
+    }
+    let offset = u16::from_le_bytes(image.get(0x20e..0x210)?.try_into().ok()?);
+    let text = image.get(usize::from(offset) + 0x200..)?;
+    let release = text.split(|byte| *byte == b' ' || *byte == 0).next()?;
+    let release = str::from_utf8(release).ok().filter(|release| !release.is_empty())?;
+    (offset != 0).then(|| release.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_all_images_the_plain_signed_ones_are_taken() {
+        for name in [
+            "linux-image-6.1.0-56-amd64",
+            "linux-image-6.12.117+deb12-amd64",
+            "linux-image-6.12.43+deb13-amd64",
+            "linux-image-6.12.9+bpo-amd64",
+        ] {
+            assert!(is_plain(name), "{name}");
+        }
+        for name in [
+            "linux-image-6.1.0-56-cloud-amd64",
+            "linux-image-6.12.117+deb12-rt-amd64",
+            "linux-image-6.1.0-56-amd64-unsigned",
+            "linux-image-6.1.0-56-amd64-dbg",
+            "linux-image-6.12-amd64-signed-template",
+            "linux-image-amd64",
+            "linux-image-6.1.0-56-arm64",
+        ] {
+            assert!(!is_plain(name), "{name}");
+        }
+    }
+
+    fn image(release: &str) -> Vec<u8> {
+        let mut bytes = vec![0; 0x400];
+        bytes[0x202..0x206].copy_from_slice(b"HdrS");
+        bytes[0x20e..0x210].copy_from_slice(&0x100u16.to_le_bytes());
+        bytes[0x300..0x300 + release.len()].copy_from_slice(release.as_bytes());
+        bytes
+    }
+
+    #[test]
+    fn an_image_tells_its_release_and_what_is_no_image_is_refused() {
+        let found = release_in(&image("6.12.117+deb12-amd64 (builder@host) #1 SMP"));
+        assert_eq!(found.as_deref(), Some("6.12.117+deb12-amd64"));
+        assert_eq!(release_in(&image("")), None);
+        for end in [0, 0x204, 0x20f, 0x2ff] {
+            assert_eq!(release_in(&image("6.1.0")[..end]), None, "cut at {end}");
+        }
+        let error = release_of(Path::new("/nonexistent")).unwrap_err().to_string();
+        assert!(error.contains("arch/x86/boot/bzImage"), "{error}");
+    }
+
+    /// A cache that holds `release` in `version`, with modules that were wanted under the name `wanted`.
+    fn put(cache: &Cache, release: &str, version: &str, wanted: &str) {
+        let folder = cache.folder(&format!("stock/linux-image-{release}_{version}")).unwrap();
+        let facts = Facts {
+            release: release.to_owned(),
+            package_version: version.to_owned(),
+            wanted: wanted.to_owned(),
+            modules: vec!["ib_core".to_owned(), "rdma_rxe".to_owned()],
+        };
+        fs::write(folder.join("facts.json"), serde_json::to_vec(&facts).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn of_the_kernels_of_a_series_the_newest_is_found_and_nobody_is_asked() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        assert_eq!(find(&cache, Series::V6_1), None);
+        let today = identity(&modules::WANTED);
+        put(&cache, "6.1.0-9-amd64", "6.1.90-1", &today);
+        put(&cache, "6.1.0-56-amd64", "6.1.192-2", &today);
+        put(&cache, "6.1.0-57-amd64", "6.1.200-1", "another list");
+        put(&cache, "6.12.1+deb12-amd64", "6.12.1-1~deb12u1", &today);
+        let found = provide(&cache, Series::V6_1, Freshness::Cached, &mut |_| {}).unwrap();
+        assert_eq!(found.release, "6.1.0-56-amd64");
+        assert!(found.modules[1].ends_with("modules/rdma_rxe.ko"));
+        assert_eq!(find(&cache, Series::V6_12).unwrap().release, "6.12.1+deb12-amd64");
+    }
+
+    #[test]
+    fn a_module_takes_the_place_of_the_one_that_is_called_so() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        put(&cache, "6.1.0-56-amd64", "6.1.192-2", &identity(&modules::WANTED));
+        let stock = find(&cache, Series::V6_1).unwrap();
+        let changed = stock.with_modules(&[PathBuf::from("/x/rdma_rxe.ko")]);
+        assert_eq!(changed.modules, [stock.modules[0].clone(), PathBuf::from("/x/rdma_rxe.ko")]);
+    }
+
+    #[test]
+    fn an_image_of_the_users_is_taken_with_the_modules_beside_it() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path().join("cache"));
+        let file = root.path().join("boot/bzImage");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        fs::write(&file, image("6.1.5-mine")).unwrap();
+        assert_eq!(of_path(&cache, &file, None).unwrap().modules, Vec::<PathBuf>::new());
+        assert_eq!(module_tree_beside(&file, "6.1.5-mine"), None);
+        let tree = root.path().join("lib/modules/6.1.5-mine");
+        fs::create_dir_all(tree.join("kernel")).unwrap();
+        let built_in: String =
+            modules::WANTED[1..].iter().map(|m| format!("k/{}.ko\n", m.name)).collect();
+        fs::write(tree.join("modules.builtin"), built_in).unwrap();
+        let tree = module_tree_beside(&file, "6.1.5-mine").unwrap();
+        let error = of_path(&cache, &file, Some(&tree)).unwrap_err().to_string();
+        assert!(error.contains("no module virtio_pci, which the wire needs"), "{error}");
+        let object = modules::tests::object(b"vermagic=6.1.5-mine SMP\0");
+        fs::write(tree.join("kernel/virtio_pci.ko"), &object).unwrap();
+        let kernel = of_path(&cache, &file, Some(&tree)).unwrap();
+        assert_eq!(kernel.release, "6.1.5-mine");
+        assert_eq!(fs::read(&kernel.modules[0]).unwrap(), object);
+        assert!(kernel.modules[0].ends_with("virtio_pci.ko") && kernel.modules.len() == 1);
+    }
+}
