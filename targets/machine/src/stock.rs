@@ -1,7 +1,7 @@
 //! Kernels that somebody else built: Debian's own images, taken out of their packages once, or an image of the user's.
 //!
-//! Of a package stays what a guest needs, about 30 MB of 400: the image, its configuration, its symbols, and the modules
-//! of [`modules::WANTED`].
+//! Of a package stays what a guest needs, about 15 MB of 400: the image, its configuration, and the modules of
+//! [`modules::WANTED`].
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -189,7 +189,7 @@ fn keep(package: &Listed, files: &Path, made: &Path) -> Result<(), StockError> {
     let lacks = |wanted: String| StockError::Content { package: package.name.clone(), wanted };
     let release = package.name.strip_prefix("linux-image-").unwrap_or_default();
     fs::create_dir_all(made.join("modules")).map_err(CacheError::io("create", made))?;
-    for name in ["vmlinuz", "config", "System.map"] {
+    for name in ["vmlinuz", "config"] {
         let from = files.join(format!("boot/{name}-{release}"));
         if !from.is_file() {
             return Err(lacks(format!("boot/{name}-{release}")));
