@@ -5,6 +5,7 @@
 //!
 //! For now the machine is User Mode Linux, a kernel that is an ordinary program.
 
+pub mod accel;
 pub mod cache;
 pub mod config;
 pub mod diff;
@@ -27,6 +28,7 @@ pub mod uml;
 pub mod wire;
 pub mod workshop;
 
+pub use accel::{Accel, AccelWish, Probed};
 pub use cache::{Cache, CacheError};
 pub use config::{Variant, VariantError};
 pub use diff::{ApplyError, DiffError, Patch};
