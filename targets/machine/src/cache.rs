@@ -6,7 +6,7 @@
 use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use std::{env, ffi::OsString};
 
 /// Why the cache cannot be used.
@@ -158,6 +158,18 @@ impl Cache {
     }
 }
 
+/// Removes all but the `count` newest of the folders in `folder`, as far as possible: it is only room, and may be another
+/// user's.
+pub(crate) fn keep_newest(folder: &Path, count: usize) {
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    let dated = |entry: fs::DirEntry| Some((entry.metadata().ok()?.modified().ok()?, entry.path()));
+    let mut kept: Vec<(SystemTime, PathBuf)> = entries.filter_map(dated).collect();
+    kept.sort();
+    for (_, folder) in kept.iter().rev().skip(count) {
+        let _ = fs::remove_dir_all(folder);
+    }
+}
+
 /// After so long, what a killed process left in the scratch folder is removed. Nothing takes a tenth of it.
 const ABANDONED_AFTER: Duration = Duration::from_secs(24 * 3600);
 
@@ -215,6 +227,20 @@ mod tests {
             cache.publish_folder(&made, &place).unwrap();
         }
         assert_eq!(fs::read_to_string(place.join("file")).unwrap(), "first");
+    }
+
+    #[test]
+    fn of_many_folders_the_newest_are_kept() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        for (name, hours) in [("b", 3), ("a", 2), ("c", 1)] {
+            let path = cache.folder(&format!("all/{name}")).unwrap();
+            let time = SystemTime::now() - Duration::from_secs(hours * 3600);
+            File::open(&path).unwrap().set_modified(time).unwrap();
+        }
+        keep_newest(&root.path().join("all"), 2);
+        let is_there = |name: &str| root.path().join("all").join(name).is_dir();
+        assert_eq!(["a", "b", "c"].map(is_there), [true, false, true]);
     }
 
     #[test]

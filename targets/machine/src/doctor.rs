@@ -4,11 +4,14 @@ use std::path::Path;
 
 use rustix::fs::statfs;
 
+use crate::accel::{self, Accel};
 use crate::cache::Cache;
 use crate::config::Variant;
 use crate::executor;
 use crate::kernel;
+use crate::rebuild;
 use crate::source::{self, Series};
+use crate::stock;
 use crate::tools::{self, Tool};
 use crate::uml;
 
@@ -70,6 +73,9 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
     findings.push(cargo());
     findings.extend(Series::ALL.map(|series| kernel_of(cache, series)));
     findings.push(memory(Path::new("/dev/shm")));
+    findings.extend(qemu(cache));
+    findings.extend(Series::ALL.map(|series| stock_kernel(cache, series)));
+    findings.extend(Series::ALL.map(|series| module_build(cache, series)));
     findings
 }
 
@@ -79,6 +85,63 @@ fn programs(what: &str, tools: &[Tool], files: &[(&str, &str)]) -> Finding {
         Err(missing) => {
             Finding::missing(what, missing.names.join(", "), tools::install_line(&missing.packages))
         }
+    }
+}
+
+/// QEMU, and what its guests are run with.
+fn qemu(cache: &Cache) -> Vec<Finding> {
+    let Err(missing) = tools::require(tools::QEMU, &[]) else {
+        let path = tools::find("qemu-system-x86_64").unwrap_or_default();
+        return vec![Finding::ok("qemu", path.display().to_string()), accelerator(cache, &path)];
+    };
+    let way_out = tools::install_line(&missing.packages);
+    // User Mode Linux does without.
+    vec![Finding::note("qemu", "not on PATH, no stock kernel can be run".to_owned(), way_out)]
+}
+
+fn accelerator(cache: &Cache, qemu: &Path) -> Finding {
+    match accel::known(cache, qemu) {
+        Some(known) if known.accel == Accel::Kvm => {
+            Finding::ok("accelerator", format!("kvm, since {}", known.reason))
+        }
+        Some(known) => Finding::note(
+            "accelerator",
+            format!("tcg, since {}", known.reason),
+            "guests run, some ten times slower than with a working /dev/kvm".to_owned(),
+        ),
+        None => Finding::note(
+            "accelerator",
+            "not tried yet".to_owned(),
+            "the first use of QEMU finds out whether KVM runs a guest, within 3 s".to_owned(),
+        ),
+    }
+}
+
+fn stock_kernel(cache: &Cache, series: Series) -> Finding {
+    let what = format!("stock kernel {series}");
+    match stock::find(cache, series) {
+        Some(kernel) => {
+            let package = kernel.package_version.unwrap_or_default();
+            let detail = format!(
+                "{} ({package}), {} modules, {}",
+                kernel.release,
+                kernel.modules.len(),
+                kernel.image.display()
+            );
+            Finding::ok(&what, detail)
+        }
+        None => {
+            let way_out = "the first use downloads Debian's package".to_owned();
+            Finding::note(&what, "not downloaded".to_owned(), way_out)
+        }
+    }
+}
+
+fn module_build(cache: &Cache, series: Series) -> Finding {
+    let what = format!("modules of stock kernel {series}");
+    match rebuild::examine(cache, series) {
+        Ok(detail) => Finding::ok(&what, detail),
+        Err(error) => Finding::note(&what, "cannot be built".to_owned(), error.to_string()),
     }
 }
 
@@ -146,6 +209,22 @@ mod tests {
                 "{finding:?}"
             );
         }
+    }
+
+    #[test]
+    fn an_empty_cache_says_what_the_first_use_of_a_stock_kernel_does() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path().join("cache"));
+        for series in Series::ALL {
+            let finding = stock_kernel(&cache, series);
+            assert_eq!((finding.state, finding.detail.as_str()), (State::Note, "not downloaded"));
+            assert!(finding.way_out.contains("downloads"), "{finding:?}");
+            let detail = rebuild::examine(&cache, series).unwrap();
+            assert_eq!(detail, "the first use fetches image, source and headers");
+        }
+        let finding = accelerator(&cache, Path::new("/nonexistent/qemu"));
+        assert_eq!(finding.state, State::Note);
+        assert!(!finding.way_out.is_empty() && !cache.root().exists(), "{finding:?}");
     }
 
     #[test]

@@ -24,7 +24,7 @@ use crate::tools::{self, MissingTools};
 const OBJECTS_OF_A_WHOLE_BUILD: usize = 930;
 
 /// The variables by which a surrounding make or shell would change what is built.
-const DISTURBING_VARIABLES: [&str; 14] = [
+pub(crate) const DISTURBING_VARIABLES: [&str; 14] = [
     "MAKEFLAGS",
     "MFLAGS",
     "GNUMAKEFLAGS",
@@ -138,19 +138,12 @@ pub enum KernelError {
 impl KernelError {
     /// The same, with files below `folder` named from there on.
     pub(crate) fn with_names_below(self, folder: &Path) -> KernelError {
-        let place = format!("{}/", folder.display());
-        let shorter = |source: RunError| match source {
-            RunError::Failed { program, status, tail, log } => {
-                RunError::Failed { program, status, tail: tail.replace(&place, ""), log }
-            }
-            RunError::Start { .. } | RunError::Log { .. } => source,
-        };
         match self {
             KernelError::Compile { version, source } => {
-                KernelError::Compile { version, source: shorter(source) }
+                KernelError::Compile { version, source: source.with_names_below(folder) }
             }
             KernelError::Configure { version, source } => {
-                KernelError::Configure { version, source: shorter(source) }
+                KernelError::Configure { version, source: source.with_names_below(folder) }
             }
             KernelError::Tools(_)
             | KernelError::Source(_)
@@ -474,7 +467,7 @@ impl Build<'_> {
 }
 
 /// How many object files make's output `text` says it compiled or assembled for the kernel.
-fn compiled_count(text: &str) -> usize {
+pub(crate) fn compiled_count(text: &str) -> usize {
     text.lines().filter(|line| line.starts_with("  CC ") || line.starts_with("  AS ")).count()
 }
 

@@ -47,6 +47,19 @@ pub enum RunError {
     },
 }
 
+impl RunError {
+    /// The same, with files below `folder` named from there on.
+    pub(crate) fn with_names_below(self, folder: &Path) -> RunError {
+        let place = format!("{}/", folder.display());
+        match self {
+            RunError::Failed { program, status, tail, log } => {
+                RunError::Failed { program, status, tail: tail.replace(&place, ""), log }
+            }
+            RunError::Start { .. } | RunError::Log { .. } => self,
+        }
+    }
+}
+
 /// How often a running program is looked at, and the shortest time between two signs of progress.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 const REPORT_EVERY: Duration = Duration::from_millis(200);

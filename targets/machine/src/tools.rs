@@ -33,6 +33,13 @@ pub const BUILD: &[Tool] = &[
 pub const SOURCE: &[Tool] =
     &[tool("apt-get", "apt"), tool("dpkg-deb", "dpkg"), tool("tar", "tar"), tool("xz", "xz-utils")];
 
+/// What running a kernel in QEMU needs.
+pub const QEMU: &[Tool] = &[tool("qemu-system-x86_64", "qemu-system-x86")];
+
+/// What building modules of a stock kernel needs, beside the compiler that the kernel was built with.
+pub const MODULES: &[Tool] =
+    &[tool("make", "make"), tool("strip", "binutils"), tool("grep", "grep")];
+
 /// What reading a commit needs.
 pub const GIT: &[Tool] = &[tool("git", "git")];
 

@@ -5,15 +5,15 @@
 //! that is patched is replaced, never written to, and the original stays as it was. Each build begins with the objects of
 //! the kernel without patches, so that whatever a build before it left behind, or was killed in, is gone.
 
-mod copy;
+pub(crate) mod copy;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use crate::cache::{Cache, CacheError, CacheLock};
+use crate::cache::{self, Cache, CacheError, CacheLock};
 use crate::diff::Overlay;
 use crate::kernel::{self, Kernel, KernelError, KernelRequest, Plan, hex, hex_digest};
 use crate::progress::{Activity, Progress, Watcher};
@@ -239,16 +239,7 @@ impl<'a> Workshop<'a> {
         fs::copy(built, made.join("linux")).map_err(CacheError::io("copy", built))?;
         let place = image.parent().unwrap_or(image);
         self.cache.publish_folder(&made, place)?;
-        let folders = fs::read_dir(self.folder.join("kernels")).into_iter().flatten();
-        let dated =
-            |folder: fs::DirEntry| Some((folder.metadata().ok()?.modified().ok()?, folder.path()));
-        let mut kept: Vec<(SystemTime, PathBuf)> =
-            folders.filter_map(Result::ok).filter_map(dated).collect();
-        kept.sort();
-        for (_, folder) in kept.iter().rev().skip(KERNELS_MAX) {
-            // Another user's, perhaps: it is only room.
-            let _ = fs::remove_dir_all(folder);
-        }
+        cache::keep_newest(&self.folder.join("kernels"), KERNELS_MAX);
         Ok(())
     }
 }

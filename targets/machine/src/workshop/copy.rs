@@ -21,7 +21,7 @@ const NOT_WORTH_A_COPY: [&str; 4] = ["vmlinux", "vmlinux.o", "linux", "System.ma
 /// # Errors
 ///
 /// If one of the two cannot be read or written.
-pub(super) fn source(source: &Path, copy: &Path) -> Result<String, CacheError> {
+pub(crate) fn source(source: &Path, copy: &Path) -> Result<String, CacheError> {
     let mut digest = Sha256::new();
     let mut folders = vec![PathBuf::new()];
     while let Some(folder) = folders.pop() {
@@ -63,7 +63,7 @@ fn is_same(one: &Metadata, other: &Metadata) -> bool {
 /// # Errors
 ///
 /// If one of the two cannot be read or written.
-pub(super) fn restore(original: &Path, copy: &Path) -> Result<(), CacheError> {
+pub(crate) fn restore(original: &Path, copy: &Path) -> Result<(), CacheError> {
     remove(copy)?;
     match original.symlink_metadata() {
         Ok(_) => {}
@@ -81,7 +81,7 @@ pub(super) fn restore(original: &Path, copy: &Path) -> Result<(), CacheError> {
 /// # Errors
 ///
 /// If it cannot be written.
-pub(super) fn replace(copy: &Path, content: Option<&[u8]>) -> Result<(), CacheError> {
+pub(crate) fn replace(copy: &Path, content: Option<&[u8]>) -> Result<(), CacheError> {
     let Some(content) = content else { return remove(copy) };
     // Its mode stays: some files are run.
     let mode = copy.metadata().map(|data| data.permissions()).ok();
@@ -100,7 +100,7 @@ pub(super) fn replace(copy: &Path, content: Option<&[u8]>) -> Result<(), CacheEr
 /// # Errors
 ///
 /// If one of the two cannot be read or written.
-pub(super) fn objects(
+pub(crate) fn objects(
     built: &Path,
     copy: &Path,
     moved: Option<(&Path, &Path)>,
@@ -194,7 +194,7 @@ fn names(folder: &Path) -> Result<Vec<PathBuf>, CacheError> {
 /// # Errors
 ///
 /// If it cannot be removed.
-pub(super) fn remove(path: &Path) -> Result<(), CacheError> {
+pub(crate) fn remove(path: &Path) -> Result<(), CacheError> {
     let removed = match path.symlink_metadata() {
         Ok(data) if data.is_dir() => fs::remove_dir_all(path),
         Ok(_) => fs::remove_file(path),

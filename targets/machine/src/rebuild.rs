@@ -1,0 +1,449 @@
+//! Builds modules of a stock kernel with a patch in them, each in seconds: the kernel stays the one that users run.
+//!
+//! A module can be built anew where the kernel's headers and the source of the very same package version are there. What
+//! is built in cannot: a patch that touches it is refused ([`touches`]).
+//!
+//! The modules are built without a patch once. A build with one begins with those objects, so that only what the patch
+//! changes is compiled.
+
+mod headers;
+mod touch;
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use sha2::{Digest, Sha256};
+
+use crate::cache::{self, Cache, CacheError};
+use crate::diff::Overlay;
+use crate::kernel::{DISTURBING_VARIABLES, compiled_count, hex, hex_digest};
+use crate::package::PackageError;
+use crate::progress::{Activity, Progress, Watcher};
+use crate::run::{self, RunError};
+use crate::source::{self, Freshness, KernelSource, Series, SourceError, SourceTree};
+use crate::stock::{self, StockError, StockKernel};
+use crate::tools::{self, MissingTools};
+use crate::workshop::copy;
+use headers::Headers;
+pub use touch::{BuiltIn, StockModule, Tree, shared_headers, touches};
+use touch::{CORE, RXE};
+
+/// So many builds of one kernel are kept. Each is below 2 MB.
+const BUILDS_MAX: usize = 24;
+
+/// What make reads first in the folder of all modules. The files of the patch come before those of the headers package.
+const KBUILD: &str = "NOSTDINC_FLAGS += -I$(M)/include -I$(M)/include/uapi -I$(M)/include/trace\n\
+    obj-m := drivers/infiniband/core/ drivers/infiniband/sw/rxe/\n";
+
+/// What it reads before the Makefile of drivers/infiniband/core, whose other modules nobody loads.
+const KBUILD_OF_CORE: &str =
+    "include $(dir $(lastword $(MAKEFILE_LIST)))Makefile\nobj-m := ib_core.o ib_uverbs.o\n";
+
+/// Why there are no modules.
+#[derive(Debug, thiserror::Error)]
+pub enum RebuildError {
+    /// Programs of the host are missing.
+    #[error(transparent)]
+    Tools(#[from] MissingTools),
+    /// The cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// The stock kernel cannot be had.
+    #[error(transparent)]
+    Stock(#[from] StockError),
+    /// The headers cannot be had.
+    #[error(transparent)]
+    Package(#[from] PackageError),
+    /// The source cannot be had.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// The patch is not for modules.
+    #[error(transparent)]
+    BuiltIn(#[from] BuiltIn),
+    /// The headers package does not hold what such packages hold.
+    #[error("{path} has no {wanted}: remove the folder `headers` of the cache, and run again")]
+    Headers {
+        /// The file.
+        path: PathBuf,
+        /// What was looked for in it.
+        wanted: String,
+    },
+    /// Source and image are of two versions.
+    #[error(
+        "the kernel image is of package version {image} and the kernel source of {source_version}: remove the older one \
+         from the folder `stock` or `source` of the cache, and run again"
+    )]
+    OtherVersion {
+        /// The version of the image.
+        image: String,
+        /// The version of the source.
+        source_version: String,
+    },
+    /// The files that other code includes cannot be listed.
+    #[error("cannot search the kernel source")]
+    Search(#[source] RunError),
+    /// The modules do not compile.
+    #[error("the modules of linux {release} do not compile: correct the patch and run again")]
+    Compile {
+        /// The kernel.
+        release: String,
+        /// What make said.
+        #[source]
+        source: RunError,
+    },
+}
+
+/// Where modules of one stock kernel are built.
+#[derive(Debug)]
+pub struct ModuleWorkshop<'a> {
+    cache: &'a Cache,
+    stock: StockKernel,
+    tree: SourceTree,
+    headers: Headers,
+    folder: PathBuf,
+    log: PathBuf,
+}
+
+/// A stock kernel with modules of ours.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rebuilt {
+    /// The kernel with the modules in their places.
+    pub kernel: StockKernel,
+    /// What was built anew, in the order of loading.
+    pub modules: Vec<StockModule>,
+    /// How long it took; nothing for what was built before.
+    pub time: Duration,
+}
+
+impl<'a> ModuleWorkshop<'a> {
+    /// The workshop for Debian's kernel of `series`. Fetches image, headers and source if need be, and builds nothing.
+    ///
+    /// # Errors
+    ///
+    /// If one of them cannot be had, they are of different versions, or tools are missing.
+    pub fn of(
+        cache: &'a Cache,
+        series: Series,
+        watch: &mut Watcher<'_>,
+    ) -> Result<ModuleWorkshop<'a>, RebuildError> {
+        tools::require(tools::MODULES, &[])?;
+        let stock = stock::provide(cache, series, Freshness::Cached, watch)?;
+        let source = KernelSource::Debian(series);
+        let tree = source::provide(cache, &source, Freshness::Cached, watch)?;
+        let version = same_version(&stock, &tree)?;
+        let log = cache.folder("log")?.join(format!("modules-{}.log", stock.release));
+        let _lock = cache.lock(&format!("headers-{}", stock.release), || {})?;
+        let headers = headers::provide(cache, &stock, &version, &log, watch)?;
+        require_compiler(&headers.compiler)?;
+        let folder = cache.folder(&format!("rebuild/{}_{version}", stock.release))?;
+        Ok(ModuleWorkshop { cache, stock, tree, headers, folder, log })
+    }
+
+    /// The kernel as Debian built it.
+    pub fn stock(&self) -> &StockKernel {
+        &self.stock
+    }
+
+    /// The source of it, which patches are applied to.
+    pub fn source(&self) -> &Path {
+        &self.tree.path
+    }
+
+    /// The modules that have to be built anew for `overlay`, in the order of loading.
+    ///
+    /// # Errors
+    ///
+    /// [`RebuildError::BuiltIn`] if the kernel has to be, too.
+    pub fn touched(&self, overlay: &Overlay) -> Result<Vec<StockModule>, RebuildError> {
+        let makefile_name = format!("{CORE}/Makefile");
+        let makefile = match overlay.get(&makefile_name) {
+            Some(content) => content.clone().unwrap_or_default(),
+            None => {
+                let path = self.tree.path.join(&makefile_name);
+                fs::read(&path).map_err(CacheError::io("read", &path))?
+            }
+        };
+        let makefile = String::from_utf8_lossy(&makefile);
+        let shared_headers = if overlay.keys().any(|name| name.starts_with("include/")) {
+            self.shared_headers()?
+        } else {
+            BTreeSet::new()
+        };
+        let tree = Tree { core_makefile: &makefile, shared_headers: &shared_headers };
+        Ok(touches(overlay.keys().map(String::as_str), &tree)?)
+    }
+
+    /// The kernel with those modules in which the files of `overlay` are as they are there. The same content is built
+    /// once.
+    ///
+    /// # Errors
+    ///
+    /// If more than modules is touched, or they do not build: what the compiler says names files as the patch does.
+    pub fn patched(
+        &self,
+        overlay: &Overlay,
+        watch: &mut Watcher<'_>,
+    ) -> Result<Rebuilt, RebuildError> {
+        let modules = self.touched(overlay)?;
+        self.built(overlay, modules, watch)
+    }
+
+    /// The kernel with all three modules built here and no patch in them: what a patched one is to be compared with.
+    ///
+    /// # Errors
+    ///
+    /// If they do not build.
+    pub fn plain(&self, watch: &mut Watcher<'_>) -> Result<Rebuilt, RebuildError> {
+        self.built(&Overlay::new(), StockModule::ALL.to_vec(), watch)
+    }
+
+    fn built(
+        &self,
+        overlay: &Overlay,
+        modules: Vec<StockModule>,
+        watch: &mut Watcher<'_>,
+    ) -> Result<Rebuilt, RebuildError> {
+        let since = Instant::now();
+        let place = self.folder.join("built").join(&self.key(overlay, &modules)[..16]);
+        let file = |module: &StockModule| place.join(format!("{}.ko", module.name()));
+        let files: Vec<PathBuf> = modules.iter().map(file).collect();
+        let _lock = self.cache.lock(&format!("modules-{}", self.stock.release), || {
+            watch(&self.progress(Activity::WaitingForLock, since));
+        })?;
+        let is_there = files.iter().all(|file| file.is_file());
+        if !is_there {
+            self.build(overlay, &modules, &place, watch)?;
+        }
+        let time = if is_there { Duration::ZERO } else { since.elapsed() };
+        Ok(Rebuilt { kernel: self.stock.with_modules(&files), modules, time })
+    }
+
+    /// Names what is built of `overlay`.
+    fn key(&self, overlay: &Overlay, modules: &[StockModule]) -> String {
+        let mut parts: Vec<String> = [KBUILD, KBUILD_OF_CORE].map(str::to_owned).to_vec();
+        parts.push(self.headers.compiler.clone());
+        parts.extend(modules.iter().map(|module| module.name().to_owned()));
+        for (name, content) in overlay {
+            let digest = content.as_ref().map(|content| hex(&Sha256::digest(content)));
+            parts.extend([name.clone(), digest.unwrap_or_else(|| "gone".to_owned())]);
+        }
+        hex_digest(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Builds `modules` with `overlay` and keeps them in `place`.
+    fn build(
+        &self,
+        overlay: &Overlay,
+        modules: &[StockModule],
+        place: &Path,
+        watch: &mut Watcher<'_>,
+    ) -> Result<(), RebuildError> {
+        fs::write(&self.log, "").map_err(CacheError::io("write", &self.log))?;
+        let (base, work) = (self.base(watch)?, self.folder.join("work"));
+        copy::objects(&base, &work, None)?;
+        for (name, content) in overlay {
+            copy::replace(&work.join(name), content.as_deref())?;
+        }
+        if overlay.keys().any(|name| name.starts_with("include/")) {
+            // The objects were made of the header in the package, and make looks for changes there.
+            remove_commands(&work)?;
+        }
+        if !overlay.is_empty() {
+            self.make(&work, watch)?;
+        }
+        self.keep(&work, modules, place)
+    }
+
+    /// The folder of the modules without a patch. They are built in the folder `work`, as all others: the names of files
+    /// are part of what make compares.
+    fn base(&self, watch: &mut Watcher<'_>) -> Result<PathBuf, RebuildError> {
+        let (base, work) = (self.folder.join("base"), self.folder.join("work"));
+        let done = self.folder.join("base.whole");
+        let state = self.key(&Overlay::new(), &StockModule::ALL);
+        if fs::read_to_string(&done).is_ok_and(|text| text == state) {
+            return Ok(base);
+        }
+        copy::remove(&done)?;
+        copy::remove(&work)?;
+        for folder in [CORE, RXE] {
+            copy::objects(&self.tree.path.join(folder), &work.join(folder), None)?;
+        }
+        copy::replace(&work.join("Kbuild"), Some(KBUILD.as_bytes()))?;
+        copy::replace(&work.join(CORE).join("Kbuild"), Some(KBUILD_OF_CORE.as_bytes()))?;
+        let includes = work.join("include/trace");
+        fs::create_dir_all(&includes).map_err(CacheError::io("create", &includes))?;
+        self.make(&work, watch)?;
+        copy::objects(&work, &base, None)?;
+        self.cache.publish_file(&done, state.as_bytes())?;
+        Ok(base)
+    }
+
+    fn make(&self, work: &Path, watch: &mut Watcher<'_>) -> Result<(), RebuildError> {
+        let since = Instant::now();
+        let mut progress = self.progress(Activity::Compiling, since);
+        let mut report = |news: &str| {
+            progress.object_count += compiled_count(news);
+            progress.elapsed = since.elapsed();
+            watch(&progress);
+        };
+        let jobs = thread::available_parallelism().map_or(1, usize::from);
+        let mut command = Command::new("make");
+        for name in DISTURBING_VARIABLES {
+            command.env_remove(name);
+        }
+        command.arg("-C").arg(&self.headers.path).arg(format!("M={}", work.display()));
+        command.arg(format!("CC={}", self.headers.compiler)).arg(format!("-j{jobs}"));
+        // BTF needs the vmlinux with its debug information, and nobody looks at that of the modules.
+        command.args(["CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_DEBUG_INFO=", "modules"]);
+        command.env("LC_ALL", "C");
+        run::logged(&mut command, &self.log, &mut report).map_err(|source| RebuildError::Compile {
+            release: self.stock.release.clone(),
+            source: source.with_names_below(work),
+        })
+    }
+
+    /// Keeps `modules` of `work` in `place`, whole or not at all, and of all builds the newest.
+    fn keep(&self, work: &Path, modules: &[StockModule], place: &Path) -> Result<(), RebuildError> {
+        let scratch = self.cache.scratch()?;
+        let made = scratch.path().join("made");
+        fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
+        for module in modules {
+            let folder = if *module == StockModule::Rxe { RXE } else { CORE };
+            let name = format!("{}.ko", module.name());
+            let mut strip = Command::new("strip");
+            strip.arg("--strip-debug").arg(work.join(folder).join(&name));
+            strip.arg("-o").arg(made.join(&name));
+            run::logged(&mut strip, &self.log, &mut |_| {}).map_err(|source| {
+                RebuildError::Compile { release: self.stock.release.clone(), source }
+            })?;
+        }
+        copy::remove(place)?;
+        self.cache.publish_folder(&made, place)?;
+        cache::keep_newest(&self.folder.join("built"), BUILDS_MAX);
+        Ok(())
+    }
+
+    /// The headers of RDMA that other code includes. The source is searched once.
+    fn shared_headers(&self) -> Result<BTreeSet<String>, RebuildError> {
+        let list = self.folder.join("shared-headers");
+        if let Ok(text) = fs::read_to_string(&list) {
+            return Ok(text.lines().map(str::to_owned).collect());
+        }
+        let mut found = String::new();
+        let mut search = Command::new("grep");
+        search
+            .args(["--recursive", "--extended-regexp", "--include=*.[chS]", "--exclude-dir=.git"])
+            .arg("^[[:space:]]*#[[:space:]]*include[[:space:]]*[<\"](uapi/)?rdma/")
+            .current_dir(&self.tree.path)
+            .env("LC_ALL", "C");
+        run::logged(&mut search, &self.log, &mut |news| found.push_str(news))
+            .map_err(RebuildError::Search)?;
+        let shared = shared_headers(&found);
+        let text: Vec<&str> = shared.iter().map(String::as_str).collect();
+        self.cache.publish_file(&list, text.join("\n").as_bytes())?;
+        Ok(shared)
+    }
+
+    fn progress(&self, activity: Activity, since: Instant) -> Progress {
+        Progress {
+            activity,
+            subject: format!("modules of linux {}", self.stock.release),
+            elapsed: since.elapsed(),
+            object_count: 0,
+            object_estimate: None,
+        }
+    }
+}
+
+/// What building modules of Debian's kernel of `series` begins with: what is in the cache, and what the first use
+/// fetches. Asks nobody.
+///
+/// # Errors
+///
+/// If a program is missing, or what is in the cache does not fit together.
+pub fn examine(cache: &Cache, series: Series) -> Result<String, RebuildError> {
+    tools::require(tools::MODULES, &[])?;
+    let (stock, tree) = (stock::find(cache, series), source::unpacked(cache, series));
+    let (Some(stock), Some(tree)) = (&stock, &tree) else {
+        let absent = [("image", stock.is_none()), ("source", tree.is_none())];
+        let absent: Vec<&str> =
+            absent.into_iter().filter(|(_, is_absent)| *is_absent).map(|(name, _)| name).collect();
+        return Ok(format!("the first use fetches {} and headers", absent.join(", ")));
+    };
+    let version = same_version(stock, tree)?;
+    match headers::find(cache, stock, &version)? {
+        Some(headers) => {
+            require_compiler(&headers.compiler)?;
+            Ok(format!("source and headers of {version}, {}", headers.compiler))
+        }
+        None => Ok(format!("source of {version}, the first use fetches headers")),
+    }
+}
+
+/// The package version of both, if it is one.
+fn same_version(stock: &StockKernel, tree: &SourceTree) -> Result<String, RebuildError> {
+    let version = |version: &Option<String>| version.clone().unwrap_or_default();
+    let (image, source_version) = (version(&stock.package_version), version(&tree.package_version));
+    if image == source_version {
+        return Ok(image);
+    }
+    Err(RebuildError::OtherVersion { image, source_version })
+}
+
+fn require_compiler(program: &str) -> Result<(), MissingTools> {
+    match tools::find(program) {
+        Some(_) => Ok(()),
+        // Debian calls the packages of its compilers as it calls the programs.
+        None => Err(MissingTools {
+            names: vec![program.to_owned()],
+            packages: vec![program.to_owned()],
+        }),
+    }
+}
+
+/// Removes what make knows of how objects below `folder` were made, so that it makes all of them.
+fn remove_commands(folder: &Path) -> Result<(), CacheError> {
+    for entry in fs::read_dir(folder).map_err(CacheError::io("read", folder))? {
+        let path = entry.map_err(CacheError::io("read", folder))?.path();
+        if path.is_dir() {
+            remove_commands(&path)?;
+        } else if path.extension().is_some_and(|extension| extension == "cmd") {
+            copy::remove(&path)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_image_and_a_source_of_two_versions_are_not_built_together() {
+        let stock = StockKernel {
+            image: PathBuf::new(),
+            release: "6.1.0-56-amd64".to_owned(),
+            package_version: Some("6.1.192-2".to_owned()),
+            modules: Vec::new(),
+        };
+        let mut tree = SourceTree {
+            path: PathBuf::new(),
+            version: "6.1.192".to_owned(),
+            package_version: Some("6.1.192-2".to_owned()),
+        };
+        assert_eq!(same_version(&stock, &tree).unwrap(), "6.1.192-2");
+        tree.package_version = Some("6.1.176-1".to_owned());
+        let error = same_version(&stock, &tree).unwrap_err().to_string();
+        assert!(error.contains("6.1.192-2") && error.contains("6.1.176-1"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_compiler_is_named_with_its_package() {
+        let error = require_compiler("gcc-0").unwrap_err().to_string();
+        assert_eq!(error, "gcc-0 missing: run `apt-get install gcc-0`");
+    }
+}
