@@ -107,7 +107,7 @@ fn accelerator(cache: &Cache, qemu: &Path) -> Finding {
         Some(known) => Finding::note(
             "accelerator",
             format!("tcg, since {}", known.reason),
-            "guests run, some ten times slower than with a working /dev/kvm".to_owned(),
+            "guests run all the same, and slower: each instruction is translated".to_owned(),
         ),
         None => Finding::note(
             "accelerator",

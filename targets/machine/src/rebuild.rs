@@ -366,7 +366,6 @@ impl<'a> ModuleWorkshop<'a> {
 ///
 /// If a program is missing, or what is in the cache does not fit together.
 pub fn examine(cache: &Cache, series: Series) -> Result<String, RebuildError> {
-    tools::require(tools::MODULES, &[])?;
     let (stock, tree) = (stock::find(cache, series), source::unpacked(cache, series));
     let (Some(stock), Some(tree)) = (&stock, &tree) else {
         let absent = [("image", stock.is_none()), ("source", tree.is_none())];
@@ -374,6 +373,7 @@ pub fn examine(cache: &Cache, series: Series) -> Result<String, RebuildError> {
             absent.into_iter().filter(|(_, is_absent)| *is_absent).map(|(name, _)| name).collect();
         return Ok(format!("the first use fetches {} and headers", absent.join(", ")));
     };
+    tools::require(tools::MODULES, &[])?;
     let version = same_version(stock, tree)?;
     match headers::find(cache, stock, &version)? {
         Some(headers) => {
