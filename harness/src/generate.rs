@@ -10,7 +10,6 @@
 //! Frozen from this version on: what an rng seed and an index give never changes,
 //! so that they can name a sequence. A better generator is another type beside this one.
 
-mod draw;
 mod memory;
 mod motifs;
 mod sketch;
@@ -21,7 +20,7 @@ use pinfold_contract::{
     Access, BOUNCE_PINS, LockScope, Op, OpKind, PAGE_BYTES, Proc, Prot, Sequence,
 };
 
-use draw::Draw;
+use crate::draw::Draw;
 use sketch::Sketch;
 use swarm::Swarm;
 
@@ -64,6 +63,23 @@ impl Generator {
         }
         Sequence { ops: making.ops }
     }
+}
+
+/// Ops that may well come after `before`: one of what a swarm of its own has switched on, with what belongs to it, or a
+/// motif. Perhaps none.
+pub(crate) fn ops_after(before: &[Op], mut draw: Draw) -> Vec<Op> {
+    let swarm = Swarm::draw(&mut draw);
+    let mut sketch = Sketch::default();
+    before.iter().for_each(|op| sketch.note(*op));
+    let mut making = Making { draw, swarm, sketch, ops: before.to_vec() };
+    making.next_op();
+    making.ops.split_off(before.len())
+}
+
+/// The kinds of op that a swarm has switched on.
+pub(crate) fn swarm_kinds(draw: &mut Draw) -> Vec<OpKind> {
+    let swarm = Swarm::draw(draw);
+    OpKind::ALL.into_iter().filter(|kind| swarm.has(*kind)).collect()
 }
 
 /// A sequence that is being made.

@@ -3,11 +3,13 @@
 //! environment, and nothing here knows how a kernel is run.
 
 pub mod designs;
+mod draw;
 pub mod explain;
 pub mod generate;
 pub mod known;
 pub mod minimize;
 pub mod model;
+pub mod mutate;
 pub mod oracle;
 pub mod patch;
 pub mod probe;

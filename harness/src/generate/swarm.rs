@@ -2,7 +2,7 @@
 
 use pinfold_contract::{File, OpKind};
 
-use super::draw::Draw;
+use crate::draw::Draw;
 
 /// What is switched on.
 pub(super) struct Swarm {
