@@ -5,6 +5,7 @@
 pub mod designs;
 mod draw;
 pub mod explain;
+pub mod features;
 pub mod generate;
 pub mod known;
 pub mod minimize;

@@ -28,6 +28,7 @@ mod reregister;
 mod seal;
 mod space;
 mod state;
+mod touched;
 mod vma;
 mod watch;
 mod window;
@@ -35,6 +36,7 @@ mod window;
 pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
+pub use touched::{Behind, Mapping, Memory, PageState, Touched, touched};
 pub use watch::{Walk, Watched, Wrong};
 
 use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Trace};

@@ -1,0 +1,132 @@
+//! What is new about a sequence, as numbers: a feature stands for one kind of page under one kind of op with one kind of
+//! outcome.
+//!
+//! Whoever looks for sequences that do something new keeps those with a feature that was not seen before. Code that ran
+//! says little of a model whose rules are few lines of code for many states.
+
+use pinfold_contract::{Outcome, Sequence, Signal};
+
+use crate::model::{PageState, Touched, touched};
+use crate::profile::Profile;
+
+/// The features of `sequence` on a kernel of `profile`, op by op. Each number stands for the same feature always.
+pub fn features(profile: &Profile, sequence: &Sequence) -> impl Iterator<Item = u32> {
+    touched(profile, sequence).flat_map(|touched| of_op(&touched))
+}
+
+/// One a kind of page, and one of an op that names no page.
+fn of_op(touched: &Touched) -> Vec<u32> {
+    let op = touched.kind as u32 * OUTCOMES + outcome(&touched.outcome);
+    let mut pages: Vec<u32> = touched.pages.iter().map(page).collect();
+    pages.sort_unstable();
+    pages.dedup();
+    if pages.is_empty() {
+        pages.push(PAGES - 1);
+    }
+    pages.into_iter().map(|page| op * PAGES + page).collect()
+}
+
+/// How many kinds of outcome are told apart.
+const OUTCOMES: u32 = 256;
+
+/// The kind of an outcome, below [`OUTCOMES`]. Which bytes were read is no feature.
+fn outcome(outcome: &Outcome) -> u32 {
+    match outcome {
+        Outcome::Done => 0,
+        Outcome::Value(_) => 1,
+        Outcome::Skipped => 2,
+        Outcome::Fault { signal: Signal::Segv, .. } => 3,
+        Outcome::Fault { signal: Signal::Bus, .. } => 4,
+        Outcome::Completion(status) => 8 + u32::from(status.0 % 32),
+        Outcome::Completions { requester, .. } => 40 + u32::from(requester.0 % 32),
+        Outcome::Errno(errno) => 72 + errno.0.unsigned_abs() % 184,
+    }
+}
+
+/// How many kinds of page are told apart: 113 mappings (of 7 kinds of memory, each private or shared, with 8
+/// protections, or none), 5 frames or none, pinned or not. One is left for no page at all.
+const PAGES: u32 = 113 * 6 * 2 + 1;
+
+/// The kind of a page, below `PAGES - 1`.
+fn page(page: &PageState) -> u32 {
+    let mapping = page.mapping.map_or(0, |mapping| {
+        let how = u32::from(mapping.shared) * 8 + u32::from(mapping.prot_bits);
+        1 + mapping.memory as u32 * 16 + how
+    });
+    let frame = page.frame.map_or(0, |frame| 1 + frame as u32);
+    (mapping * 6 + frame) * 2 + u32::from(page.pinned)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use pinfold_contract::{OpKind, parse};
+
+    use super::*;
+    use crate::generate::Generator;
+    use crate::model::{Behind, Mapping, Memory};
+    use crate::profile::{LINUX_6_1, LINUX_6_12};
+
+    fn of(profile: &Profile, ops: &str) -> Vec<u32> {
+        let file = parse(&format!("# pinfold 1\n{ops}"));
+        features(profile, &file.map(|file| file.sequence).unwrap_or_default()).collect()
+    }
+
+    #[test]
+    fn every_kind_of_page_has_a_number_of_its_own() {
+        const MEMORY: [Memory; 7] = [
+            Memory::Anon,
+            Memory::Zero,
+            Memory::SharedAnon,
+            Memory::Memfd,
+            Memory::Tmpfs,
+            Memory::Library,
+            Memory::Disk,
+        ];
+        const FRAMES: [Behind; 5] =
+            [Behind::Zero, Behind::Anon, Behind::Exclusive, Behind::Merged, Behind::Cache];
+        let hows = (0..8).flat_map(|prot_bits| [(false, prot_bits), (true, prot_bits)]);
+        let mappings = hows.flat_map(|(shared, prot_bits)| {
+            MEMORY.map(|memory| Some(Mapping { memory, shared, prot_bits }))
+        });
+        let mut numbers = BTreeSet::new();
+        for mapping in mappings.chain([None]) {
+            for frame in FRAMES.map(Some).into_iter().chain([None]) {
+                for pinned in [false, true] {
+                    let number = page(&PageState { mapping, frame, pinned });
+                    assert!(number < PAGES - 1 && numbers.insert(number), "{mapping:?} {frame:?}");
+                }
+            }
+        }
+        assert_eq!(numbers.len(), PAGES as usize - 1);
+        assert!((OpKind::ALL.len() as u64) * u64::from(OUTCOMES * PAGES) < u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn another_state_under_the_same_ops_is_another_feature() {
+        let untouched = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 remote_read\n");
+        assert_eq!(untouched.len(), 2);
+        let shared = "map 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\nread 0 8\n";
+        let own = "map 0..1 anon private rw\nwrite 0 8 0x11\nread 0 8\n";
+        assert_ne!(of(&LINUX_6_12, shared).last(), of(&LINUX_6_12, own).last());
+        let library = "map 0..1 lib0 shared r\nreg mr0 0..1 remote_read\n";
+        assert_ne!(of(&LINUX_6_12, library), of(&LINUX_6_1, library), "6.1 refuses");
+    }
+
+    #[test]
+    fn more_sequences_have_more_features_and_the_same_ones_the_same() {
+        let generator = Generator::new(2);
+        let all = |count: u64| -> BTreeSet<u32> {
+            (0..count)
+                .flat_map(|index| {
+                    features(&LINUX_6_12, &generator.sequence(index)).collect::<Vec<_>>()
+                })
+                .collect()
+        };
+        let (few, many) = (all(20), all(200));
+        assert!(few.is_subset(&many) && few.len() * 2 < many.len());
+        assert!(many.len() > 500, "{}", many.len());
+        assert_eq!(many, all(200));
+    }
+}
