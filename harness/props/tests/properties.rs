@@ -57,6 +57,13 @@ fn generated_text_roundtrip() {
 }
 
 #[test]
+fn mutated_text_roundtrip() {
+    check!(1000, |case: (Sequence, Sequence, u64)| {
+        props::mutated_text_roundtrip(&case.0, &case.1, case.2);
+    });
+}
+
+#[test]
 fn wire_is_robust() {
     check!(2000, |bytes: Vec<u8>| props::wire_is_robust(bytes));
 }

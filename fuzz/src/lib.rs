@@ -1,0 +1,36 @@
+//! What the fuzz targets share: each is a property of `pinfold-props` over inputs that are text.
+
+pub mod feedback;
+
+use libfuzzer_sys::fuzzer_mutate;
+use pinfold_props::{edit_input, mutate_input};
+
+/// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
+#[macro_export]
+macro_rules! sequence_target {
+    ($property:path) => {
+        libfuzzer_sys::fuzz_target!(|input: pinfold_props::Input| {
+            _ = $property(&input.0);
+            pinfold_fuzz::feedback::note(&input.0);
+        });
+        libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], len: usize, len_max: usize, seed: u32| {
+            pinfold_fuzz::mutate(data, len, len_max, seed)
+        });
+        libfuzzer_sys::fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
+            pinfold_props::cross_inputs(one, other, out, seed)
+        });
+    };
+}
+
+/// One in so many mutations is libFuzzer's own, so that the words of `-dict` and of its table of comparisons have a
+/// part. It changes the text; lines that are no op after it go.
+const ENGINE_EVERY: u32 = 16;
+
+/// Changes the input in the first `len_bytes` bytes of `data`. Gives its length, at most `len_bytes_max`.
+pub fn mutate(data: &mut [u8], len_bytes: usize, len_bytes_max: usize, rng_seed: u32) -> usize {
+    if rng_seed.is_multiple_of(ENGINE_EVERY) {
+        edit_input(data, len_bytes, len_bytes_max, fuzzer_mutate)
+    } else {
+        mutate_input(data, len_bytes, len_bytes_max, rng_seed)
+    }
+}
