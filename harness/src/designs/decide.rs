@@ -4,13 +4,14 @@ use std::collections::BTreeSet;
 
 use pinfold_contract::{Access, Observe, Op, Outcome, Sequence, parse};
 
-use super::universe::{ACTS, MAPS, OPS_MOST, op};
+use super::universe::{OPS_MOST, UNIVERSE};
 use super::{Design, Pair};
 use crate::explain::{Cost, bills};
 use crate::generate::Generator;
 use crate::minimize::minimize;
 use crate::model::{Walk, Watched, Wrong, perform, predict};
 use crate::profile::{NonCoherent, Profile};
+use crate::scope::{Course, explore};
 
 /// The host that sends the pages of a guest, row 9 of the thread.
 const LIVE_MIGRATION: &str =
@@ -101,9 +102,6 @@ fn promise(wrong: Wrong) -> Promise {
 struct Search<'p> {
     profile: &'p Profile,
     ops_most: usize,
-    /// The first ops, then for each place in a sequence all others.
-    maps: Vec<Op>,
-    acts: Vec<Vec<Op>>,
     found: Decision,
 }
 
@@ -117,43 +115,26 @@ impl<'p> Search<'p> {
             bill: None,
             explored: Explored::default(),
         };
-        let at = |index| ACTS.iter().map(|line| op(line, index)).collect();
-        Search {
-            profile,
-            ops_most,
-            maps: MAPS.iter().map(|line| op(line, 0)).collect(),
-            acts: (0..ops_most).map(at).collect(),
-            found,
-        }
+        Search { profile, ops_most, found }
     }
 
     /// Every sequence of the universe.
     fn explore(&mut self) {
         let start = Walk::new(self.profile);
-        let mut ops = Vec::new();
-        for first in self.maps.clone() {
-            self.go_on(&start, first, &mut ops);
-        }
+        explore(&UNIVERSE, self.ops_most, &start, &mut |walk, ops| self.visit(walk, ops));
     }
 
-    /// Every sequence that goes on with `next` after `ops`, which led to `before`.
-    fn go_on(&mut self, before: &Walk<'p>, next: Op, ops: &mut Vec<Op>) {
-        let mut walk = before.clone();
-        let watched = walk.step(&next);
+    /// Goes on with the last of `ops` from `walk`, where the others led.
+    fn visit(&mut self, walk: &mut Walk<'p>, ops: &[Op]) -> Course {
+        let Some(&op) = ops.last() else { return Course::Back };
+        let watched = walk.step(&op);
         if watched.outcome == Outcome::Skipped {
-            return;
+            return Course::Back;
         }
-        ops.push(next);
         self.found.explored.sequences += 1;
-        self.note_copies(next, &watched);
+        self.note_copies(op, &watched);
         self.note(&watched.wrong, ops);
-        if ops.len() < self.ops_most {
-            for index in 0..self.acts[ops.len()].len() {
-                let next = self.acts[ops.len()][index];
-                self.go_on(&walk, next, ops);
-            }
-        }
-        ops.pop();
+        Course::On
     }
 
     /// With a design that has a flag, only registrations that give it count.

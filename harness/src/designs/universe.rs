@@ -3,7 +3,7 @@
 //! A sequence is one line of [`MAPS`] and then up to `OPS_MOST - 1` lines of [`ACTS`], in any order and as often as one
 //! likes. What is written differs from op to op: `TAG` stands for a value of its own.
 
-use pinfold_contract::{Op, parse};
+use crate::scope::Universe;
 
 /// Most ops of a sequence that is certainly run.
 pub const OPS_MOST: usize = 6;
@@ -44,21 +44,13 @@ pub const ACTS: [&str; 17] = [
     "unmap 0..1",
 ];
 
-/// The op that `line` stands for as op number `index` of a sequence.
-///
-/// # Panics
-///
-/// If it is none, which a test excludes.
-pub(super) fn op(line: &str, index: usize) -> Op {
-    let tag = format!("{:#04x}", 0x11 * (index + 1));
-    let text = format!("# pinfold 1\n{}\n", line.replace("TAG", &tag));
-    let sequence = parse(&text).expect("a test reads every line").sequence;
-    *sequence.ops.first().expect("a line is an op")
-}
+/// The two as the universe that is explored.
+pub(super) const UNIVERSE: Universe = Universe { firsts: &MAPS, acts: &ACTS };
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::scope::op;
 
     #[test]
     fn every_line_is_an_op_and_every_tag_its_own() {

@@ -14,7 +14,7 @@ use super::frame::{FrameId, Use};
 use super::state::State;
 
 /// The state of that cgroup.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, Hash)]
 pub(super) struct Charge {
     /// Whether there was a limit yet, so that registrations are made in the cgroup.
     named: bool,

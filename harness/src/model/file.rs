@@ -64,6 +64,11 @@ impl FileState {
         state
     }
 
+    /// What the disk has of it, page by page.
+    pub(super) fn stored(&self) -> &BTreeMap<u32, Runs> {
+        &self.stored
+    }
+
     /// Whether it is on a disk.
     pub(super) fn on_disk(&self) -> bool {
         self.kind == Some(FileKind::Disk)

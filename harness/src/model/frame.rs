@@ -17,7 +17,7 @@ impl FrameId {
 }
 
 /// What a frame is used as.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Use {
     /// The zero page.
     Zero,
@@ -71,6 +71,13 @@ impl Frame {
     /// Whether anybody still has it: otherwise it is free memory again, and charged to nobody.
     pub(super) fn is_held(&self) -> bool {
         self.map_count > 0 || self.pin_count > 0 || self.cached
+    }
+
+    /// Everything about it but its bytes.
+    pub(super) fn marks(&self) -> impl std::hash::Hash {
+        let held = (self.usage, self.map_count, self.pin_count, self.cached, self.charged);
+        let kept = (self.on_disk, self.block_only, self.lazyfree, self.batched);
+        (held, kept, self.dirty, self.marked_dirty, self.passed_over)
     }
 
     /// Notes that its bytes were written: no longer clean, no longer given up.

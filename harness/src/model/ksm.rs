@@ -32,6 +32,13 @@ pub(super) struct Ksm {
     stable: Vec<FrameId>,
 }
 
+impl Ksm {
+    /// The processes it looks at, and the frames of the stable tree.
+    pub(super) fn known(&self) -> (&[Proc], &[FrameId]) {
+        (&self.procs, &self.stable)
+    }
+}
+
 impl State<'_> {
     /// A process asked for merging with MADV_MERGEABLE.
     ///

@@ -11,6 +11,7 @@ mod chore;
 mod cpu;
 mod fault;
 mod file;
+mod fingerprint;
 mod frame;
 mod gup;
 mod hole;
@@ -33,6 +34,7 @@ mod vma;
 mod watch;
 mod window;
 
+pub use fingerprint::Steps;
 pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};

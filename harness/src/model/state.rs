@@ -56,7 +56,7 @@ pub(super) struct State<'a> {
 }
 
 /// Two bits of a page table entry. Only KSM asks for them, and only of private memory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct PteBits {
     /// `pte_dirty()`.
     pub(super) dirty: bool,

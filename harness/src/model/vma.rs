@@ -13,11 +13,11 @@ const ANON_PAGE_OFFSET: i32 = 0x0100_0000;
 const _: () = assert!(ANON_PAGE_OFFSET as u64 * PAGE_BYTES as u64 == ARENA_BASE);
 
 /// A file or a piece of shared anonymous memory, by its place among the model's files.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) struct FileId(pub(super) u32);
 
 /// What a mapping shows.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Object {
     /// Private anonymous memory.
     Anon {
@@ -70,7 +70,7 @@ impl Object {
 }
 
 /// The flags of a mapping besides its protection and VM_SHARED: any set of them.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub(super) struct Flags(u8);
 
 impl Flags {
@@ -124,6 +124,18 @@ pub(super) struct AnonVma {
     /// Whether its chain has one link (`list_is_singular(&vma->anon_vma_chain)`):
     /// false for what was inherited through fork.
     singular: bool,
+}
+
+impl AnonVma {
+    /// Which.
+    pub(super) fn id(self) -> u32 {
+        self.id
+    }
+
+    /// Whether its chain has one link.
+    pub(super) fn is_singular(self) -> bool {
+        self.singular
+    }
 }
 
 /// One mapping.

@@ -11,7 +11,7 @@ use super::state::State;
 use super::{Fault, Prediction};
 
 /// A window, live or remembered.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub(super) struct MwState {
     pub(super) live: bool,
     pub(super) kind: MwKind,
@@ -23,7 +23,7 @@ pub(super) struct MwState {
 }
 
 /// Bytes of an MR and what a window lets peers do to them.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Hash)]
 pub(super) struct Binding {
     pub(super) mr: Mr,
     /// Address of the first byte, in the address space of the MR.
