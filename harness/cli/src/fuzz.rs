@@ -4,9 +4,11 @@ use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use pinfold_contract::Observe;
 use pinfold_run::{
     BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Special,
     Summary, allowed_cpus, fuzz,
@@ -14,8 +16,10 @@ use pinfold_run::{
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
+use crate::given::{Given, GivenArgs};
 use crate::output::{self, say};
 use crate::progress::FuzzMeter;
+use crate::report;
 use crate::signals::Signals;
 
 /// Run random sequences on a target and on the model, and keep what differs
@@ -32,6 +36,8 @@ pub(crate) struct Fuzz {
     /// Which sequences: the same number gives the same ones [default: random]
     #[arg(long, value_name = "N", value_parser = read_rng_seed)]
     rng_seed: Option<u64>,
+    #[command(flatten)]
+    given: GivenArgs,
     /// How many targets at once [default: one a CPU]
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
@@ -56,10 +62,14 @@ const DEFAULT_TIME: Duration = Duration::from_secs(60);
 
 impl Fuzz {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
-        let options = self.options()?;
+        let mut options = self.options()?;
+        let files = self.given.read()?;
         let prepared = self.target.prepare()?;
         let stop = signals.stop_well();
-        say(&format!("target {}, rng seed {:#x}", prepared.name(), options.rng_seed));
+        let given = self.given.of(files, &prepared, &stop)?;
+        self.give(&given, &mut options);
+        let what = given.describe(options.rng_seed);
+        say(&format!("target {}, {what}", prepared.name()));
         let mut meter = FuzzMeter::new(options.budget);
         let result = fuzz(&prepared, &options, &stop, &mut |event| match event {
             Event::Up { kernel, rules } => {
@@ -76,9 +86,25 @@ impl Fuzz {
         if self.json {
             output::result(&format!("{}\n", serde_json::to_string(&summary)?))?;
         } else {
-            output::result(&describe(&summary))?;
+            output::result(&describe(&summary, &given))?;
         }
-        Ok(conclude(&summary))
+        if let Given::Files(_) = given {
+            say(report::write(&self.out, &self.out)?.trim_end());
+        }
+        Ok(conclude(&summary, &given))
+    }
+
+    /// Has what is given run, each of it once, and looked at after each op: it is short.
+    fn give(&self, given: &Given, options: &mut FuzzOptions) {
+        let Some(sequences) = given.sequences() else { return };
+        if self.time.is_none() {
+            options.budget = Budget::Sequences(sequences.len() as u64);
+        }
+        if self.observe.is_none() {
+            options.observe = Looks::Always(Observe::Each);
+        }
+        options.rng_seed = 0;
+        options.special.given = Some(Arc::clone(sequences));
     }
 
     fn options(&self) -> anyhow::Result<FuzzOptions> {
@@ -100,8 +126,11 @@ impl Fuzz {
     }
 }
 
-fn conclude(summary: &Summary) -> Status {
+fn conclude(summary: &Summary, given: &Given) -> Status {
     match summary.conclusion() {
+        Conclusion::Vacuous { never_done } if !never_done.iter().any(|kind| given.has(*kind)) => {
+            Status::Clean
+        }
         Conclusion::Clean => Status::Clean,
         Conclusion::Diverged => Status::Diverged,
         Conclusion::MostlyInconclusive => {
@@ -136,10 +165,11 @@ pub(crate) fn read_rng_seed(text: &str) -> Result<u64, String> {
     read.map_err(|error| format!("{error}; an rng seed is a number, such as 42 or 0x2a"))
 }
 
-fn describe(summary: &Summary) -> String {
-    let Summary { target, kernel, seconds, rng_seed, .. } = summary;
+fn describe(summary: &Summary, given: &Given) -> String {
+    let Summary { target, kernel, seconds, rng_seed, sequences, .. } = summary;
     let mut text = format!(
-        "{target} (linux {kernel}), {seconds:.1} s, rng seed {rng_seed:#x}\n{}\n",
+        "{target} (linux {kernel}), {seconds:.1} s, {}\n{}\n",
+        given.describe_done(*rng_seed, *sequences),
         summary.tally.to_text().trim_end()
     );
     for found in &summary.findings {

@@ -7,6 +7,7 @@ mod designs;
 mod doctor;
 mod exit;
 mod fuzz;
+mod given;
 mod kernel;
 mod minimize;
 mod output;

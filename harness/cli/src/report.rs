@@ -1,7 +1,7 @@
 //! `pinfold report`: what a run found, for people.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
@@ -25,16 +25,21 @@ pub(crate) struct Report {
 impl Report {
     /// Ends well when there is a report; what it says is for those who read it.
     pub(crate) fn run(&self) -> anyhow::Result<Status> {
-        let report = read_report(&self.dir)?;
         let out = self.out.as_ref().unwrap_or(&self.dir);
-        fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
-        let mut told = String::new();
-        for (name, text) in [("report.html", html(&report)), ("report.md", markdown(&report))] {
-            let path = out.join(name);
-            fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
-            told.push_str(&format!("{}\n", path.display()));
-        }
-        output::result(&told)?;
+        output::result(&write(&self.dir, out)?)?;
         Ok(Status::Clean)
     }
+}
+
+/// Writes the report of the run in `dir` to `out`. Gives the paths of its files, a line each.
+pub(crate) fn write(dir: &Path, out: &Path) -> anyhow::Result<String> {
+    let report = read_report(dir)?;
+    fs::create_dir_all(out).with_context(|| format!("cannot make {}", out.display()))?;
+    let mut told = String::new();
+    for (name, text) in [("report.html", html(&report)), ("report.md", markdown(&report))] {
+        let path = out.join(name);
+        fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        told.push_str(&format!("{}\n", path.display()));
+    }
+    Ok(told)
 }

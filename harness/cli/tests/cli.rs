@@ -100,6 +100,10 @@ fn a_wrong_command_line_ends_with_2() {
         &["fuzz", "--time", "soon"],
         &["fuzz", "--time", "1s", "--sequences", "1"],
         &["fuzz", "--jobs", "0"],
+        &["fuzz", "--exhaustive", "0"],
+        &["fuzz", "--exhaustive", "2", "--sequences", "9"],
+        &["fuzz", "--artifact"],
+        &["fuzz", "--artifact", "missing"],
         &["fuzz", "--rng-seed", "x"],
         &["fuzz", "--target", "model:6.12", "--known", "missing.toml"],
         &["replay", "missing.seq"],
@@ -348,4 +352,50 @@ fn a_finding_comes_with_a_program_that_shows_it() {
     let minimized = bundle.join("minimized.seq");
     let (again, _) = check(folder.path(), &["reproduce", minimized.to_str().unwrap()], 0);
     assert_eq!(again, kept);
+}
+
+#[test]
+fn every_short_sequence_is_run_once_and_counted() {
+    let folder = tempfile::tempdir().unwrap();
+    let arguments = ["fuzz", "--exhaustive", "3", "--target", "model:6.12"];
+    let (out, err) = check(folder.path(), &arguments, 0);
+    let counted = err.lines().find(|line| line.contains(" different states ")).unwrap();
+    let count = counted.split(' ').next().unwrap();
+    assert!(count.parse::<u32>().unwrap() > 1000, "{counted}");
+    assert!(out.contains(&format!("{count} of all {count} sequences of at most 3 ops")), "{out}");
+    assert!(out.contains(&format!("{count} agree, 0 diverge, 0 known")), "{out}");
+    // A fault that few ops show is found for certain.
+    let arguments = ["fuzz", "--exhaustive", "3", "--target", "model:6.12+stale_read_only_pin"];
+    let (out, _) = check(folder.path(), &arguments, 1);
+    assert!(out.contains("coherence-") || out.contains("frames-"), "{out}");
+    // As far as the time goes.
+    let arguments = ["fuzz", "--exhaustive", "4", "--time", "1ms", "--target", "model:6.12"];
+    let (out, _) = check(folder.path(), &arguments, 0);
+    assert!(!out.contains(", 0 agree") && out.contains(" sequences of at most 4 ops"), "{out}");
+}
+
+#[test]
+fn what_libfuzzer_left_becomes_a_finding_with_a_report() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "crash-0a1b2c", LEAKS);
+    // Any bytes are a sequence to a fuzz target.
+    fs::write(folder.path().join("timeout-ff"), [0, 0, 0, 0, 255, 14, 3]).unwrap();
+    let target = "model:6.12+vm_pin_kept";
+    let arguments = ["fuzz", "--artifact", "crash-0a1b2c", "timeout-ff", "--target", target];
+    let (out, err) = check(folder.path(), &arguments, 1);
+    assert!(out.contains("2 of 2 files") && out.contains("1 diverge"), "{out}");
+    assert!(err.contains("out/report.html"), "{err}");
+    let bundle = folder.path().join("out/findings/accounting-dereg-registrar.vm_pin.more/1");
+    for file in ["sequence.seq", "minimized.seq", "reproducer.c", "finding.json", "explain.txt"] {
+        assert!(bundle.join(file).is_file(), "no {file}");
+    }
+    let report = fs::read_to_string(folder.path().join("out/report.md")).unwrap();
+    assert!(report.contains("accounting-dereg-registrar.vm_pin.more"), "{report}");
+    // And each step alone.
+    for status_of in [("crash-0a1b2c", 1), ("timeout-ff", 0)] {
+        check(folder.path(), &["replay", status_of.0, "--target", target], status_of.1);
+    }
+    let arguments = ["minimize", "crash-0a1b2c", "--target", target, "-o", "short.seq"];
+    check(folder.path(), &arguments, 0);
+    check(folder.path(), &["reproduce", "timeout-ff", "-o", "timeout.c"], 0);
 }

@@ -4,6 +4,7 @@
 //! one sequence on both sides and compares, [`fuzz`] does so by the thousand and keeps what it finds.
 
 mod annotate;
+mod artifact;
 mod bundle;
 mod campaign;
 mod check;
@@ -25,6 +26,7 @@ mod regress;
 mod replay;
 mod report;
 mod reproduce;
+mod scope;
 mod shrink;
 mod stored;
 mod summary;
@@ -63,6 +65,7 @@ pub use replay::{
 };
 pub use report::read_report;
 pub use reproduce::{reproduce_c, reproduce_seq};
+pub use scope::short_sequences;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
