@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pinfold::model::Fault;
+use pinfold_contract::{Access, Advice, Chore, File, OpKind};
 use pinfold_machine::{executor, tools};
 use toml::{Table, Value};
 
@@ -325,6 +326,21 @@ fn ci_runs_every_fuzz_target_and_finds_every_planted_fault() {
     let targets: BTreeSet<String> =
         bins.map(|bin| bin["name"].as_str().unwrap().to_owned()).collect();
     assert_eq!(array("FUZZ_TARGETS"), targets);
+}
+
+/// What `-dict` gives libFuzzer to put into text.
+#[test]
+fn the_dictionary_has_every_word() {
+    let dictionary = read("fuzz/seq.dict");
+    let words = OpKind::ALL.map(OpKind::word).into_iter();
+    let words = words.chain(Advice::ALL.map(|(_, name, _)| name));
+    let words = words.chain(Chore::ALL.map(|(_, name)| name)).chain(File::all().map(File::name));
+    let flags = (0..10).map(|bit| Access(1 << bit).to_string());
+    let missing = words.map(str::to_owned).chain(flags).filter(|word| {
+        let line = format!("\"{word}\"");
+        !dictionary.lines().any(|other| other == line)
+    });
+    assert_none(missing.map(|word| format!("fuzz/seq.dict lacks {word}")).collect());
 }
 
 #[test]
