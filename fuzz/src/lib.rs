@@ -1,4 +1,5 @@
 //! What the fuzz targets share: each is a property of `pinfold-props` over inputs that are text.
+#![cfg(feature = "sequences")]
 
 pub mod feedback;
 

@@ -2,19 +2,14 @@
 //!
 //! A property panics where it does not hold. The bolero tests of this crate and the cargo-fuzz targets of `fuzz/` call
 //! the same functions, so that what one engine finds the other repeats. Nothing here knows an engine.
+//!
+//! Without the feature `sequences` only the wire is left, which needs neither the model nor machines, and so is built
+//! with a sanitizer in little time.
 
-mod input;
-mod minimize;
-mod model;
-mod mutate;
-mod rxe;
-mod text;
+#[cfg(feature = "sequences")]
+mod sequences;
 mod wire;
 
-pub use input::{Input, cross_inputs, edit_input, mutate_input};
-pub use minimize::minimize_keeps_what_is_wrong;
-pub use model::model_agrees;
-pub use mutate::mutated_text_roundtrip;
-pub use rxe::{rxe_agrees, rxe_kernel_is_built};
-pub use text::{generated_text_roundtrip, text_roundtrip};
+#[cfg(feature = "sequences")]
+pub use sequences::*;
 pub use wire::wire_is_robust;
