@@ -6,23 +6,23 @@ use std::io::{Read, Write};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use pinfold_machine::{Machine, MachineOptions};
+use pinfold_machine::{UmlOptions, uml};
 
 fn main() {
     let arguments: Vec<String> = env::args().collect();
-    let mut options = MachineOptions::new(&arguments[1], &arguments[2]);
+    let mut options = UmlOptions::new(&arguments[1], &arguments[2]);
     options.cpu = arguments.get(3).map(|cpu| cpu.parse().unwrap());
     let mut boots: Vec<Duration> = Vec::new();
     for _ in 0..5 {
         let since = Instant::now();
-        let mut machine = Machine::boot(&options).unwrap();
+        let mut machine = uml::boot(&options).unwrap();
         machine.await_guest().unwrap();
         boots.push(since.elapsed());
         let since = Instant::now();
         machine.kill();
         println!("boot {:?}, kill {:?}", boots[boots.len() - 1], since.elapsed());
     }
-    let mut machine = Machine::boot(&options).unwrap();
+    let mut machine = uml::boot(&options).unwrap();
     machine.await_guest().unwrap();
     let mut wire = machine.wire().unwrap();
     wire.read_exact(&mut [0]).unwrap();

@@ -1,4 +1,5 @@
-//! The initramfs: a cpio archive with the executor as `/init` and little else, the same bytes for the same executor.
+//! The initramfs: a cpio archive with the executor as `/init`, the modules that it loads, and little else. The same bytes
+//! for the same executor and modules.
 //!
 //! Not compressed: unpacking would be a third of the time that a guest takes to boot.
 
@@ -14,6 +15,9 @@ use sha2::{Digest, Sha256};
 
 /// The name, in the root folder, of a program that comes with the executor.
 pub const PROGRAM_NAME: &str = "reproducer";
+
+/// The folder, below the root, of kernel modules. The executor loads them in the order of their names.
+pub const MODULE_FOLDER: &str = "modules";
 
 /// Why there is no initramfs.
 #[derive(Debug, thiserror::Error)]
@@ -35,6 +39,15 @@ pub enum InitramfsError {
         /// The path given.
         executor: PathBuf,
     },
+    /// A module cannot be read.
+    #[error("cannot read the kernel module {module}: install the modules again")]
+    Module {
+        /// The path given.
+        module: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The archive would be larger than the format allows.
     #[error("{executor} is larger than 4 GiB: strip it")]
     TooLarge {
@@ -53,46 +66,117 @@ pub enum InitramfsError {
 enum Entry<'a> {
     Folder(&'static str),
     Program(&'static str, &'a [u8]),
-    Data(&'static str, &'a [u8]),
+    Data(String, &'a [u8]),
     /// A character device: name, major and minor number.
     Device(&'static str, u32, u32),
 }
 
-/// Gives the initramfs that runs `executor` as `/init`, made once for each content of it.
+/// Gives the initramfs that runs `executor` as `/init`, made once for each content of it. The files of `modules` are in
+/// [`MODULE_FOLDER`], under names that sort as they stand here.
 ///
 /// # Errors
 ///
-/// If the executor cannot be read or is not static, or the cache cannot be written.
-pub fn provide(cache: &Cache, executor: &Path) -> Result<PathBuf, InitramfsError> {
-    let program = read_static(executor)?;
-    let disk = disk::provide(cache)?;
-    let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
-    let key = hex_digest(&["initramfs 3", &digest(&program), &digest(&disk)]);
-    let place = cache.root().join("initramfs").join(format!("{}.cpio", &key[..16]));
+/// If a file cannot be read, the executor is not static, or the cache cannot be written.
+pub fn provide(
+    cache: &Cache,
+    executor: &Path,
+    modules: &[PathBuf],
+) -> Result<PathBuf, InitramfsError> {
+    let content = Content::read(cache, executor, modules, None)?;
+    let place = cache.root().join("initramfs").join(format!("{}.cpio", &content.identity()[..16]));
     if !place.is_file() {
-        let bytes = archive(&program, &disk, None)
-            .ok_or_else(|| InitramfsError::TooLarge { executor: executor.to_owned() })?;
-        cache.publish_file(&place, &bytes)?;
+        cache.publish_file(&place, &content.archive(executor)?)?;
     }
     Ok(place)
 }
 
-/// Writes to `place` an initramfs that has `program` as `/`[`PROGRAM_NAME`] beside `executor` as `/init`.
+/// Writes to `place` an initramfs as [`provide`] gives it, that has `program` as `/`[`PROGRAM_NAME`] as well.
 ///
 /// # Errors
 ///
-/// If one of the two cannot be read or is not static, there is no disk, or `place` cannot be written.
+/// As [`provide`], or if `program` is not static or `place` cannot be written.
 pub fn write_with_program(
     cache: &Cache,
     executor: &Path,
+    modules: &[PathBuf],
     program: &Path,
     place: &Path,
 ) -> Result<(), InitramfsError> {
-    let (init, extra) = (read_static(executor)?, read_static(program)?);
-    let too_large = || InitramfsError::TooLarge { executor: program.to_owned() };
-    let bytes = archive(&init, &disk::provide(cache)?, Some(&extra)).ok_or_else(too_large)?;
-    fs::write(place, bytes).map_err(CacheError::io("write", place))?;
+    let content = Content::read(cache, executor, modules, Some(program))?;
+    fs::write(place, content.archive(program)?).map_err(CacheError::io("write", place))?;
     Ok(())
+}
+
+/// What differs between one archive and another.
+struct Content {
+    init: Vec<u8>,
+    disk: Vec<u8>,
+    /// Name and bytes of each file in the folder.
+    modules: Vec<(String, Vec<u8>)>,
+    program: Option<Vec<u8>>,
+}
+
+impl Content {
+    fn read(
+        cache: &Cache,
+        executor: &Path,
+        modules: &[PathBuf],
+        program: Option<&Path>,
+    ) -> Result<Content, InitramfsError> {
+        let module = |(place, path): (usize, &PathBuf)| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            let bytes = fs::read(path)
+                .map_err(|source| InitramfsError::Module { module: path.clone(), source })?;
+            Ok((format!("{MODULE_FOLDER}/{place:03}-{name}"), bytes))
+        };
+        Ok(Content {
+            init: read_static(executor)?,
+            disk: disk::provide(cache)?,
+            modules: modules
+                .iter()
+                .enumerate()
+                .map(module)
+                .collect::<Result<_, InitramfsError>>()?,
+            program: program.map(read_static).transpose()?,
+        })
+    }
+
+    fn identity(&self) -> String {
+        let digest = |bytes: &[u8]| hex(&Sha256::digest(bytes));
+        let mut parts = vec!["initramfs 3".to_owned(), digest(&self.init), digest(&self.disk)];
+        parts.extend(self.modules.iter().flat_map(|(name, bytes)| [name.clone(), digest(bytes)]));
+        hex_digest(&parts.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// The archive; `largest` is named if it does not fit.
+    fn archive(&self, largest: &Path) -> Result<Vec<u8>, InitramfsError> {
+        self.encode().ok_or_else(|| InitramfsError::TooLarge { executor: largest.to_owned() })
+    }
+
+    fn encode(&self) -> Option<Vec<u8>> {
+        let mut entries = vec![
+            Entry::Folder("dev"),
+            Entry::Device("dev/console", 5, 1),
+            Entry::Device("dev/null", 1, 3),
+            Entry::Folder("mnt"),
+            Entry::Folder("proc"),
+            Entry::Folder("sys"),
+            Entry::Folder("tmp"),
+            Entry::Program("init", &self.init),
+            Entry::Data(disk::IMAGE_NAME.to_owned(), &self.disk),
+        ];
+        if !self.modules.is_empty() {
+            entries.push(Entry::Folder(MODULE_FOLDER));
+        }
+        entries.extend(self.modules.iter().map(|(name, bytes)| Entry::Data(name.clone(), bytes)));
+        entries.extend(self.program.iter().map(|program| Entry::Program(PROGRAM_NAME, program)));
+        let mut archive = Vec::new();
+        for (index, entry) in (1_u32..).zip(&entries) {
+            archive.extend(encode(index, entry)?);
+        }
+        archive.extend(record("TRAILER!!!", 0, 0, (0, 0), &[])?);
+        Some(archive)
+    }
 }
 
 fn read_static(path: &Path) -> Result<Vec<u8>, InitramfsError> {
@@ -120,28 +204,6 @@ fn needs_linker(program: &[u8]) -> bool {
         let at = usize::try_from(index * size).ok().and_then(|offset| start.checked_add(offset));
         at.and_then(|at| field(at, 4)) == Some(PT_INTERP)
     })
-}
-
-/// The archive; `None` if it does not fit.
-fn archive(init: &[u8], disk: &[u8], extra: Option<&[u8]>) -> Option<Vec<u8>> {
-    let mut entries = vec![
-        Entry::Folder("dev"),
-        Entry::Device("dev/console", 5, 1),
-        Entry::Device("dev/null", 1, 3),
-        Entry::Folder("mnt"),
-        Entry::Folder("proc"),
-        Entry::Folder("sys"),
-        Entry::Folder("tmp"),
-        Entry::Program("init", init),
-        Entry::Data(disk::IMAGE_NAME, disk),
-    ];
-    entries.extend(extra.map(|program| Entry::Program(PROGRAM_NAME, program)));
-    let mut archive = Vec::new();
-    for (index, entry) in (1_u32..).zip(&entries) {
-        archive.extend(encode(index, entry)?);
-    }
-    archive.extend(record("TRAILER!!!", 0, 0, (0, 0), &[])?);
-    Some(archive)
 }
 
 fn encode(inode: u32, entry: &Entry<'_>) -> Option<Vec<u8>> {
@@ -185,8 +247,13 @@ fn record(
 mod tests {
     use super::*;
 
+    fn content(program: &[u8]) -> Content {
+        let (init, disk) = (program.to_vec(), b"disk".to_vec());
+        Content { init, disk, modules: Vec::new(), program: None }
+    }
+
     fn build(program: &[u8]) -> Option<Vec<u8>> {
-        archive(program, b"disk", None)
+        content(program).encode()
     }
 
     #[test]
@@ -222,11 +289,12 @@ mod tests {
         fs::write(path("executor"), "one").unwrap();
         fs::write(path("program"), "two").unwrap();
         let cache = Cache::at(root.path());
-        write_with_program(&cache, &path("executor"), &path("program"), &path("cpio")).unwrap();
+        let (executor, place) = (path("executor"), path("cpio"));
+        write_with_program(&cache, &executor, &[], &path("program"), &place).unwrap();
         let text = String::from_utf8_lossy(&fs::read(path("cpio")).unwrap()).into_owned();
         assert!(text.contains("init\0") && text.contains("reproducer\0"), "{text:?}");
         let shell = Path::new("/bin/sh");
-        let error = write_with_program(&cache, &path("executor"), shell, &path("cpio"));
+        let error = write_with_program(&cache, &executor, &[], shell, &place);
         assert!(error.unwrap_err().to_string().contains("/bin/sh"));
     }
 
@@ -234,7 +302,7 @@ mod tests {
     fn a_dynamic_program_is_refused_with_the_flag_that_helps() {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
-        let error = provide(&cache, Path::new("/bin/sh")).unwrap_err().to_string();
+        let error = provide(&cache, Path::new("/bin/sh"), &[]).unwrap_err().to_string();
         assert!(error.contains("/bin/sh") && error.contains("crt-static"), "{error}");
     }
 
@@ -244,9 +312,26 @@ mod tests {
         let cache = Cache::at(root.path());
         let executor = root.path().join("executor");
         fs::write(&executor, "one").unwrap();
-        let first = provide(&cache, &executor).unwrap();
-        assert_eq!(provide(&cache, &executor).unwrap(), first);
+        let first = provide(&cache, &executor, &[]).unwrap();
+        assert_eq!(provide(&cache, &executor, &[]).unwrap(), first);
         fs::write(&executor, "two").unwrap();
-        assert_ne!(provide(&cache, &executor).unwrap(), first);
+        assert_ne!(provide(&cache, &executor, &[]).unwrap(), first);
+    }
+    #[test]
+    fn modules_are_named_so_that_they_sort_in_their_order() {
+        let root = tempfile::tempdir().unwrap();
+        let cache = Cache::at(root.path());
+        let path = |name: &str| root.path().join(name);
+        for name in ["executor", "rxe.ko", "core.ko"] {
+            fs::write(path(name), name).unwrap();
+        }
+        let modules = [path("rxe.ko"), path("core.ko")];
+        let place = provide(&cache, &path("executor"), &modules).unwrap();
+        let text = String::from_utf8_lossy(&fs::read(&place).unwrap()).into_owned();
+        assert!(text.contains("modules/000-rxe.ko\0") && text.contains("modules/001-core.ko\0"));
+        assert_ne!(provide(&cache, &path("executor"), &modules[..1]).unwrap(), place);
+        fs::remove_file(path("core.ko")).unwrap();
+        let error = provide(&cache, &path("executor"), &modules).unwrap_err().to_string();
+        assert!(error.contains("core.ko"), "{error}");
     }
 }

@@ -3,7 +3,7 @@
 //! Nothing here knows what is said over the wire: a [`Machine`] boots a kernel with an initramfs, hands out a byte
 //! stream to the guest and the text of its console, and is gone, with all its host processes, when it is dropped.
 //!
-//! For now the machine is User Mode Linux, a kernel that is an ordinary program.
+//! There are two ways to run a kernel: [`uml`], as an ordinary program, and [`qemu`], which runs those that others built.
 
 pub mod accel;
 pub mod cache;
@@ -16,10 +16,13 @@ pub mod git;
 pub mod initramfs;
 mod keeper;
 pub mod kernel;
+pub mod machine;
 pub mod module_tree;
 pub mod modules;
 pub mod package;
 pub mod progress;
+mod qmp;
+pub mod qemu;
 pub mod rebuild;
 pub mod run;
 pub mod source;
@@ -38,12 +41,14 @@ pub use executor::ExecutorError;
 pub use git::GitError;
 pub use initramfs::InitramfsError;
 pub use kernel::{Kernel, KernelError, KernelRequest};
+pub use machine::{Ending, Machine, MachineError};
 pub use module_tree::ModuleTreeError;
 pub use package::PackageError;
 pub use progress::{Activity, Progress};
+pub use qemu::QemuOptions;
 pub use rebuild::{BuiltIn, ModuleWorkshop, RebuildError, Rebuilt, StockModule};
 pub use source::{KernelSource, Series, SourceError};
 pub use stock::{StockError, StockKernel};
-pub use uml::{Ending, Machine, MachineError, MachineOptions};
+pub use uml::UmlOptions;
 pub use wire::Wire;
 pub use workshop::{BuildTimes, Patched, Workshop};

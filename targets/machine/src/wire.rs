@@ -1,6 +1,7 @@
-//! The wire: the byte stream between host and guest, with credit.
+//! The wire: the byte stream between host and guest, with credit where the guest's end is a serial line.
 //!
-//! The guest's end is a serial line. When its reader is slow the line is throttled, and in User Mode Linux a line that
+//! A virtio port, as QEMU has it, waits for a slow reader and needs no credit. In User Mode Linux the guest's end is a
+//! serial line. When its reader is slow the line is throttled, and in User Mode Linux a line that
 //! was throttled once never hears of input again: `line_throttle()` takes the descriptor out of the interrupt loop and
 //! `line_unthrottle()` does not put it back (arch/um/drivers/line.c, Linux 6.1 and 6.12). The line discipline throttles
 //! at 3968 unread bytes (`n_tty_check_throttle()`, drivers/tty/n_tty.c). So the host never has that many on their way:
@@ -10,7 +11,7 @@
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::net::UnixStream;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -30,7 +31,7 @@ const NO_CREDIT: &str = "the guest reads nothing, or gives no credit for it: loo
 #[derive(Debug)]
 pub struct Wire {
     stream: UnixStream,
-    credit: Arc<Mutex<Credit>>,
+    credit: Option<Arc<Mutex<Credit>>>,
     write_timeout: Option<Duration>,
 }
 
@@ -42,15 +43,20 @@ struct Credit {
 }
 
 impl Wire {
+    /// A wire to a guest whose end waits when its reader is slow.
+    pub(crate) fn new(stream: UnixStream) -> Wire {
+        Wire { stream, credit: None, write_timeout: None }
+    }
+
     /// A wire of the host's ends of both lines.
     ///
     /// # Errors
     ///
     /// If the credit line cannot be set not to block.
-    pub(crate) fn new(stream: UnixStream, credit_line: UnixStream) -> io::Result<Wire> {
+    pub(crate) fn with_credit(stream: UnixStream, credit_line: UnixStream) -> io::Result<Wire> {
         credit_line.set_nonblocking(true)?;
         let credit = Credit { line: credit_line, unanswered_bytes: 0 };
-        Ok(Wire { stream, credit: Arc::new(Mutex::new(credit)), write_timeout: None })
+        Ok(Wire { credit: Some(Arc::new(Mutex::new(credit))), ..Wire::new(stream) })
     }
 
     /// Another handle on the same stream.
@@ -59,7 +65,7 @@ impl Wire {
     ///
     /// If the descriptor cannot be duplicated.
     pub fn try_clone(&self) -> io::Result<Wire> {
-        let (stream, credit) = (self.stream.try_clone()?, Arc::clone(&self.credit));
+        let (stream, credit) = (self.stream.try_clone()?, self.credit.clone());
         Ok(Wire { stream, credit, write_timeout: self.write_timeout })
     }
 
@@ -83,11 +89,6 @@ impl Wire {
         self.write_timeout = limit;
         Ok(())
     }
-
-    fn credit(&self) -> MutexGuard<'_, Credit> {
-        // A count of bytes is right whoever panicked.
-        self.credit.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl AsFd for Wire {
@@ -105,7 +106,9 @@ impl Read for Wire {
 impl Write for Wire {
     /// Writes what the guest has room for, at least one byte; waits if there is no room.
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let mut credit = self.credit();
+        let Some(credit) = &self.credit else { return (&self.stream).write(bytes) };
+        // A count of bytes is right whoever panicked.
+        let mut credit = credit.lock().unwrap_or_else(PoisonError::into_inner);
         let room = credit.wait_for_room(self.write_timeout)?;
         let written = (&self.stream).write(&bytes[..bytes.len().min(room)])?;
         credit.unanswered_bytes += written;
@@ -163,7 +166,17 @@ mod tests {
     fn wire() -> (Wire, UnixStream, UnixStream) {
         let (stream, guest) = UnixStream::pair().unwrap();
         let (credit_line, guest_credit) = UnixStream::pair().unwrap();
-        (Wire::new(stream, credit_line).unwrap(), guest, guest_credit)
+        (Wire::with_credit(stream, credit_line).unwrap(), guest, guest_credit)
+    }
+
+    #[test]
+    fn a_wire_without_credit_takes_what_the_stream_takes() {
+        let (stream, _guest) = UnixStream::pair().unwrap();
+        let mut wire = Wire::new(stream);
+        wire.set_write_timeout(Some(Duration::from_millis(20))).unwrap();
+        assert!(wire.write(&[0; 100_000]).unwrap() > WINDOW_BYTES);
+        while wire.write(&[0; 100_000]).is_ok() {}
+        assert_eq!(wire.write(&[0]).unwrap_err().kind(), ErrorKind::WouldBlock);
     }
 
     #[test]
@@ -173,7 +186,7 @@ mod tests {
         assert_eq!(wire.write(&[0; 100_000]).unwrap(), WINDOW_BYTES);
         let error = wire.write(&[0]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::WouldBlock);
-        assert!(error.to_string().contains(crate::uml::CREDIT_PARAMETER), "{error}");
+        assert!(error.to_string().contains(crate::machine::CREDIT_PARAMETER), "{error}");
         credit.write_all(b"+").unwrap();
         let mut clone = wire.try_clone().unwrap();
         assert_eq!(clone.write(&[0; 100_000]).unwrap(), CREDIT_BYTES);

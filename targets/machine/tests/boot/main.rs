@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use pinfold_machine::{
-    Cache, Ending, Machine, MachineError, MachineOptions, Series, Variant, Wire, initramfs, kernel,
+    Cache, Ending, Machine, MachineError, Series, UmlOptions, Variant, Wire, initramfs, kernel, uml,
 };
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -52,7 +52,7 @@ fn guest(cache: &Cache) -> PathBuf {
         .status()
         .unwrap();
     assert!(status.success(), "the guest does not compile");
-    initramfs::provide(cache, &program).unwrap()
+    initramfs::provide(cache, &program, &[]).unwrap()
 }
 
 /// Runs `claim` with a machine of each kernel that has said its first byte.
@@ -64,9 +64,9 @@ fn check(test: &str, claim: fn(&str, &mut Machine, &mut Wire)) {
     let folder = tempfile::tempdir().unwrap();
     let initramfs = guest(&Cache::at(folder.path()));
     for (series, image) in kernels {
-        let mut options = MachineOptions::new(image, &initramfs);
+        let mut options = UmlOptions::new(image, &initramfs);
         options.cpu = Some(0);
-        let mut machine = Machine::boot(&options).unwrap();
+        let mut machine = uml::boot(&options).unwrap();
         machine.await_guest().unwrap();
         let mut wire = machine.wire().unwrap();
         wire.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
@@ -200,9 +200,9 @@ fn nothing_of_a_machine_is_left_when_the_process_that_booted_it_is_killed() {
     if env::var_os(MARK).is_some() {
         // The victim: boots the kernel it is told, says which keeper and folder, and waits to be killed.
         let image = env::var("PINFOLD_TEST_IMAGE").unwrap();
-        let mut options = MachineOptions::new(image, env::var("PINFOLD_TEST_INITRAMFS").unwrap());
+        let mut options = UmlOptions::new(image, env::var("PINFOLD_TEST_INITRAMFS").unwrap());
         options.cpu = Some(0);
-        let mut machine = Machine::boot(&options).unwrap();
+        let mut machine = uml::boot(&options).unwrap();
         machine.await_guest().unwrap();
         let mut wire = machine.wire().unwrap();
         receive(&mut wire, 1);
@@ -281,10 +281,10 @@ fn a_kernel_without_enough_memory_is_a_failed_boot_that_says_what_it_printed() {
     for (_, image) in kernels(name) {
         let folder = tempfile::tempdir().unwrap();
         let initramfs = guest(&Cache::at(folder.path()));
-        let mut options = MachineOptions::new(image, &initramfs);
+        let mut options = UmlOptions::new(image, &initramfs);
         options.memory_mib = 4;
         options.boot_deadline = Duration::from_secs(3);
-        let error = Machine::boot(&options).unwrap().await_guest().unwrap_err();
+        let error = uml::boot(&options).unwrap().await_guest().unwrap_err();
         let (MachineError::Died { console, .. } | MachineError::Silent { console, .. }) = &error
         else {
             panic!("{error}");

@@ -1,0 +1,165 @@
+//! QEMU: a whole machine around a kernel that others built, and how it is started.
+
+use std::fs;
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::unix::net::UnixStream;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use crate::machine::{
+    self, Console, KERNEL_ARGUMENTS, Launch, Lifeline, Machine, MachineError, WIRE_PARAMETER,
+};
+use crate::qmp::Monitor;
+use crate::tools::{self, Tool};
+use crate::wire::Wire;
+
+/// The program, and the package that brings it.
+pub const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+
+/// What carries out the guest's instructions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accel {
+    /// QEMU itself, which translates them.
+    Tcg,
+    /// The host's processor.
+    Kvm,
+}
+
+impl Accel {
+    fn argument(self) -> &'static str {
+        match self {
+            Accel::Tcg => "tcg",
+            Accel::Kvm => "kvm",
+        }
+    }
+}
+
+/// What to boot, and how.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QemuOptions {
+    /// The kernel, a bzImage.
+    pub image: PathBuf,
+    /// A cpio archive with an `/init`, and with the modules that it loads.
+    pub initramfs: PathBuf,
+    /// What carries out the guest's instructions.
+    pub accel: Accel,
+    /// Memory of the guest, in MiB.
+    pub memory_mib: u32,
+    /// Processors of the guest.
+    pub cpu_count: u32,
+    /// The host CPU that all of the machine is pinned to. `None` leaves it free.
+    pub cpu: Option<usize>,
+    /// How long [`Machine::await_guest`] waits for the first byte on the wire.
+    pub boot_deadline: Duration,
+    /// More for the kernel's command line.
+    pub arguments: Vec<String>,
+}
+
+impl QemuOptions {
+    /// Boots `image` with `initramfs`: translated, 512 MiB, two processors, not pinned, 60 s to come up.
+    pub fn new(image: impl Into<PathBuf>, initramfs: impl Into<PathBuf>) -> QemuOptions {
+        QemuOptions {
+            image: image.into(),
+            initramfs: initramfs.into(),
+            accel: Accel::Tcg,
+            memory_mib: 512,
+            cpu_count: 2,
+            cpu: None,
+            boot_deadline: Duration::from_secs(60),
+            arguments: Vec::new(),
+        }
+    }
+}
+
+/// Starts the machine and returns at once; nothing is said on the wire.
+///
+/// # Errors
+///
+/// If there is no QEMU, the options name something that is not there, or the host has no room for the machine.
+pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
+    check(options)?;
+    let pair = || UnixStream::pair().map_err(MachineError::host("make a socket"));
+    let ((stream, guest_wire), (monitor, guest_monitor)) = (pair()?, pair()?);
+    let monitor = Monitor::new(monitor).map_err(MachineError::host("make a socket"))?;
+    let (lifeline, console) = (Lifeline::new()?, Console::new()?);
+    let guest_console = console.guests()?;
+    let descriptors = Descriptors {
+        wire: guest_wire.as_raw_fd(),
+        monitor: guest_monitor.as_raw_fd(),
+        console: guest_console.as_raw_fd(),
+    };
+    let program = tools::find(QEMU.program).unwrap_or_else(|| PathBuf::from(QEMU.program));
+    let mut command = Command::new(program);
+    command.args(qemu_arguments(options, &descriptors)).stdin(Stdio::null());
+    let launch = Launch {
+        lifeline,
+        console,
+        wire: Wire::new(stream),
+        monitor: Some(monitor),
+        environment: Vec::new(),
+        inherited: [OwnedFd::from(guest_wire), guest_monitor.into(), guest_console].into(),
+        cpu: options.cpu,
+        litter: Vec::new(),
+        boot_deadline: options.boot_deadline,
+    };
+    Machine::start(&mut command, launch)
+}
+
+fn check(options: &QemuOptions) -> Result<(), MachineError> {
+    tools::require(&[QEMU], &[])?;
+    if !fs::metadata(&options.image).is_ok_and(|data| data.is_file()) {
+        return Err(MachineError::NoKernel { image: options.image.clone() });
+    }
+    machine::check(&options.initramfs, options.cpu)
+}
+
+/// Descriptors of the host that QEMU is told of.
+struct Descriptors {
+    wire: RawFd,
+    monitor: RawFd,
+    console: RawFd,
+}
+
+/// QEMU's command line: a machine with a serial port, a port of virtio, and nothing else.
+///
+/// The console goes to a pipe, which a file of QEMU may be if it is passed in a set of descriptors and not cut to no
+/// length first. Without `ioeventfd`
+/// the processor of the guest that writes to the wire writes to the host's socket itself: a message costs no change of
+/// threads.
+fn qemu_arguments(options: &QemuOptions, descriptors: &Descriptors) -> Vec<String> {
+    let Descriptors { wire, monitor, console } = descriptors;
+    let mut arguments: Vec<String> =
+        ["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned).into();
+    let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
+    add("-display", "none".to_owned());
+    add("-machine", "q35".to_owned());
+    add("-accel", options.accel.argument().to_owned());
+    add("-cpu", "max".to_owned());
+    add("-m", format!("{}M", options.memory_mib));
+    add("-smp", options.cpu_count.to_string());
+    add("-kernel", options.image.display().to_string());
+    add("-initrd", options.initramfs.display().to_string());
+    add("-append", kernel_arguments(options).join(" "));
+    add("-add-fd", format!("fd={console},set=1"));
+    add("-chardev", "file,id=console,path=/dev/fdset/1,append=on".to_owned());
+    add("-serial", "chardev:console".to_owned());
+    add("-chardev", format!("socket,id=monitor,fd={monitor}"));
+    add("-mon", "chardev=monitor,mode=control".to_owned());
+    add("-chardev", format!("socket,id=wire,fd={wire}"));
+    add("-device", "virtio-serial-pci,ioeventfd=off".to_owned());
+    add("-device", "virtserialport,chardev=wire,name=pinfold".to_owned());
+    arguments
+}
+
+fn kernel_arguments(options: &QemuOptions) -> Vec<String> {
+    let mut arguments = vec!["console=ttyS0".to_owned(), format!("{WIRE_PARAMETER}=/dev/vport0p1")];
+    arguments.extend(KERNEL_ARGUMENTS.map(str::to_owned));
+    // The executor's text are pages of a file, and not of shared memory, which the kernel would count elsewhere.
+    arguments.push("rootfstype=ramfs".to_owned());
+    // Pages of one size, as the model has them.
+    arguments.push("transparent_hugepage=never".to_owned());
+    arguments.push("mitigations=off".to_owned());
+    arguments.extend(options.arguments.iter().cloned());
+    arguments
+}
