@@ -58,8 +58,8 @@ fn heap_top() -> usize {
 pub(crate) struct OwnMemory {
     regions: Vec<Region>,
     heap_limit: usize,
-    /// The page that the kernel maps with the code of quick system calls, where there is one.
-    vdso: Option<usize>,
+    /// The pages that the kernel maps with the code of quick system calls; none where there is no such code.
+    vdso: Range<usize>,
 }
 
 /// A private writable mapping.
@@ -83,7 +83,7 @@ impl OwnMemory {
         Ok(OwnMemory {
             regions: maps.lines().filter_map(writable_region).collect(),
             heap_limit: 0,
-            vdso: maps.lines().find_map(vdso),
+            vdso: maps.lines().find_map(vdso).unwrap_or_default(),
         })
     }
 
@@ -110,10 +110,10 @@ impl OwnMemory {
         }
     }
 
-    /// Brings the page of the vDSO in: `fork` does not copy its entry, and each process
-    /// would gain it at the first call that goes through it.
+    /// Brings the pages of the vDSO in: `fork` does not copy their entries, and each process
+    /// would gain them at the first calls that go through them.
     pub(crate) fn bring_in_vdso(&self) {
-        if let Some(address) = self.vdso {
+        for address in self.vdso.clone().step_by(PAGE) {
             let at = std::ptr::with_exposed_provenance::<u8>(address);
             // SAFETY: the page is mapped for reading in every process as long as it lives.
             unsafe { at.read_volatile() };
@@ -195,10 +195,13 @@ fn text_region(line: &str) -> Option<(Range<usize>, libc::c_int)> {
 }
 
 /// Where a line of `/proc/PID/maps` says that the vDSO is. It has one page on User Mode Linux
-/// (`init_vdso()`, arch/x86/um/vdso/vma.c, 6.1 and 6.12).
-fn vdso(line: &str) -> Option<usize> {
-    let start = line.strip_suffix("[vdso]")?.split_once('-')?.0;
-    usize::from_str_radix(start, 16).ok()
+/// (`init_vdso()`, arch/x86/um/vdso/vma.c, 6.1 and 6.12), and as many as its code needs elsewhere
+/// (`map_vdso()`, arch/x86/entry/vdso/vma.c, 6.1 and 6.12).
+fn vdso(line: &str) -> Option<Range<usize>> {
+    let (start, end) =
+        line.strip_suffix("[vdso]")?.split_ascii_whitespace().next()?.split_once('-')?;
+    let address = |digits| usize::from_str_radix(digits, 16).ok();
+    Some(address(start)?..address(end)?)
 }
 
 /// Calls `visit` with address and pagemap entry of each page.
@@ -262,7 +265,7 @@ mod tests {
 
     #[test]
     fn the_vdso_is_found_by_its_name() {
-        assert_eq!(vdso("3000-4000 r-xp 00000000 00:00 0      [vdso]"), Some(0x3000));
+        assert_eq!(vdso("3000-5000 r-xp 00000000 00:00 0      [vdso]"), Some(0x3000..0x5000));
         assert_eq!(vdso("3000-4000 r-xp 00000000 00:02 19     /init"), None);
     }
 

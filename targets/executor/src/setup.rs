@@ -1,10 +1,11 @@
 //! Makes a bare kernel into a system with an RDMA device.
 
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
 use std::io;
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::path::Path;
 
 use crate::failure::{Doing, Failure};
 use crate::{cgroup, netlink, sys};
@@ -18,6 +19,9 @@ pub(crate) const ADDRESS: Ipv4Addr = Ipv4Addr::new(192, 0, 2, 1);
 pub(crate) const TMPFS: &str = "/tmp";
 
 const NET_DEVICE: &str = "dummy0";
+
+/// Kernel modules, under names that sort in the order in which they are to be loaded.
+const MODULE_FOLDER: &str = "/modules";
 
 /// A whole ext4 file system, which the host has put into the initramfs.
 const DISK_IMAGE: &str = "/disk.img";
@@ -62,6 +66,34 @@ pub(crate) fn mount_all() -> Result<(), Failure> {
         let _ = fs::write(path, value);
     }
     Ok(())
+}
+
+/// Loads the kernel modules that the host has put into the initramfs, if any.
+pub(crate) fn load_modules() -> Result<(), Failure> {
+    let Ok(folder) = fs::read_dir(MODULE_FOLDER) else { return Ok(()) };
+    let mut paths = Vec::new();
+    for entry in folder {
+        paths.push(entry.doing(&format!("read {MODULE_FOLDER}"))?.path());
+    }
+    paths.sort();
+    for path in paths {
+        let name = path.display();
+        let file = File::open(&path).doing(&format!("open {name}"))?;
+        sys::load_module(&file, parameters(&path)).doing(&format!("load {name}"))?;
+        // Nobody needs it again, and memory is scarce.
+        fs::remove_file(&path).doing(&format!("remove {name}"))?;
+    }
+    Ok(())
+}
+
+/// What the module in the file `path`, called `NUMBER-NAME.ko`, is told.
+fn parameters(path: &Path) -> &'static CStr {
+    let name = path.file_stem().and_then(OsStr::to_str).and_then(|name| name.split_once('-'));
+    match name {
+        // One disk, as large as its image: what is not there needs no memory and no time.
+        Some((_, "brd")) => c"rd_nr=1 rd_size=1024",
+        _ => c"",
+    }
 }
 
 fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> Result<(), Failure> {
@@ -160,4 +192,16 @@ fn control(socket: &OwnedFd, what: libc::Ioctl, request: &mut libc::ifreq) -> io
     // SAFETY: these requests read and write one `ifreq`, which outlives the call.
     let result = unsafe { libc::ioctl(socket.as_raw_fd(), what, std::ptr::from_mut(request)) };
     if result < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_module_is_told_parameters_by_its_name() {
+        assert_eq!(parameters(Path::new("/modules/007-brd.ko")), c"rd_nr=1 rd_size=1024");
+        assert_eq!(parameters(Path::new("/modules/007-ext4.ko")), c"");
+        assert_eq!(parameters(Path::new("/modules/brd.ko")), c"");
+    }
 }

@@ -59,6 +59,7 @@ enum Watched {
 pub(crate) fn run() -> Result<(), Failure> {
     own_memory::settle();
     setup::mount_all()?;
+    setup::load_modules()?;
     let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
     let mut wire = Wire::open(&command_line)?;
     let result = match parameter(&command_line, RUN_PARAMETER) {

@@ -205,6 +205,14 @@ pub(crate) fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> io::Res
     check(unsafe { libc::mount(source, place.as_ptr(), kind, flags, std::ptr::null()) }).map(drop)
 }
 
+/// Loads the kernel module in `file`, which is told `parameters`.
+pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result<()> {
+    // SAFETY: `parameters` ends with a zero byte and outlives the call.
+    let loaded =
+        unsafe { libc::syscall(libc::SYS_finit_module, file.as_raw_fd(), parameters.as_ptr(), 0) };
+    check(i32::try_from(loaded).expect("a system call that returns an int")).map(drop)
+}
+
 /// Has the kernel finish what it has put off for single pages: those that wait to be put on
 /// a list of reclaim, or to be counted as unlocked.
 ///

@@ -3,6 +3,8 @@
 use std::fs::{File, OpenOptions};
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use pinfold_contract::{CREDIT_BYTES, FromGuest, ToGuest};
 
@@ -13,6 +15,9 @@ use crate::sys;
 const DEFAULT_PATH: &str = "/dev/ttyS0";
 const WIRE_PARAMETER: &str = "pinfold.wire=";
 const CREDIT_PARAMETER: &str = "pinfold.credit=";
+
+/// How long a device may take to appear.
+const APPEARS_WITHIN: Duration = Duration::from_secs(10);
 
 /// The line to the host.
 #[derive(Debug)]
@@ -44,14 +49,22 @@ impl Wire {
     }
 }
 
+/// Opens the device `path`, which may yet have to appear: a port of virtio is told of by the host.
 fn open(path: &str) -> Result<File, Failure> {
-    let file = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .open(path)
-        .doing(&format!("open the line {path}"))?;
+    let since = Instant::now();
+    let open = || OpenOptions::new().read(true).write(true).open(path);
+    let mut opened = open();
+    while is_absent(&opened) && since.elapsed() < APPEARS_WITHIN {
+        thread::sleep(Duration::from_millis(1));
+        opened = open();
+    }
+    let file = opened.doing(&format!("open the line {path}"))?;
     sys::make_raw(file.as_fd()).doing("make a line transparent")?;
     Ok(file)
+}
+
+fn is_absent(opened: &io::Result<File>) -> bool {
+    opened.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
 }
 
 /// The value of the parameter `name` (with its equals sign) of a kernel's command line.
