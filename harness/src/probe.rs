@@ -110,7 +110,8 @@ pub fn fit<E>(
 
 /// Every profile with its name: that of the nearest series, of the other series, of the designs.
 fn candidates(nearest: &Profile) -> impl Iterator<Item = (String, Profile)> {
-    let others = Profile::ALL.into_iter().filter(|other| other.series != nearest.series);
+    let others = Profile::all_on(nearest.machine);
+    let others = others.into_iter().filter(|other| other.series != nearest.series);
     let series = [nearest].into_iter().chain(others);
     let series = series.map(|profile| (profile.series.to_owned(), profile.clone()));
     let designs = Pair::all().map(|pair| (pair.to_string(), pair.profile()));
@@ -176,7 +177,7 @@ mod tests {
             text.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
         let names: Vec<&str> =
             names.filter_map(|line| line.trim().split_once(':')).map(|(n, _)| n).collect();
-        assert_eq!(names[1..], fields);
+        assert_eq!(names[2..], fields);
     }
 
     #[test]

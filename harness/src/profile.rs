@@ -8,6 +8,9 @@ pub struct Profile {
     /// The series, as in the name of a target: "6.1", "6.12".
     pub series: &'static str,
 
+    /// What the kernel runs on, which decides some of the other fields.
+    pub machine: Machine,
+
     /// What `ib_umem_get()` asks of GUP.
     ///
     /// Source: `ib_umem_get()`, drivers/infiniband/core/umem.c, 6.1 and 6.12.
@@ -107,6 +110,15 @@ pub struct Profile {
     /// Source: `mr_check_range()`, drivers/infiniband/sw/rxe/rxe_mr.c, EFAULT in 6.1, EINVAL in
     /// 6.12; `rxe_requester()`, drivers/infiniband/sw/rxe/rxe_req.c, makes the status of it.
     pub local_range_status: WcStatus,
+}
+
+/// What a kernel runs on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Machine {
+    /// User Mode Linux, in the configuration of targets/kernel/uml.config.
+    Uml,
+    /// A PC with more than one processor, in the configuration of a distribution.
+    X86,
 }
 
 /// What `ib_umem_get()` asks of GUP: `write` is FOLL_WRITE, `force` is FOLL_FORCE, and `writable` whether the adapter
@@ -233,7 +245,7 @@ pub enum TrackedWritePin {
 /// A field of [`Profile`] that two kernels can differ in: its name, and how it is taken over from another profile.
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
-/// Every field but the series, in order.
+/// Every field but the series and the machine, in order.
 pub const FIELDS: [Field; 18] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
@@ -256,21 +268,50 @@ pub const FIELDS: [Field; 18] = [
 ];
 
 impl Profile {
-    /// Every profile, the default first.
+    /// Every series on User Mode Linux, the default first.
     pub const ALL: [&'static Profile; 2] = [&LINUX_6_12, &LINUX_6_1];
+    /// The same series on a PC, in the same order.
+    pub const ALL_X86: [&'static Profile; 2] = [&LINUX_6_12_X86, &LINUX_6_1_X86];
 
     /// The profile of a series ("6.1", "6.12").
     pub fn of_series(series: &str) -> Option<&'static Profile> {
         Self::ALL.into_iter().find(|profile| profile.series == series)
+    }
+
+    /// Every series on `machine`, the default first.
+    pub fn all_on(machine: Machine) -> [&'static Profile; 2] {
+        match machine {
+            Machine::Uml => Self::ALL,
+            Machine::X86 => Self::ALL_X86,
+        }
+    }
+
+    /// The same series on `machine`; the default series, if this one is none of ours.
+    pub fn on(&self, machine: Machine) -> &'static Profile {
+        let all = Self::all_on(machine);
+        all.into_iter().find(|profile| profile.series == self.series).unwrap_or(all[0])
     }
 }
 
 /// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
 const OPTIONAL: Access = Access(0x3ff0_0000);
 
-/// Linux 6.12 (read in 6.12.117).
-pub static LINUX_6_12: Profile = Profile {
+/// Linux 6.12 (read in 6.12.117) on User Mode Linux.
+pub static LINUX_6_12: Profile = UML_6_12;
+
+/// Linux 6.1 (read in 6.1.192) on User Mode Linux.
+pub static LINUX_6_1: Profile = UML_6_1;
+
+/// Linux 6.12 on a PC.
+pub static LINUX_6_12_X86: Profile =
+    Profile { machine: Machine::X86, ksm_swap: KsmSwap::Works, ..UML_6_12 };
+
+/// Linux 6.1 on a PC.
+pub static LINUX_6_1_X86: Profile = Profile { machine: Machine::X86, ..UML_6_1 };
+
+const UML_6_12: Profile = Profile {
     series: "6.12",
+    machine: Machine::Uml,
     umem: Umem::WriteIfWritable,
     unshare: Unshare::Private,
     non_coherent: NonCoherent::Ignored,
@@ -291,9 +332,9 @@ pub static LINUX_6_12: Profile = Profile {
     local_range_status: WcStatus::LOC_QP_OP_ERR,
 };
 
-/// Linux 6.1 (read in 6.1.192).
-pub static LINUX_6_1: Profile = Profile {
+const UML_6_1: Profile = Profile {
     series: "6.1",
+    machine: Machine::Uml,
     umem: Umem::AlwaysWrite,
     unshare: Unshare::Anonymous,
     non_coherent: NonCoherent::Ignored,

@@ -15,12 +15,16 @@ use crate::progress::BuildMeter;
 /// Which target, and what it is made of.
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; model:6.12, model:6.12+FAULT
+    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; model:6.12,
+    /// model:6.12+FAULT
     #[arg(long, value_name = "TARGET", default_value = "uml:6.12")]
     target: String,
     /// Build the kernel from this source tree
     #[arg(long, value_name = "DIR")]
     kernel_src: Option<PathBuf>,
+    /// The modules of the bzImage, its folder lib/modules/RELEASE [default: looked for beside it]
+    #[arg(long, value_name = "DIR")]
+    modules: Option<PathBuf>,
     /// Run this program in the guest: a static pinfold-executor [default: built when needed]
     #[arg(long, value_name = "PATH")]
     executor: Option<PathBuf>,
@@ -38,7 +42,7 @@ impl TargetArgs {
     /// What it is made of.
     pub(crate) fn options(&self) -> TargetOptions {
         let (kernel_src, executor) = (self.kernel_src.clone(), self.executor.clone());
-        TargetOptions { kernel_src, executor, rules: self.rules }
+        TargetOptions { kernel_src, modules: self.modules.clone(), executor, rules: self.rules }
     }
 
     /// Builds what the target needs, with progress.

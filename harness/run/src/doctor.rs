@@ -3,7 +3,7 @@
 use pinfold_machine::{Cache, Finding, doctor};
 
 use crate::error::RunError;
-use crate::uml::UmlError;
+use crate::parts::PartsError;
 
 /// Looks at everything that the targets need. Changes nothing.
 ///
@@ -11,5 +11,5 @@ use crate::uml::UmlError;
 ///
 /// If there is no folder for what is built.
 pub fn examine_host() -> Result<Vec<Finding>, RunError> {
-    Ok(doctor::examine(&Cache::from_environment().map_err(UmlError::Cache)?))
+    Ok(doctor::examine(&Cache::from_environment().map_err(PartsError::Cache)?))
 }

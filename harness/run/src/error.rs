@@ -8,7 +8,7 @@ use pinfold_machine::{ApplyError, DiffError, GitError, KernelError};
 
 use crate::link::LinkError;
 use crate::name::NameError;
-use crate::uml::UmlError;
+use crate::parts::PartsError;
 
 /// Why a sequence has no trace, or a campaign no summary.
 ///
@@ -30,7 +30,7 @@ pub enum RunError {
     },
     /// There is no machine to boot.
     #[error(transparent)]
-    Uml(#[from] UmlError),
+    Parts(#[from] PartsError),
     /// The machine does not come up.
     #[error(
         "the machine did not come up in {attempt_count} attempts ({reason}); the end of its console:\n{console}"
@@ -218,8 +218,8 @@ impl RunError {
             },
             RunError::Git(GitError::NoCommit { .. }) => Blame::Input,
             RunError::Git(_) => Blame::Environment,
-            RunError::Uml(error) if error.is_of_the_command_line() => Blame::Input,
-            RunError::Uml(_)
+            RunError::Parts(error) if error.is_of_the_command_line() => Blame::Input,
+            RunError::Parts(_)
             | RunError::Boot { .. }
             | RunError::OtherKernel { .. }
             | RunError::Hello(_)
@@ -237,7 +237,7 @@ impl RunError {
             RunError::Executor { .. } | RunError::Link { .. } => Reach::Run,
             RunError::Name(_)
             | RunError::Option { .. }
-            | RunError::Uml(_)
+            | RunError::Parts(_)
             | RunError::Boot { .. }
             | RunError::OtherKernel { .. }
             | RunError::Hello(_)

@@ -6,8 +6,8 @@ use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kern
 
 use crate::error::RunError;
 use crate::name::{NameError, TargetName};
+use crate::parts::PartsError;
 use crate::patch::{self, PatchInput};
-use crate::uml::UmlError;
 
 /// Builds the kernel of `name` (`6.12`, `6.1+kasan`; `uml:` may stand before it), if that is not there yet: from
 /// `tree`, if one is given, and with `patches` applied in their order. Gives its image.
@@ -23,10 +23,10 @@ pub fn build_kernel(
 ) -> Result<PathBuf, RunError> {
     let (source, variant) = read(name)?;
     let source = tree.map_or(source, KernelSource::Tree);
-    let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+    let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     let request = KernelRequest::new(source, variant);
     if patches.is_empty() {
-        return Ok(kernel::provide(&cache, &request, watch).map_err(UmlError::Kernel)?.image);
+        return Ok(kernel::provide(&cache, &request, watch).map_err(PartsError::Kernel)?.image);
     }
     patch::build_patched(&cache, &request, patches, watch)
 }
@@ -37,7 +37,7 @@ pub fn build_kernel(
 ///
 /// If there is no folder to look in.
 pub fn built_kernels() -> Result<Vec<Kernel>, RunError> {
-    Ok(kernel::list(&Cache::from_environment().map_err(UmlError::Cache)?))
+    Ok(kernel::list(&Cache::from_environment().map_err(PartsError::Cache)?))
 }
 
 /// The kernel of `name`, if it was built. Builds nothing.
@@ -47,7 +47,7 @@ pub fn built_kernels() -> Result<Vec<Kernel>, RunError> {
 /// If the name is none.
 pub fn find_kernel(name: &str) -> Result<Option<Kernel>, RunError> {
     let (source, variant) = read(name)?;
-    let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+    let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     Ok(match source {
         KernelSource::Debian(series) => kernel::find(&cache, series, &variant),
         KernelSource::Tree(_) => None,
@@ -58,7 +58,10 @@ fn read(name: &str) -> Result<(KernelSource, pinfold_machine::Variant), NameErro
     let full = if name.starts_with("uml:") { name.to_owned() } else { format!("uml:{name}") };
     match full.parse()? {
         TargetName::Uml { series, variant } => Ok((KernelSource::Debian(series), variant)),
-        TargetName::UmlImage { .. } | TargetName::Model { .. } => Err(NameError::Unknown {
+        TargetName::UmlImage { .. }
+        | TargetName::Qemu { .. }
+        | TargetName::QemuImage { .. }
+        | TargetName::Model { .. } => Err(NameError::Unknown {
             name: name.to_owned(),
             why: "a kernel to build is a series, such as 6.12 or 6.1+kasan".to_owned(),
         }),

@@ -20,6 +20,7 @@ mod known;
 mod link;
 mod minimize;
 mod name;
+mod parts;
 mod patch;
 mod program;
 mod regress;
@@ -31,7 +32,6 @@ mod shrink;
 mod stored;
 mod summary;
 mod target;
-mod uml;
 
 pub use annotate::annotate;
 pub use bundle::{Finding, Reliability, StoredTrace};
@@ -53,6 +53,7 @@ pub use known::{embedded_known, read_known};
 pub use link::LinkError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
+pub use parts::PartsError;
 pub use patch::{
     Change, Duel, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
     PatchVerdict, Timing, duel, patch, read_patch,
@@ -69,7 +70,6 @@ pub use scope::short_sequences;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
-pub use uml::UmlError;
 
 pub use pinfold_machine::doctor::State as HostState;
 pub use pinfold_machine::{Finding as HostFinding, Kernel, Progress as BuildProgress};

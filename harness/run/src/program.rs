@@ -5,13 +5,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use pinfold_contract::{FromGuest, ProgramEnd};
-use pinfold_machine::{Machine, MachineOptions, initramfs};
+use pinfold_machine::initramfs;
 
 use crate::error::RunError;
 use crate::guest::{Guest as _, patience};
 use crate::link::{Link, LinkError, Received};
+use crate::parts::{MachineGuest, Parts, PartsError};
 use crate::target::Prepared;
-use crate::uml::{UmlError, UmlGuest};
 
 /// How long a machine may take to come up, and a program to end.
 const BOOT_DEADLINE: Duration = Duration::from_secs(60);
@@ -62,14 +62,11 @@ pub fn run_program(
     let folder = tempfile::tempdir()
         .map_err(|source| RunError::Write { path: std::env::temp_dir(), source })?;
     let place = folder.path().join("initramfs.cpio");
-    initramfs::write_with_program(&parts.cache, &parts.executor, program, &place)
-        .map_err(UmlError::Initramfs)?;
-    let options = MachineOptions {
-        cpu,
-        arguments: vec![format!("pinfold.run=/{}", initramfs::PROGRAM_NAME)],
-        ..MachineOptions::new(&parts.image, &place)
-    };
-    let mut guest = UmlGuest(Machine::boot(&options).map_err(UmlError::Machine)?);
+    let Parts { cache, executor, modules, .. } = parts;
+    initramfs::write_with_program(cache, executor, modules, program, &place)
+        .map_err(PartsError::Initramfs)?;
+    let parts = Parts { initramfs: place, ..parts.clone() };
+    let mut guest = parts.boot(cpu, vec![format!("pinfold.run=/{}", initramfs::PROGRAM_NAME)])?;
     let link = guest.wire().and_then(Link::new);
     let mut link = link.map_err(|error| RunError::Hello(LinkError::Io(error)))?;
     let kernel_release = greeted(&mut link, &mut guest, stop)?;
@@ -88,7 +85,11 @@ pub fn run_program(
 }
 
 /// Waits for `Hello`, and gives the kernel's release.
-fn greeted(link: &mut Link, guest: &mut UmlGuest, stop: &AtomicBool) -> Result<String, RunError> {
+fn greeted(
+    link: &mut Link,
+    guest: &mut MachineGuest,
+    stop: &AtomicBool,
+) -> Result<String, RunError> {
     let deadline = Instant::now() + BOOT_DEADLINE;
     match link.receive(deadline, || patience(stop, guest)).map_err(RunError::Hello)? {
         Received::Message(FromGuest::Hello { kernel_release, .. }) => Ok(kernel_release),
@@ -102,7 +103,7 @@ fn greeted(link: &mut Link, guest: &mut UmlGuest, stop: &AtomicBool) -> Result<S
     }
 }
 
-fn unexpected(message: &FromGuest, guest: &mut UmlGuest) -> RunError {
+fn unexpected(message: &FromGuest, guest: &mut MachineGuest) -> RunError {
     let reason = match message {
         FromGuest::Failed { reason, .. } => reason.clone(),
         FromGuest::Hello { .. }
@@ -114,7 +115,7 @@ fn unexpected(message: &FromGuest, guest: &mut UmlGuest) -> RunError {
     RunError::Executor { reason, console: guest.drain_console() }
 }
 
-fn last_words(guest: &mut UmlGuest, end: RunEnd) -> String {
+fn last_words(guest: &mut MachineGuest, end: RunEnd) -> String {
     let deadline = Instant::now() + LAST_WORDS;
     let mut console = guest.drain_console();
     while end == RunEnd::KernelDied && guest.ending().is_none() && Instant::now() < deadline {

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pinfold::known::Known;
 use pinfold::oracle::Divergence;
-use pinfold::profile::Profile;
+use pinfold::profile::{Machine, Profile};
 use pinfold::report::{Evidence, FindingReport, KnownNote, RunNumbers, RunReport};
 use pinfold_contract::parse;
 
@@ -198,6 +198,9 @@ impl Reader {
 fn profile_of(finding: &Finding) -> &'static Profile {
     match finding.target.parse() {
         Ok(TargetName::Model { profile, .. }) => profile,
+        Ok(TargetName::Qemu { .. } | TargetName::QemuImage { .. }) => {
+            nearest(&finding.kernel).on(Machine::X86)
+        }
         Ok(TargetName::Uml { .. } | TargetName::UmlImage { .. }) | Err(_) => {
             nearest(&finding.kernel)
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pinfold::model;
 use pinfold::oracle::{Divergence, Verdict};
-use pinfold::profile::Profile;
+use pinfold::profile::{Machine, Profile};
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold_contract::{Observe, SeqFile, Sequence, parse};
 
@@ -116,5 +116,7 @@ fn profile_of(target: &TargetName) -> &'static Profile {
         TargetName::Model { profile, .. } => profile,
         TargetName::Uml { series, .. } => of_series(series.name()),
         TargetName::UmlImage { .. } => Profile::ALL[0],
+        TargetName::Qemu { series } => of_series(series.name()).on(Machine::X86),
+        TargetName::QemuImage { .. } => Profile::ALL_X86[0],
     }
 }

@@ -10,20 +10,22 @@ use std::time::Duration;
 use pinfold::designs::Pair;
 use pinfold::model::{self, Fault};
 use pinfold::probe;
-use pinfold::profile::Profile;
+use pinfold::profile::{Machine, Profile};
 use pinfold_contract::{Observe, Sequence, Trace};
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress};
 
 use crate::error::RunError;
 use crate::guest::{Deadlines, GuestTarget};
 use crate::name::TargetName;
-use crate::uml::{Parts, UmlBoot, UmlError};
+use crate::parts::{Parts, PartsBoot, PartsError};
 
 /// What can be said about a target beside its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TargetOptions {
     /// Build the kernel from this tree, not from the packaged source of the series.
     pub kernel_src: Option<PathBuf>,
+    /// The modules of a kernel that somebody built: its folder lib/modules/RELEASE. `None` looks beside the image.
+    pub modules: Option<PathBuf>,
     /// The executor: a static program. `None` takes the one that belongs to this version of Pinfold.
     pub executor: Option<PathBuf>,
     /// Which rules it is held to. `None` takes those of its series.
@@ -84,7 +86,7 @@ pub struct Prepared {
 #[derive(Clone, Debug)]
 enum PreparedKind {
     Model { profile: &'static Profile, fault: Option<Fault> },
-    Uml { parts: Parts, expected: Expected },
+    Machine { parts: Parts, expected: Expected },
 }
 
 /// Which kernel must come up, and which rules it is held to.
@@ -108,33 +110,37 @@ pub fn prepare(
     options: &TargetOptions,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Prepared, RunError> {
-    let refuse = |option| Err(RunError::Option { target: name.to_string(), option });
+    if let Some(option) = useless(name, options) {
+        return Err(RunError::Option { target: name.to_string(), option });
+    }
+    let executor = options.executor.as_deref();
+    let cache = || Cache::from_environment().map_err(PartsError::Cache);
+    let machine = |parts, expected| PreparedKind::Machine { parts, expected };
     let (kind, note) = match name {
-        TargetName::Model { .. } if options.kernel_src.is_some() => return refuse("--kernel-src"),
-        TargetName::Model { .. } if options.executor.is_some() => return refuse("--executor"),
-        TargetName::Model { .. } if options.rules == Some(Rules::Probed) => {
-            return refuse("--rules probed");
-        }
         TargetName::Model { profile, fault } => {
             (PreparedKind::Model { profile, fault: *fault }, None)
         }
-        TargetName::UmlImage { .. } if options.kernel_src.is_some() => {
-            return refuse("--kernel-src");
-        }
         TargetName::UmlImage { image } => {
-            let cache = Cache::from_environment().map_err(UmlError::Cache)?;
-            let parts = Parts::of_image(&cache, image, options.executor.as_deref(), watch)?;
-            (PreparedKind::Uml { parts, expected: Expected::Any }, None)
+            let parts = Parts::of_image(&cache()?, image, executor, watch)?;
+            (machine(parts, Expected::Any), None)
+        }
+        TargetName::Qemu { series } => {
+            let parts = Parts::of_series(&cache()?, *series, executor, watch)?;
+            let profile = of_series(series.name()).on(Machine::X86);
+            (machine(parts, Expected::Series(profile)), None)
+        }
+        TargetName::QemuImage { image } => {
+            let modules = options.modules.as_deref();
+            let parts = Parts::of_bzimage(&cache()?, image, modules, executor, watch)?;
+            (machine(parts, Expected::Any), None)
         }
         TargetName::Uml { series, variant } => {
-            let cache = Cache::from_environment().map_err(UmlError::Cache)?;
-            let executor = options.executor.as_deref();
             let source = match &options.kernel_src {
                 Some(tree) => KernelSource::Tree(tree.clone()),
                 None => KernelSource::Debian(*series),
             };
             let request = KernelRequest::new(source, variant.clone());
-            let (parts, kernel) = Parts::of_request(&cache, &request, executor, watch)?;
+            let (parts, kernel) = Parts::of_request(&cache()?, &request, executor, watch)?;
             let (expected, note) = match &options.kernel_src {
                 Some(tree) => {
                     let profile = nearest(&kernel.version);
@@ -146,12 +152,29 @@ pub fn prepare(
                 }
                 None => (Expected::Series(of_series(series.name())), None),
             };
-            (PreparedKind::Uml { parts, expected }, note)
+            (machine(parts, expected), note)
         }
     };
     let deadlines = Deadlines::DEFAULT;
     let (arguments, rules) = (arguments(name, options), options.rules);
     Ok(Prepared { name: name.clone(), arguments, rules, kind, note, deadlines })
+}
+
+/// An option that says nothing to the target `name`.
+fn useless(name: &TargetName, options: &TargetOptions) -> Option<&'static str> {
+    let (is_model, is_built_here, has_modules) = match name {
+        TargetName::Model { .. } => (true, false, false),
+        TargetName::Uml { .. } => (false, true, false),
+        TargetName::UmlImage { .. } | TargetName::Qemu { .. } => (false, false, false),
+        TargetName::QemuImage { .. } => (false, false, true),
+    };
+    let given = [
+        (options.kernel_src.is_some() && !is_built_here, "--kernel-src"),
+        (options.modules.is_some() && !has_modules, "--modules"),
+        (options.executor.is_some() && is_model, "--executor"),
+        (options.rules == Some(Rules::Probed) && is_model, "--rules probed"),
+    ];
+    given.into_iter().find(|(is_useless, _)| *is_useless).map(|(_, option)| option)
 }
 
 /// What names the same target on the command line.
@@ -160,9 +183,10 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
         path.as_ref().map_or(String::new(), |path| format!(" {option} {}", path.display()))
     };
     let kernel_src = path("--kernel-src", &options.kernel_src);
+    let modules = path("--modules", &options.modules);
     let executor = path("--executor", &options.executor);
     let rules = options.rules.map_or(String::new(), |rules| format!(" --rules {rules}"));
-    format!("--target {name}{kernel_src}{executor}{rules}")
+    format!("--target {name}{kernel_src}{modules}{executor}{rules}")
 }
 
 impl Prepared {
@@ -179,18 +203,18 @@ impl Prepared {
     /// The kernel in `image` on machines that are otherwise like those of this target, which it is. For the model, which
     /// has no machines, this target itself.
     pub(crate) fn with_image(&self, image: PathBuf) -> Prepared {
-        let PreparedKind::Uml { parts, .. } = &self.kind else { return self.clone() };
+        let PreparedKind::Machine { parts, .. } = &self.kind else { return self.clone() };
         let name = TargetName::UmlImage { image: image.clone() };
         let arguments = arguments(&name, &TargetOptions::default());
         let parts = Parts { image, ..parts.clone() };
-        let kind = PreparedKind::Uml { parts, expected: Expected::Any };
+        let kind = PreparedKind::Machine { parts, expected: Expected::Any };
         Prepared { name, arguments, rules: self.rules, kind, note: None, deadlines: self.deadlines }
     }
 
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.
     pub(crate) fn held_as(mut self, other: &Target, boot: Duration) -> Prepared {
         self.deadlines.boot = boot;
-        if let PreparedKind::Uml { expected, .. } = &mut self.kind {
+        if let PreparedKind::Machine { expected, .. } = &mut self.kind {
             *expected = Expected::Rules(other.profile, other.rules.clone());
         }
         self
@@ -200,7 +224,7 @@ impl Prepared {
     pub(crate) fn parts(&self) -> Option<&Parts> {
         match &self.kind {
             PreparedKind::Model { .. } => None,
-            PreparedKind::Uml { parts, .. } => Some(parts),
+            PreparedKind::Machine { parts, .. } => Some(parts),
         }
     }
 
@@ -218,11 +242,11 @@ impl Prepared {
                 let kind = Kind::Model { fault: *fault };
                 Ok(Target { name, arguments, profile, rules, kernel_release, kind })
             }
-            PreparedKind::Uml { parts, expected } => {
-                let boot = UmlBoot { parts: parts.clone(), cpu };
+            PreparedKind::Machine { parts, expected } => {
+                let boot = PartsBoot { parts: parts.clone(), cpu };
                 let mut guest = GuestTarget::new(Box::new(boot), self.deadlines, stop);
                 let kernel_release = guest.kernel_release()?;
-                let nearest = expected.profile_of(&kernel_release)?;
+                let nearest = expected.profile_of(&kernel_release, parts.machine())?;
                 let is_probed = self.rules == Some(Rules::Probed) || !has_profile(&kernel_release);
                 let (profile, rules) = match (self.rules_given(), expected) {
                     (Some(given), _) => given,
@@ -256,9 +280,13 @@ fn own_rules(profile: &'static Profile) -> (&'static Profile, String) {
 }
 
 impl Expected {
-    fn profile_of(&self, kernel_release: &str) -> Result<&'static Profile, RunError> {
+    fn profile_of(
+        &self,
+        kernel_release: &str,
+        machine: Machine,
+    ) -> Result<&'static Profile, RunError> {
         match self {
-            Expected::Any => Ok(nearest(kernel_release)),
+            Expected::Any => Ok(nearest(kernel_release).on(machine)),
             Expected::Rules(profile, _) => Ok(profile),
             Expected::Series(profile) if series_of(kernel_release) == series_of(profile.series) => {
                 Ok(profile)
@@ -393,6 +421,7 @@ mod tests {
         let name: TargetName = "uml:6.12".parse().unwrap();
         let options = TargetOptions {
             kernel_src: Some("tree".into()),
+            modules: None,
             executor: None,
             rules: Some("as-corrected/2013".parse().unwrap()),
         };
@@ -423,15 +452,15 @@ mod tests {
     #[test]
     fn a_kernel_of_another_series_is_refused() {
         let expected = Expected::Series(of_series("6.1"));
-        assert_eq!(expected.profile_of("6.1.172").unwrap().series, "6.1");
-        let error = expected.profile_of("6.12.117").unwrap_err().to_string();
+        assert_eq!(expected.profile_of("6.1.172", Machine::Uml).unwrap().series, "6.1");
+        let error = expected.profile_of("6.12.117", Machine::Uml).unwrap_err().to_string();
         assert!(error.contains("6.12.117, not 6.1"), "{error}");
     }
 
     #[test]
     fn options_of_a_machine_are_refused_for_the_model() {
         let options =
-            TargetOptions { kernel_src: Some("/usr/src".into()), executor: None, rules: None };
+            TargetOptions { kernel_src: Some("/usr/src".into()), ..TargetOptions::default() };
         let name = "model:6.12".parse().unwrap();
         let error = prepare(&name, &options, &mut |_| {}).unwrap_err();
         assert_eq!(error.blame(), crate::Blame::Input);

@@ -15,8 +15,8 @@ use super::report::{Timing, seconds};
 use super::{PatchEvent, PatchInput, PatchOptions};
 use crate::error::RunError;
 use crate::name::TargetName;
+use crate::parts::PartsError;
 use crate::target::{Prepared, TargetOptions, prepare};
-use crate::uml::UmlError;
 
 /// Two kernels, ready to boot.
 pub(super) struct Kernels {
@@ -41,7 +41,7 @@ pub(super) fn build(
         return Err(RunError::Option { target, option: "a patch" });
     };
     let since = Instant::now();
-    let cache = Cache::from_environment().map_err(UmlError::Cache)?;
+    let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     let mut patches = read_all(&options.patches)?;
     let base_patches = read_all(&options.base)?;
     let mut made_of = options.made_of.clone();
@@ -57,13 +57,13 @@ pub(super) fn build(
     let request = KernelRequest::new(source, variant.clone());
     let mut watch = |progress: &_| observer(PatchEvent::Build(Clone::clone(progress)));
     let tree = source::provide(&cache, &request.source, request.freshness, &mut watch)
-        .map_err(|error| UmlError::Kernel(error.into()))?;
+        .map_err(|error| PartsError::Kernel(error.into()))?;
     let (under, over) = apply(&tree, &base_patches, &patches)?;
     timing.apply = seconds(since.elapsed());
 
     let since = Instant::now();
-    let shop = Workshop::of(&cache, &request, &mut watch).map_err(UmlError::Kernel)?;
-    let plain = shop.plain(&mut watch).map_err(UmlError::Kernel)?;
+    let shop = Workshop::of(&cache, &request, &mut watch).map_err(PartsError::Kernel)?;
+    let plain = shop.plain(&mut watch).map_err(PartsError::Kernel)?;
     let prepared = prepare_plain(options, &made_of, &plain.image, &mut watch)?;
     timing.prepare = seconds(since.elapsed());
     let mut times = BuildTimes::default();
@@ -113,10 +113,10 @@ pub(crate) fn build_patched(
 ) -> Result<PathBuf, RunError> {
     let patches = read_all(inputs)?;
     let tree = source::provide(cache, &request.source, request.freshness, watch)
-        .map_err(|error| UmlError::Kernel(error.into()))?;
+        .map_err(|error| PartsError::Kernel(error.into()))?;
     let applied = put(&tree, &patches)?;
-    let shop = Workshop::of(cache, request, watch).map_err(UmlError::Kernel)?;
-    let plain = shop.plain(watch).map_err(UmlError::Kernel)?;
+    let shop = Workshop::of(cache, request, watch).map_err(PartsError::Kernel)?;
+    let plain = shop.plain(watch).map_err(PartsError::Kernel)?;
     let built = shop.patched(&plain, &applied.overlay, watch);
     Ok(built.map_err(|source| wrong_build(source, &patches))?.image)
 }

@@ -1,0 +1,227 @@
+//! What machines are made of: kernel, executor and initramfs at hand, and machines booted from them.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use pinfold::profile;
+use pinfold_machine::qemu::{self, Accel, QEMU};
+use pinfold_machine::source::Freshness;
+use pinfold_machine::{
+    Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
+    Machine, MachineError, ModuleTreeError, Progress, QemuOptions, Series, SourceError, StockError,
+    StockKernel, UmlOptions, executor, initramfs, kernel, stock, tools, uml,
+};
+
+use crate::error::RunError;
+use crate::guest::{Boot, Guest};
+use crate::link::Stream;
+
+/// Why there is no machine to boot.
+#[derive(Debug, thiserror::Error)]
+pub enum PartsError {
+    /// No folder for what is built.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
+    /// No kernel that we build.
+    #[error(transparent)]
+    Kernel(#[from] KernelError),
+    /// No kernel that others built.
+    #[error(transparent)]
+    Stock(Box<StockError>),
+    /// No executor.
+    #[error(transparent)]
+    Executor(#[from] ExecutorError),
+    /// No initramfs.
+    #[error(transparent)]
+    Initramfs(#[from] InitramfsError),
+    /// The host cannot run one.
+    #[error(transparent)]
+    Machine(#[from] MachineError),
+}
+
+impl From<StockError> for PartsError {
+    fn from(error: StockError) -> PartsError {
+        PartsError::Stock(Box::new(error))
+    }
+}
+
+impl PartsError {
+    /// Whether a file or folder that was named on the command line is not what it should be.
+    pub(crate) fn is_of_the_command_line(&self) -> bool {
+        match self {
+            PartsError::Kernel(KernelError::Source(error)) => {
+                matches!(error, SourceError::NotATree { .. } | SourceError::NotClean { .. })
+            }
+            PartsError::Executor(error) => matches!(error, ExecutorError::NotAProgram { .. }),
+            PartsError::Initramfs(error) => matches!(error, InitramfsError::NotStatic { .. }),
+            PartsError::Machine(error) => {
+                matches!(error, MachineError::NoImage { .. } | MachineError::NoKernel { .. })
+            }
+            PartsError::Stock(error) => match &**error {
+                StockError::NotAnImage { .. } => true,
+                StockError::Modules(error) => {
+                    !matches!(error, ModuleTreeError::Tools(_) | ModuleTreeError::Cache(_))
+                }
+                StockError::Package(_) | StockError::Cache(_) | StockError::Content { .. } => false,
+            },
+            PartsError::Cache(_) | PartsError::Kernel(_) => false,
+        }
+    }
+}
+
+/// How a kernel is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Way {
+    /// As the program that it is.
+    Uml,
+    /// In QEMU.
+    Qemu(Accel),
+}
+
+/// What machines are made of.
+#[derive(Clone, Debug)]
+pub(crate) struct Parts {
+    /// Where the rest of an initramfs comes from.
+    pub(crate) cache: Cache,
+    pub(crate) way: Way,
+    pub(crate) image: PathBuf,
+    /// What the executor loads first, in this order.
+    pub(crate) modules: Vec<PathBuf>,
+    pub(crate) executor: PathBuf,
+    pub(crate) initramfs: PathBuf,
+}
+
+impl Parts {
+    /// Brings together what is needed to boot the User Mode Linux `image`, which somebody else built.
+    pub(crate) fn of_image(
+        cache: &Cache,
+        image: &Path,
+        executor: Option<&Path>,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Parts, PartsError> {
+        if !tools::is_executable(image) {
+            return Err(MachineError::NoImage { image: image.to_owned() }.into());
+        }
+        let executor = executor::provide(cache, executor, watch)?;
+        Parts::of(cache, Way::Uml, image.to_owned(), Vec::new(), executor)
+    }
+
+    /// Builds the kernel that `request` asks for, if it is not there yet, and brings together what is needed to boot it.
+    pub(crate) fn of_request(
+        cache: &Cache,
+        request: &KernelRequest,
+        executor: Option<&Path>,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<(Parts, Kernel), PartsError> {
+        // First what takes less time: a wrong executor must not cost a kernel build.
+        let executor = executor::provide(cache, executor, watch)?;
+        initramfs::provide(cache, &executor, &[])?;
+        let kernel = kernel::provide(cache, request, watch)?;
+        let parts = Parts::of(cache, Way::Uml, kernel.image.clone(), Vec::new(), executor)?;
+        Ok((parts, kernel))
+    }
+
+    /// Fetches Debian's kernel of `series`, if it is not there yet, and brings together what is needed to boot it.
+    pub(crate) fn of_series(
+        cache: &Cache,
+        series: Series,
+        executor: Option<&Path>,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Parts, PartsError> {
+        tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
+        let executor = executor::provide(cache, executor, watch)?;
+        let kernel = stock::provide(cache, series, Freshness::Cached, watch)?;
+        Parts::of_stock(cache, kernel, executor)
+    }
+
+    /// Brings together what is needed to boot the bzImage `image`, whose modules are in `module_tree`, or else beside it.
+    pub(crate) fn of_bzimage(
+        cache: &Cache,
+        image: &Path,
+        module_tree: Option<&Path>,
+        executor: Option<&Path>,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<Parts, PartsError> {
+        tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
+        let beside = stock::module_tree_beside(image, &stock::release_of(image)?);
+        let kernel = stock::of_path(cache, image, module_tree.or(beside.as_deref()))?;
+        let executor = executor::provide(cache, executor, watch)?;
+        Parts::of_stock(cache, kernel, executor)
+    }
+
+    fn of_stock(
+        cache: &Cache,
+        kernel: StockKernel,
+        executor: PathBuf,
+    ) -> Result<Parts, PartsError> {
+        Parts::of(cache, Way::Qemu(Accel::Tcg), kernel.image, kernel.modules, executor)
+    }
+
+    fn of(
+        cache: &Cache,
+        way: Way,
+        image: PathBuf,
+        modules: Vec<PathBuf>,
+        executor: PathBuf,
+    ) -> Result<Parts, PartsError> {
+        let initramfs = initramfs::provide(cache, &executor, &modules)?;
+        Ok(Parts { cache: cache.clone(), way, image, modules, executor, initramfs })
+    }
+
+    /// What its kernel runs on, as its rules have it.
+    pub(crate) fn machine(&self) -> profile::Machine {
+        match self.way {
+            Way::Uml => profile::Machine::Uml,
+            Way::Qemu(_) => profile::Machine::X86,
+        }
+    }
+
+    /// Starts a machine of these parts, pinned to `cpu`, with `arguments` for its kernel.
+    pub(crate) fn boot(
+        &self,
+        cpu: Option<usize>,
+        arguments: Vec<String>,
+    ) -> Result<MachineGuest, PartsError> {
+        let (image, initramfs) = (&self.image, &self.initramfs);
+        let machine = match self.way {
+            Way::Uml => {
+                uml::boot(&UmlOptions { cpu, arguments, ..UmlOptions::new(image, initramfs) })
+            }
+            Way::Qemu(accel) => {
+                let options = QemuOptions::new(image, initramfs);
+                qemu::boot(&QemuOptions { cpu, arguments, accel, ..options })
+            }
+        };
+        Ok(MachineGuest(machine?))
+    }
+}
+
+/// Boots machines of the same parts, all on one CPU.
+#[derive(Debug)]
+pub(crate) struct PartsBoot {
+    pub(crate) parts: Parts,
+    pub(crate) cpu: Option<usize>,
+}
+
+impl Boot for PartsBoot {
+    fn boot(&mut self) -> Result<Box<dyn Guest>, RunError> {
+        Ok(Box::new(self.parts.boot(self.cpu, Vec::new())?))
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct MachineGuest(Machine);
+
+impl Guest for MachineGuest {
+    fn wire(&mut self) -> io::Result<Box<dyn Stream>> {
+        Ok(Box::new(self.0.wire()?))
+    }
+
+    fn drain_console(&mut self) -> String {
+        self.0.drain_console()
+    }
+
+    fn ending(&mut self) -> Option<Ending> {
+        self.0.ending()
+    }
+}
