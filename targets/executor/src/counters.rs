@@ -1,14 +1,19 @@
 //! Counters of the kernel, in pages.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use pinfold_contract::PAGE_BYTES;
 
 use crate::failure::{Doing, Failure};
+use crate::sys;
 
 /// Room for what is read at once, in bytes.
 const BUFFER_BYTES: usize = 4 << 10;
+
+/// Has the kernel collect what each processor counts for itself.
+const REFRESH: &str = "/proc/sys/vm/stat_refresh";
 
 /// What one process is charged for, in pages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -25,6 +30,36 @@ pub(crate) struct Charges {
     pub(crate) vm_swap: i64,
     /// `VmPin`.
     pub(crate) vm_pin: i64,
+}
+
+/// A page that is read only to be dropped; zero where nothing is put off.
+static SETTLING_PAGE: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether this kernel is for several processors. Where it is not, its counters are always exact
+/// (`vm_table`, kernel/sysctl.c, 6.12: only then is there this file).
+pub(crate) fn are_many_processors() -> bool {
+    fs::exists(REFRESH).unwrap_or(false)
+}
+
+/// Readies what [`settle`] needs, for this process and its descendants.
+pub(crate) fn ready_to_settle() -> Result<(), Failure> {
+    if are_many_processors() {
+        SETTLING_PAGE.store(sys::map_zeroes().doing("map a page")?, Ordering::Relaxed);
+    }
+    Ok(())
+}
+
+/// Adds to the charges of this process what this thread has caused and keeps for itself.
+///
+/// Linux 6.1 counts the pages that a thread's faults bring in with the thread at first (`add_mm_counter_fast()`,
+/// mm/memory.c, where `SPLIT_RSS_COUNTING` is defined: on kernels for several processors), and adds them to those of
+/// the process after 64 faults, or when the thread takes entries out of a page table (`add_mm_rss_vec()`, ditto). 6.12
+/// counts for each processor, and adds them all when somebody reads (`task_mem()`, fs/proc/task_mmu.c).
+pub(crate) fn settle() {
+    let page = SETTLING_PAGE.load(Ordering::Relaxed);
+    if page != 0 {
+        sys::touch_and_drop(page);
+    }
 }
 
 /// `/proc/self/status` of the process that opened it.
@@ -48,6 +83,7 @@ impl Status {
 
     /// Reads it.
     pub(crate) fn charges(&mut self) -> Result<Charges, Failure> {
+        settle();
         let len = self.file.read_at(&mut self.buffer, 0).doing("read /proc/self/status")?;
         charges(&self.buffer[..len])
             .ok_or_else(|| Failure::State("/proc/self/status lacks a counter".to_owned()))
@@ -88,8 +124,7 @@ pub(crate) struct Totals {
 #[derive(Debug)]
 pub(crate) struct VmStat {
     file: File,
-    /// Collects what each CPU keeps for itself. Absent where there is one CPU
-    /// (`vm_table`, kernel/sysctl.c, 6.12): there the counters are always exact.
+    /// Collects what each CPU keeps for itself. Absent where there is one.
     refresh: Option<File>,
     buffer: Vec<u8>,
 }
@@ -98,7 +133,7 @@ impl VmStat {
     /// Opens it.
     pub(crate) fn open() -> Result<VmStat, Failure> {
         let file = File::open("/proc/vmstat").doing("open /proc/vmstat")?;
-        let refresh = File::options().write(true).open("/proc/sys/vm/stat_refresh").ok();
+        let refresh = File::options().write(true).open(REFRESH).ok();
         Ok(VmStat { file, refresh, buffer: vec![0; BUFFER_BYTES] })
     }
 

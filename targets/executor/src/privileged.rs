@@ -11,7 +11,7 @@ use std::cell::UnsafeCell;
 use std::io::{PipeReader, PipeWriter, Read, Write};
 
 use crate::failure::{Doing, Failure};
-use crate::sys;
+use crate::{counters, sys};
 
 /// Pages of it are copied by every fork, so it is small: what runs on it goes not deep.
 const STACK_BYTES: usize = 16 << 10;
@@ -109,6 +109,7 @@ extern "C" fn live(thread: *mut libc::c_void) -> libc::c_int {
         let call = unsafe { *at };
         // SAFETY: as above, and function and data are of one another.
         unsafe { (call.function)(call.data) };
+        counters::settle();
         if thread.done.write_all(&[1]).is_err() {
             return 0;
         }

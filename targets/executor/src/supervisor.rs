@@ -18,7 +18,7 @@ use crate::resources::{self, Resources};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
 use crate::wire::{Wire, parameter};
-use crate::{chores, console, cpu, process0, program, setup};
+use crate::{chores, console, counters, cpu, process0, program, setup};
 
 /// How long the set-up of a sequence may take.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
@@ -117,6 +117,13 @@ impl Supervisor {
             return Err(Failure::State("this program is /init of a machine of its own".to_owned()));
         }
         cpu::guard().doing("catch faults")?;
+        if counters::are_many_processors() {
+            // Pages that wait to be put on a list do so on the processor that used them last, and hold a reference
+            // there: on one processor it is known which do. The kernel's threads, and with them the work of rxe, run
+            // wherever they like.
+            sys::stay_on_first_processor().doing("stay on the first processor")?;
+        }
+        counters::ready_to_settle()?;
         setup::make_rdma_device()?;
         let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
         console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));

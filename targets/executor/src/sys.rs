@@ -216,8 +216,8 @@ pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result
 /// Has the kernel finish what it has put off for single pages: those that wait to be put on
 /// a list of reclaim, or to be counted as unlocked.
 ///
-/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1 and 6.12). There may be
-/// more such pages of other processors; a machine of one has none.
+/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1 and 6.12). Other processors have lists of their
+/// own, and no process of a sequence runs there.
 pub(crate) fn drain_page_lists() -> io::Result<()> {
     let len = 4096;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -228,6 +228,40 @@ pub(crate) fn drain_page_lists() -> io::Result<()> {
     }
     // SAFETY: the mapping was made just now, and nobody has used it.
     check(unsafe { libc::munmap(at, len) }).map(drop)
+}
+
+/// Keeps this process and its descendants on the first processor.
+pub(crate) fn stay_on_first_processor() -> io::Result<()> {
+    // SAFETY: all zeroes is a valid `cpu_set_t`: no processor.
+    let mut processors: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: changes only `processors`, which has room for many.
+    unsafe { libc::CPU_SET(0, &mut processors) };
+    // SAFETY: `processors` has that size and outlives the call.
+    check(unsafe { libc::sched_setaffinity(0, size_of_val(&processors), &raw const processors) })
+        .map(drop)
+}
+
+/// A page of zeroes at a place of the kernel's choice, for reading only.
+pub(crate) fn map_zeroes() -> io::Result<usize> {
+    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
+    // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
+    let at = unsafe { libc::mmap(std::ptr::null_mut(), 4096, libc::PROT_READ, flags, -1, 0) };
+    if at == libc::MAP_FAILED {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(at.expose_provenance())
+    }
+}
+
+/// Reads the page at `address`, which [`map_zeroes`] has made, and lets go of it.
+pub(crate) fn touch_and_drop(address: usize) {
+    /// `MADV_DONTNEED_LOCKED` of asm-generic/mman-common.h: a sequence may have locked all there is.
+    const DONTNEED_LOCKED: libc::c_int = 24;
+    let at = std::ptr::with_exposed_provenance_mut::<u8>(address);
+    // SAFETY: the page is mapped for reading as long as this program lives.
+    unsafe { at.read_volatile() };
+    // SAFETY: nobody keeps anything in that page, and without its entry it is zeroes again.
+    unsafe { libc::madvise(at.cast(), 4096, DONTNEED_LOCKED) };
 }
 
 /// Turns a terminal into a transparent line of 8-bit bytes. Does nothing to what is no terminal.
