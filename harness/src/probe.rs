@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 18] = [
+pub const PROBES: [Probe; 19] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -40,6 +40,7 @@ pub const PROBES: [Probe; 18] = [
     probe!("future_write_check"),
     probe!("populate_at_hole"),
     probe!("table_for_last_page"),
+    probe!("huge_advice"),
     probe!("ksm_swap"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),

@@ -80,6 +80,12 @@ pub struct Profile {
     /// table in place, is left out where a huge page would reach beyond the end of the file.
     pub table_for_last_page: LastPageTable,
 
+    /// What advice about huge pages does.
+    ///
+    /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1 and 6.12: only a kernel with CONFIG_TRANSPARENT_HUGEPAGE,
+    /// which User Mode Linux does not have, knows it.
+    pub huge_advice: HugeAdvice,
+
     /// Whether KSM can put a merged page in place of one whose entry is write-protected and dirty,
     /// or exclusive, at once.
     ///
@@ -224,6 +230,15 @@ pub enum LastPageTable {
     Missing,
 }
 
+/// Advice about transparent huge pages, where none is ever made: the executor's machines turn them off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeAdvice {
+    /// EINVAL.
+    Unknown,
+    /// It is a flag of the mapping, with which a fault reads a whole file from its disk.
+    Noted,
+}
+
 /// What KSM does with a write-protected entry that it has to clean first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KsmSwap {
@@ -246,7 +261,7 @@ pub enum TrackedWritePin {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but the series and the machine, in order.
-pub const FIELDS: [Field; 18] = [
+pub const FIELDS: [Field; 19] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -260,6 +275,7 @@ pub const FIELDS: [Field; 18] = [
     ("future_write_check", |to, from| to.future_write_check = from.future_write_check),
     ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
+    ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
     ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
     ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
     ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
@@ -286,6 +302,15 @@ impl Profile {
         }
     }
 
+    /// What expectations may call it, what it runs on before its series.
+    pub fn names(&self) -> [&'static str; 2] {
+        let machine = match self.machine {
+            Machine::Uml => "uml",
+            Machine::X86 => "x86",
+        };
+        [machine, self.series]
+    }
+
     /// The same series on `machine`; the default series, if this one is none of ours.
     pub fn on(&self, machine: Machine) -> &'static Profile {
         let all = Self::all_on(machine);
@@ -303,11 +328,15 @@ pub static LINUX_6_12: Profile = UML_6_12;
 pub static LINUX_6_1: Profile = UML_6_1;
 
 /// Linux 6.12 on a PC.
-pub static LINUX_6_12_X86: Profile =
-    Profile { machine: Machine::X86, ksm_swap: KsmSwap::Works, ..UML_6_12 };
+pub static LINUX_6_12_X86: Profile = Profile { ksm_swap: KsmSwap::Works, ..on_x86(&UML_6_12) };
 
 /// Linux 6.1 on a PC.
-pub static LINUX_6_1_X86: Profile = Profile { machine: Machine::X86, ..UML_6_1 };
+pub static LINUX_6_1_X86: Profile = on_x86(&UML_6_1);
+
+/// What a PC changes in every series.
+const fn on_x86(uml: &Profile) -> Profile {
+    Profile { machine: Machine::X86, huge_advice: HugeAdvice::Noted, ..*uml }
+}
 
 const UML_6_12: Profile = Profile {
     series: "6.12",
@@ -325,6 +354,7 @@ const UML_6_12: Profile = Profile {
     future_write_check: FutureWriteCheck::First,
     populate_at_hole: PopulateAtHole::Stops,
     table_for_last_page: LastPageTable::Missing,
+    huge_advice: HugeAdvice::Unknown,
     ksm_swap: KsmSwap::FailsOnce,
     tracked_write_pin: TrackedWritePin::Refused,
     rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
@@ -348,6 +378,7 @@ const UML_6_1: Profile = Profile {
     future_write_check: FutureWriteCheck::Last,
     populate_at_hole: PopulateAtHole::Continues,
     table_for_last_page: LastPageTable::Made,
+    huge_advice: HugeAdvice::Unknown,
     ksm_swap: KsmSwap::Works,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),

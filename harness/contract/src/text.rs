@@ -57,6 +57,13 @@ impl Cases {
         named.or_else(fallback).map(|(_, text)| text.as_str())
     }
 
+    /// What is expected on a kernel that `names` are names of: what is said of the first of them of which anything is.
+    pub fn on_any(&self, names: &[&str]) -> Option<&str> {
+        let is_named =
+            |wanted: &&&str| self.0.iter().any(|(name, _)| name.as_deref() == Some(**wanted));
+        self.on(names.iter().find(is_named).unwrap_or(&""))
+    }
+
     /// Whether nothing is said.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

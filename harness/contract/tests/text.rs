@@ -87,3 +87,12 @@ fn expectations_are_read_from_comments() {
     assert_eq!(on(1, "7.0"), None);
     assert_eq!(on(2, "6.1"), None);
 }
+
+#[test]
+fn an_expectation_may_name_what_a_kernel_runs_on() {
+    let file = parse("# pinfold 1\nread 0 8 # = x86: ok, 6.1: EIO, EFAULT\n").unwrap();
+    let cases = &file.expectations[0].as_ref().unwrap().outcome;
+    assert_eq!(cases.on_any(&["x86", "6.1"]), Some("ok"));
+    assert_eq!(cases.on_any(&["uml", "6.1"]), Some("EIO"));
+    assert_eq!(cases.on_any(&["uml", "6.12"]), Some("EFAULT"));
+}

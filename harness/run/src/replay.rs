@@ -198,7 +198,7 @@ pub fn replay<'k>(
             },
         };
         let judgement = Judgement::of(sequence, &checked.verdict, known, target.kernel_release());
-        for unmet in unmet(file, &checked, target.profile().series) {
+        for unmet in unmet(file, &checked, &target.profile().names()) {
             if !replayed.unmet.contains(&unmet) {
                 replayed.unmet.push(unmet);
             }
@@ -213,13 +213,13 @@ pub fn replay<'k>(
     Ok(replayed)
 }
 
-/// The expectations of `file` for kernels of `series` that `checked` does not meet.
+/// The expectations of `file` for a kernel of these `names` that `checked` does not meet.
 ///
 /// Where the model allows several outcomes, it meets an expectation that names any of them.
-fn unmet(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
+fn unmet(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> {
     let mut unmet = Vec::new();
     for (op_index, expectation) in file.expectations.iter().enumerate() {
-        let Some(expected) = expectation.as_ref().and_then(|e| e.outcome.on(series)) else {
+        let Some(expected) = expectation.as_ref().and_then(|e| e.outcome.on_any(names)) else {
             continue;
         };
         let mut hold = |by, found: String| {
@@ -232,18 +232,20 @@ fn unmet(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
             hold(Side::Target, step.outcome.to_string());
         }
     }
-    unmet.extend(unmet_bills(file, checked, series));
+    unmet.extend(unmet_bills(file, checked, names));
     unmet
 }
 
-/// The bills that `file` expects for kernels of `series`, and that came to something else or were not drawn up:
+/// The bills that `file` expects for a kernel of these `names`, and that came to something else or were not drawn up:
 /// the state has to be looked at before the registration and after it.
-fn unmet_bills(file: &SeqFile, checked: &Checked, series: &str) -> Vec<Unmet> {
+fn unmet_bills(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> {
     let Checked { predicted, trace, .. } = checked;
     let bills = bills(&file.sequence, predicted, trace);
     let mut unmet = Vec::new();
     for (op_index, expectation) in file.expectations.iter().enumerate() {
-        let Some(expected) = expectation.as_ref().and_then(|e| e.bill.on(series)) else { continue };
+        let Some(expected) = expectation.as_ref().and_then(|e| e.bill.on_any(names)) else {
+            continue;
+        };
         let bill = bills.iter().find(|bill| bill.op_index == op_index);
         let costs = [
             (Side::Model, bill.and_then(|b| b.model)),

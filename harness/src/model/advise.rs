@@ -6,14 +6,14 @@ use super::fault::{Touch, file_page};
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma};
-use crate::profile::PopulateAtHole;
+use crate::profile::{HugeAdvice, PopulateAtHole};
 
 impl State<'_> {
     /// `madvise`: mapping by mapping. A hole is passed over and reported at the end.
     ///
     /// Source: `do_madvise()` and `madvise_walk_vmas()`, mm/madvise.c, 6.1 and 6.12.
     pub(super) fn advise(&mut self, proc: Proc, pages: PageRange, advice: Advice) -> Outcome {
-        if is_unknown(advice) {
+        if self.is_unknown(advice) {
             return Outcome::Errno(Errno::EINVAL);
         }
         let mut at = pages.first();
@@ -29,6 +29,14 @@ impl State<'_> {
             at = piece.end;
         }
         if hole || at < pages.end() { Outcome::Errno(Errno::ENOMEM) } else { Outcome::Done }
+    }
+
+    /// Whether the kernel does not know the advice.
+    ///
+    /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1 and 6.12.
+    fn is_unknown(&self, advice: Advice) -> bool {
+        let is_huge = matches!(advice, Advice::HugePage | Advice::NoHugePage | Advice::Collapse);
+        is_huge && self.profile.huge_advice == HugeAdvice::Unknown
     }
 
     fn stops_at_hole(&self, advice: Advice) -> bool {
@@ -47,7 +55,12 @@ impl State<'_> {
             Advice::Remove => return self.remove_piece(piece),
             Advice::Cold => return self.age_piece(proc, piece),
             Advice::PageOut => return self.page_out_piece(proc, piece),
-            Advice::HugePage | Advice::NoHugePage | Advice::Collapse => return Err(Errno::EINVAL),
+            // `hugepage_madvise()`, mm/khugepaged.c, 6.1 and 6.12.
+            Advice::HugePage => flags.without(Flags::NOT_HUGE).with(Flags::HUGE),
+            Advice::NoHugePage => flags.without(Flags::HUGE).with(Flags::NOT_HUGE),
+            // No mapping of the arena is as large as a huge page: `hugepage_vma_check()`, mm/huge_memory.c, 6.1, and
+            // `__thp_vma_allowable_orders()`, ditto, 6.12.
+            Advice::Collapse => return Err(Errno::EINVAL),
             Advice::DontFork => flags.with(Flags::DONT_COPY),
             Advice::DoFork => flags.without(Flags::DONT_COPY),
             Advice::WipeOnFork if !is_plain_anon(piece) => return Err(Errno::EINVAL),
@@ -210,13 +223,6 @@ impl State<'_> {
     pub(super) fn break_ksm_in(&mut self, proc: Proc, pages: PageRange) {
         pages.pages().for_each(|page| self.break_ksm((proc, page)));
     }
-}
-
-/// Whether the kernel does not know the advice: it has no transparent huge pages.
-///
-/// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1 and 6.12.
-fn is_unknown(advice: Advice) -> bool {
-    matches!(advice, Advice::HugePage | Advice::NoHugePage | Advice::Collapse)
 }
 
 fn is_plain_anon(vma: &Vma) -> bool {

@@ -5,7 +5,7 @@ use pinfold_contract::{File, FileKind, PAGE_BYTES, Proc, Runs, Sharing};
 use super::Fault;
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
-use super::vma::{FileId, Object, Vma};
+use super::vma::{FileId, Flags, Object, Vma};
 use crate::profile::LastPageTable;
 
 /// What a fault is for.
@@ -114,6 +114,7 @@ impl State<'_> {
                 self.fault_around(proc, page, vma, file, bias);
                 if self.pte(proc, page).is_none() {
                     let waits = !self.is_up_to_date(file, file_page(page, bias));
+                    self.read_ahead(vma, file, file_page(page, bias));
                     let frame = self.cache_page(file, file_page(page, bias))?;
                     // A page of a disk is waited for without the lock, and then the fault begins anew
                     // (`maybe_unlock_mmap_for_io()`, mm/filemap.c, 6.1 and 6.12).
@@ -139,11 +140,13 @@ impl State<'_> {
                 // The anon_vma and the frame of the copy come before the file is asked for its page.
                 self.prepare_anon_vma(proc, page);
                 let copy = self.new_frame(Use::Anon { exclusive: true }, Runs::default(), 0)?;
+                self.read_ahead(vma, file, file_page(page, bias));
                 let cached = self.cache_page_after(file, file_page(page, bias), 1)?;
                 self.frames[copy].content = self.frames[cached].content.clone();
                 self.set_pte(proc, page, copy);
             }
             (Object::File { file, bias }, Sharing::Shared) => {
+                self.read_ahead(vma, file, file_page(page, bias));
                 let frame = self.cache_page(file, file_page(page, bias))?;
                 // `folio_mark_dirty()`, mm/page-writeback.c, 6.1 and 6.12.
                 self.frames[frame].passed_over = false;
@@ -151,6 +154,25 @@ impl State<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Reads a whole file from its disk, if `vma` shows the first page of it that is missed with advice about huge pages.
+    /// Other mappings have nothing read ahead: the executor has turned that off.
+    ///
+    /// Source: `do_sync_mmap_readahead()`, mm/filemap.c, 6.1 and 6.12, which asks for more pages than a file has.
+    fn read_ahead(&mut self, vma: &Vma, file: FileId, page: u32) {
+        let state = &self.files[file.0 as usize];
+        let is_missed = |page: &u32| !state.cache.contains_key(page);
+        if !(is_missed(&page) && Self::is_on_disk(file) && vma.flags.has(Flags::HUGE)) {
+            return;
+        }
+        let missed: Vec<u32> =
+            (0..state.len_bytes.div_ceil(PAGE_BYTES)).filter(is_missed).collect();
+        for page in missed {
+            if self.cache_page(file, page).is_err() {
+                return;
+            }
+        }
     }
 
     /// Whether a file is on a disk, and so tracks what is dirty.

@@ -71,7 +71,7 @@ impl Object {
 
 /// The flags of a mapping besides its protection and VM_SHARED: any set of them.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Flags(u8);
+pub(super) struct Flags(u16);
 
 impl Flags {
     /// No flag.
@@ -92,6 +92,10 @@ impl Flags {
     pub(super) const MERGEABLE: Flags = Flags(32);
     /// VM_MAYWRITE is missing.
     pub(super) const NEVER_WRITABLE: Flags = Flags(64);
+    /// VM_HUGEPAGE.
+    pub(super) const HUGE: Flags = Flags(128);
+    /// VM_NOHUGEPAGE.
+    pub(super) const NOT_HUGE: Flags = Flags(256);
 
     /// Whether every flag of `flags` is in it.
     pub(super) fn has(self, flags: Flags) -> bool {
