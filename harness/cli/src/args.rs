@@ -6,7 +6,8 @@ use clap::{Args, ValueEnum};
 use pinfold::known::Known;
 use pinfold_contract::Observe;
 use pinfold_run::{
-    Prepared, Rules, RunError, TargetName, TargetOptions, embedded_known, prepare, read_known,
+    AccelWish, Prepared, Rules, RunError, TargetName, TargetOptions, embedded_known, prepare,
+    read_known,
 };
 
 use crate::output::say;
@@ -25,6 +26,9 @@ pub(crate) struct TargetArgs {
     /// The modules of the bzImage, its folder lib/modules/RELEASE [default: looked for beside it]
     #[arg(long, value_name = "DIR")]
     modules: Option<PathBuf>,
+    /// What QEMU runs its guests with: kvm, tcg, or auto, which is kvm where it was seen to run a guest
+    #[arg(long, value_name = "ACCEL", default_value = "auto")]
+    accel: AccelWish,
     /// Run this program in the guest: a static pinfold-executor [default: built when needed]
     #[arg(long, value_name = "PATH")]
     executor: Option<PathBuf>,
@@ -42,7 +46,8 @@ impl TargetArgs {
     /// What it is made of.
     pub(crate) fn options(&self) -> TargetOptions {
         let (kernel_src, executor) = (self.kernel_src.clone(), self.executor.clone());
-        TargetOptions { kernel_src, modules: self.modules.clone(), executor, rules: self.rules }
+        let (modules, accel, rules) = (self.modules.clone(), self.accel, self.rules);
+        TargetOptions { kernel_src, modules, accel, executor, rules }
     }
 
     /// Builds what the target needs, with progress.

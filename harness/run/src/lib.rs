@@ -71,5 +71,6 @@ pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
 
+pub use pinfold_machine::accel::{Accel, AccelWish};
 pub use pinfold_machine::doctor::State as HostState;
 pub use pinfold_machine::{Finding as HostFinding, Kernel, Progress as BuildProgress};

@@ -4,7 +4,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pinfold::profile;
-use pinfold_machine::qemu::{self, Accel, QEMU};
+use pinfold_machine::accel::{self, Accel, AccelWish, Probed};
+use pinfold_machine::qemu::{self, QEMU};
 use pinfold_machine::source::Freshness;
 use pinfold_machine::{
     Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
@@ -125,13 +126,14 @@ impl Parts {
     pub(crate) fn of_series(
         cache: &Cache,
         series: Series,
+        wish: AccelWish,
         executor: Option<&Path>,
         watch: &mut dyn FnMut(&Progress),
-    ) -> Result<Parts, PartsError> {
-        tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
+    ) -> Result<(Parts, Probed), PartsError> {
+        let probed = accelerator(cache, wish)?;
         let executor = executor::provide(cache, executor, watch)?;
         let kernel = stock::provide(cache, series, Freshness::Cached, watch)?;
-        Parts::of_stock(cache, kernel, executor)
+        Ok((Parts::of_stock(cache, kernel, probed.accel, executor)?, probed))
     }
 
     /// Brings together what is needed to boot the bzImage `image`, whose modules are in `module_tree`, or else beside it.
@@ -139,22 +141,24 @@ impl Parts {
         cache: &Cache,
         image: &Path,
         module_tree: Option<&Path>,
+        wish: AccelWish,
         executor: Option<&Path>,
         watch: &mut dyn FnMut(&Progress),
-    ) -> Result<Parts, PartsError> {
-        tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
+    ) -> Result<(Parts, Probed), PartsError> {
+        let probed = accelerator(cache, wish)?;
         let beside = stock::module_tree_beside(image, &stock::release_of(image)?);
         let kernel = stock::of_path(cache, image, module_tree.or(beside.as_deref()))?;
         let executor = executor::provide(cache, executor, watch)?;
-        Parts::of_stock(cache, kernel, executor)
+        Ok((Parts::of_stock(cache, kernel, probed.accel, executor)?, probed))
     }
 
     fn of_stock(
         cache: &Cache,
         kernel: StockKernel,
+        accel: Accel,
         executor: PathBuf,
     ) -> Result<Parts, PartsError> {
-        Parts::of(cache, Way::Qemu(Accel::Tcg), kernel.image, kernel.modules, executor)
+        Parts::of(cache, Way::Qemu(accel), kernel.image, kernel.modules, executor)
     }
 
     fn of(
@@ -194,6 +198,13 @@ impl Parts {
         };
         Ok(MachineGuest(machine?))
     }
+}
+
+/// What QEMU runs its guests with here.
+fn accelerator(cache: &Cache, wish: AccelWish) -> Result<Probed, PartsError> {
+    tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
+    let program = tools::find(QEMU.program).unwrap_or_else(|| PathBuf::from(QEMU.program));
+    Ok(accel::decide(cache, &program, wish)?)
 }
 
 /// Boots machines of the same parts, all on one CPU.

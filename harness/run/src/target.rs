@@ -12,6 +12,7 @@ use pinfold::model::{self, Fault};
 use pinfold::probe;
 use pinfold::profile::{Machine, Profile};
 use pinfold_contract::{Observe, Sequence, Trace};
+use pinfold_machine::accel::AccelWish;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress};
 
 use crate::error::RunError;
@@ -26,6 +27,8 @@ pub struct TargetOptions {
     pub kernel_src: Option<PathBuf>,
     /// The modules of a kernel that somebody built: its folder lib/modules/RELEASE. `None` looks beside the image.
     pub modules: Option<PathBuf>,
+    /// What QEMU runs its guests with.
+    pub accel: AccelWish,
     /// The executor: a static program. `None` takes the one that belongs to this version of Pinfold.
     pub executor: Option<PathBuf>,
     /// Which rules it is held to. `None` takes those of its series.
@@ -125,14 +128,16 @@ pub fn prepare(
             (machine(parts, Expected::Any), None)
         }
         TargetName::Qemu { series } => {
-            let parts = Parts::of_series(&cache()?, *series, executor, watch)?;
+            let (parts, probed) =
+                Parts::of_series(&cache()?, *series, options.accel, executor, watch)?;
             let profile = of_series(series.name()).on(Machine::X86);
-            (machine(parts, Expected::Series(profile)), None)
+            (machine(parts, Expected::Series(profile)), Some(probed.to_string()))
         }
         TargetName::QemuImage { image } => {
             let modules = options.modules.as_deref();
-            let parts = Parts::of_bzimage(&cache()?, image, modules, executor, watch)?;
-            (machine(parts, Expected::Any), None)
+            let (parts, probed) =
+                Parts::of_bzimage(&cache()?, image, modules, options.accel, executor, watch)?;
+            (machine(parts, Expected::Any), Some(probed.to_string()))
         }
         TargetName::Uml { series, variant } => {
             let source = match &options.kernel_src {
@@ -162,15 +167,17 @@ pub fn prepare(
 
 /// An option that says nothing to the target `name`.
 fn useless(name: &TargetName, options: &TargetOptions) -> Option<&'static str> {
-    let (is_model, is_built_here, has_modules) = match name {
-        TargetName::Model { .. } => (true, false, false),
-        TargetName::Uml { .. } => (false, true, false),
-        TargetName::UmlImage { .. } | TargetName::Qemu { .. } => (false, false, false),
-        TargetName::QemuImage { .. } => (false, false, true),
+    let (is_model, is_built_here, has_modules, is_qemu) = match name {
+        TargetName::Model { .. } => (true, false, false, false),
+        TargetName::Uml { .. } => (false, true, false, false),
+        TargetName::UmlImage { .. } => (false, false, false, false),
+        TargetName::Qemu { .. } => (false, false, false, true),
+        TargetName::QemuImage { .. } => (false, false, true, true),
     };
     let given = [
         (options.kernel_src.is_some() && !is_built_here, "--kernel-src"),
         (options.modules.is_some() && !has_modules, "--modules"),
+        (options.accel != AccelWish::Auto && !is_qemu, "--accel"),
         (options.executor.is_some() && is_model, "--executor"),
         (options.rules == Some(Rules::Probed) && is_model, "--rules probed"),
     ];
@@ -186,7 +193,11 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
     let modules = path("--modules", &options.modules);
     let executor = path("--executor", &options.executor);
     let rules = options.rules.map_or(String::new(), |rules| format!(" --rules {rules}"));
-    format!("--target {name}{kernel_src}{modules}{executor}{rules}")
+    let accel = match options.accel {
+        AccelWish::Auto => String::new(),
+        AccelWish::Only(accel) => format!(" --accel {accel}"),
+    };
+    format!("--target {name}{kernel_src}{modules}{accel}{executor}{rules}")
 }
 
 impl Prepared {
@@ -414,6 +425,8 @@ pub(crate) fn of_series(series: &str) -> &'static Profile {
 
 #[cfg(test)]
 mod tests {
+    use pinfold_machine::accel::Accel;
+
     use super::*;
 
     #[test]
@@ -422,10 +435,12 @@ mod tests {
         let options = TargetOptions {
             kernel_src: Some("tree".into()),
             modules: None,
+            accel: AccelWish::Only(Accel::Tcg),
             executor: None,
             rules: Some("as-corrected/2013".parse().unwrap()),
         };
-        let arguments_of_it = "--target uml:6.12 --kernel-src tree --rules as-corrected/2013";
+        let arguments_of_it =
+            "--target uml:6.12 --kernel-src tree --accel tcg --rules as-corrected/2013";
         assert_eq!(arguments(&name, &options), arguments_of_it);
         assert_eq!(arguments(&name, &TargetOptions::default()), "--target uml:6.12");
     }

@@ -3,10 +3,11 @@
 use std::fs;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use crate::accel::Accel;
 use crate::machine::{
     self, Console, KERNEL_ARGUMENTS, Launch, Lifeline, Machine, MachineError, WIRE_PARAMETER,
 };
@@ -16,24 +17,6 @@ use crate::wire::Wire;
 
 /// The program, and the package that brings it.
 pub const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
-
-/// What carries out the guest's instructions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Accel {
-    /// QEMU itself, which translates them.
-    Tcg,
-    /// The host's processor.
-    Kvm,
-}
-
-impl Accel {
-    fn argument(self) -> &'static str {
-        match self {
-            Accel::Tcg => "tcg",
-            Accel::Kvm => "kvm",
-        }
-    }
-}
 
 /// What to boot, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,7 +74,10 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
     };
     let program = tools::find(QEMU.program).unwrap_or_else(|| PathBuf::from(QEMU.program));
     let mut command = Command::new(program);
-    command.args(qemu_arguments(options, &descriptors)).stdin(Stdio::null());
+    let image = machine::absolute(&options.image)?;
+    let initramfs = machine::absolute(&options.initramfs)?;
+    let arguments = qemu_arguments(options, (&image, &initramfs), &descriptors);
+    command.args(arguments).stdin(Stdio::null());
     let launch = Launch {
         lifeline,
         console,
@@ -127,19 +113,23 @@ struct Descriptors {
 /// length first. Without `ioeventfd`
 /// the processor of the guest that writes to the wire writes to the host's socket itself: a message costs no change of
 /// threads.
-fn qemu_arguments(options: &QemuOptions, descriptors: &Descriptors) -> Vec<String> {
+fn qemu_arguments(
+    options: &QemuOptions,
+    (image, initramfs): (&Path, &Path),
+    descriptors: &Descriptors,
+) -> Vec<String> {
     let Descriptors { wire, monitor, console } = descriptors;
     let mut arguments: Vec<String> =
         ["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned).into();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-display", "none".to_owned());
     add("-machine", "q35".to_owned());
-    add("-accel", options.accel.argument().to_owned());
+    add("-accel", options.accel.name().to_owned());
     add("-cpu", "max".to_owned());
     add("-m", format!("{}M", options.memory_mib));
     add("-smp", options.cpu_count.to_string());
-    add("-kernel", options.image.display().to_string());
-    add("-initrd", options.initramfs.display().to_string());
+    add("-kernel", image.display().to_string());
+    add("-initrd", initramfs.display().to_string());
     add("-append", kernel_arguments(options).join(" "));
     add("-add-fd", format!("fd={console},set=1"));
     add("-chardev", "file,id=console,path=/dev/fdset/1,append=on".to_owned());

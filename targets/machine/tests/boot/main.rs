@@ -304,7 +304,7 @@ fn kernel_and_initramfs_are_found_from_the_folder_that_one_is_in() {
     for (_, image) in kernels("kernel_and_initramfs_are_found_from_the_folder_that_one_is_in") {
         let folder = tempfile::tempdir().unwrap();
         let initramfs = guest(&Cache::at(folder.path()));
-        let options = MachineOptions::new(relative(&image), relative(&initramfs));
-        Machine::boot(&options).unwrap().await_guest().unwrap();
+        let options = UmlOptions::new(relative(&image), relative(&initramfs));
+        uml::boot(&options).unwrap().await_guest().unwrap();
     }
 }
