@@ -118,10 +118,9 @@ fn a_wrong_command_line_ends_with_2() {
 #[test]
 fn a_target_that_cannot_be_opened_yet_ends_with_4_and_says_which_can() {
     let folder = tempfile::tempdir().unwrap();
-    for target in ["qemu:6.12", "local"] {
-        let (_, err) = check(folder.path(), &["fuzz", "--target", target], 4);
-        assert!(err.contains("uml:6.12") && err.contains("model:6.12"), "{err}");
-    }
+    let (_, err) = check(folder.path(), &["fuzz", "--target", "local"], 4);
+    assert!(err.contains("uml:6.12") && err.contains("qemu:6.12"), "{err}");
+    assert!(err.contains("model:6.12"), "{err}");
 }
 
 #[test]
