@@ -121,7 +121,7 @@ pub fn decide(cache: &Cache, qemu: &Path, wish: AccelWish) -> Result<Probed, Cac
     }
 }
 
-/// Finds out whether KVM runs a guest of the program `qemu`. Takes up to [`PROBE_DEADLINE`] once; the answer is kept until
+/// Finds out whether KVM runs a guest of the program `qemu`. Takes up to three seconds once; the answer is kept until
 /// the host is booted again, or QEMU or the device changes.
 ///
 /// # Errors
