@@ -124,7 +124,7 @@ fn qemu_arguments(
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
     add("-display", "none".to_owned());
     add("-machine", "q35".to_owned());
-    add("-accel", options.accel.name().to_owned());
+    add("-accel", accelerator(options.accel).to_owned());
     add("-cpu", "max".to_owned());
     add("-m", format!("{}M", options.memory_mib));
     add("-smp", options.cpu_count.to_string());
@@ -142,6 +142,14 @@ fn qemu_arguments(
     arguments
 }
 
+fn accelerator(accel: Accel) -> &'static str {
+    match accel {
+        // The machine is pinned to one CPU of the host, where two threads only wait for each other.
+        Accel::Tcg => "tcg,thread=single",
+        Accel::Kvm => "kvm",
+    }
+}
+
 fn kernel_arguments(options: &QemuOptions) -> Vec<String> {
     let mut arguments = vec!["console=ttyS0".to_owned(), format!("{WIRE_PARAMETER}=/dev/vport0p1")];
     arguments.extend(KERNEL_ARGUMENTS.map(str::to_owned));
@@ -149,6 +157,9 @@ fn kernel_arguments(options: &QemuOptions) -> Vec<String> {
     arguments.push("rootfstype=ramfs".to_owned());
     // Pages of one size, as the model has them.
     arguments.push("transparent_hugepage=never".to_owned());
+    // With protection keys what may only be executed cannot be read (`execute_only_pkey()`, include/linux/pkeys.h);
+    // the model has a processor without them.
+    arguments.push("nopku".to_owned());
     arguments.push("mitigations=off".to_owned());
     arguments.extend(options.arguments.iter().cloned());
     arguments
