@@ -50,7 +50,8 @@ fn become_program(path: &CString, output: &OwnedFd) -> ! {
         unsafe { libc::dup2(output.as_raw_fd(), fd) };
     }
     let arguments = [path.as_ptr(), std::ptr::null()];
-    let environment = [std::ptr::null()];
+    // Where a reproducer puts its file on a disk.
+    let environment = [c"DISK=/disk".as_ptr(), std::ptr::null()];
     // SAFETY: `path` ends with a zero byte, both lists with a null pointer, and all outlive the call.
     unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
     sys::exit_now(127);

@@ -277,7 +277,7 @@ fn answers_that_do_not_fit_are_never_a_trace() {
 fn a_machine_that_does_not_come_up_is_tried_again_and_then_given_up() {
     for (start, reason) in [
         (Start::Silence, "said nothing"),
-        (Start::Death, "it ended with SIGABRT"),
+        (Start::Death, "it ended with a panic of the kernel"),
         (Start::Noise, "out of step"),
     ] {
         let (mut target, boot_count) = target(start, finish);
