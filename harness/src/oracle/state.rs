@@ -58,6 +58,9 @@ pub(super) fn that_matters(
             registers(case.op()).into_iter().map(|(_, access)| intent(access)).collect()
         }
         Oracle::Coherence => {
+            if let Some(word) = uninherited::word_of_bytes(case, steps) {
+                return vec![word];
+            }
             // An op that uses an MR may show on another one that overlaps it: which one is chance.
             let used = before.access_of(case.op());
             let access = used.or_else(|| before.mrs.get(&finding.mr?).map(|mr| mr.access));

@@ -16,13 +16,27 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
     let expected = case.predicted.prediction.expected();
     let Outcome::Fault { signal: Signal::Segv, done_bytes } = *expected else { return None };
     let page = u8::try_from(at.0.saturating_add(done_bytes) / PAGE_BYTES).ok()?;
+    left_out(case, steps).get(&proc)?.contains(&page).then_some("dontfork")
+}
+
+/// `dontfork` if the op mapped memory where the process was born without any: what the host still has there covers a page
+/// that comes without a fault.
+pub(super) fn word_of_bytes(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static str> {
+    let Op::Map { proc, pages, .. } = case.op() else { return None };
+    let left_out = left_out(case, steps);
+    let lacks = left_out.get(&proc)?;
+    pages.pages().any(|page| lacks.contains(&page)).then_some("dontfork")
+}
+
+/// What each process was born without and has not had since, before the op.
+fn left_out(case: &Case<'_>, steps: &[PredictedStep]) -> Pages {
     let (mut marked, mut left_out) = (Pages::new(), Pages::new());
     for (op, step) in case.sequence.ops.iter().zip(steps).take(case.op_index) {
         if did_something(*op, step.prediction.expected()) {
             apply(*op, &mut marked, &mut left_out);
         }
     }
-    left_out.get(&proc)?.contains(&page).then_some("dontfork")
+    left_out
 }
 
 /// Whether `op` changed mappings. One that is refused does all or nothing, but for two: an advice goes on behind a hole,
@@ -111,5 +125,30 @@ mod tests {
         ] {
             assert_eq!(signature(&other), "outcome-read-sigsegv-value", "{other}");
         }
+    }
+
+    /// What `p1` sees of page 0 after the last op, which maps it.
+    fn signature_of_bytes(ops: &str) -> String {
+        let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
+        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
+        let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
+        child.pages[0].bytes = Some(Runs::uniform(PAGE_BYTES, 0x11));
+        let predicted = predict(&LINUX_6_1, &sequence, Observe::End);
+        let Verdict::Diverges(divergence) = judge(&sequence, &predicted, &trace) else {
+            panic!("it agrees")
+        };
+        Signature::of(&sequence, &divergence).to_string()
+    }
+
+    #[test]
+    fn what_is_mapped_where_a_child_was_born_without_has_the_word_too() {
+        let begin = "map 0..1 anon private rw\nwrite 0 8 0x11\n";
+        let map = "p1 map 0..1 anon private rw populate\n";
+        let born_without = format!("{begin}advise 0..1 dontfork\nfork p1\n{map}");
+        let wanted = "coherence-map-child-passed-dontfork";
+        assert_eq!(signature_of_bytes(&born_without), wanted);
+        let born_with = format!("{begin}fork p1\n{map}");
+        assert_eq!(signature_of_bytes(&born_with), "coherence-map-child-zero-tag");
     }
 }
