@@ -145,6 +145,16 @@ fn who_is_there(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding> {
     })
 }
 
+/// The pages that both sides have and see differently.
+pub(super) fn pages_that_differ<'a>(
+    predicted: &'a Checkpoint,
+    seen: &'a Checkpoint,
+) -> impl Iterator<Item = (Proc, u8)> + 'a {
+    pages_of_both(predicted, seen)
+        .filter(|(_, a, b)| a.bytes != b.bytes)
+        .map(|(proc, a, _)| (proc, a.page))
+}
+
 fn pages_of_both<'a>(
     predicted: &'a Checkpoint,
     seen: &'a Checkpoint,

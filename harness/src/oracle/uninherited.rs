@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{Advice, Errno, Op, Outcome, PAGE_BYTES, Proc, Signal};
 
-use super::Case;
+use super::{Case, coherence};
 use crate::model::PredictedStep;
 
 /// Pages of each process.
@@ -19,13 +19,18 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
     left_out(case, steps).get(&proc)?.contains(&page).then_some("dontfork")
 }
 
-/// `dontfork` if the op mapped memory where the process was born without any: what the host still has there covers a page
-/// that comes without a fault.
+/// `dontfork` if the op mapped memory where the process was born without any, and nothing differs but bytes there: what
+/// the host still has covers a page that comes without a fault.
 pub(super) fn word_of_bytes(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static str> {
     let Op::Map { proc, pages, .. } = case.op() else { return None };
     let left_out = left_out(case, steps);
     let lacks = left_out.get(&proc)?;
-    pages.pages().any(|page| lacks.contains(&page)).then_some("dontfork")
+    let (predicted, seen) = case.checkpoints()?;
+    let mut differ = coherence::pages_that_differ(predicted, seen).peekable();
+    let pages_alone = differ.peek().is_some() && predicted.mrs == seen.mrs;
+    let is_left_out =
+        |(of, page)| of == proc && pages.pages().contains(&page) && lacks.contains(&page);
+    (pages_alone && differ.all(is_left_out)).then_some("dontfork")
 }
 
 /// What each process was born without and has not had since, before the op.
@@ -150,5 +155,23 @@ mod tests {
         assert_eq!(signature_of_bytes(&born_without), wanted);
         let born_with = format!("{begin}fork p1\n{map}");
         assert_eq!(signature_of_bytes(&born_with), "coherence-map-child-zero-tag");
+    }
+
+    #[test]
+    fn a_difference_elsewhere_keeps_its_own_name() {
+        let ops = "map 0..2 anon private rw\nwrite 0 8192 0x11\nreg mr0 1..2 remote_read\n\
+            advise 0..1 dontfork\nfork p1\np1 map 0..1 anon private rw populate\n";
+        let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
+        let predicted = predict(&LINUX_6_1, &sequence, Observe::End);
+        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
+        let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
+        child.pages[0].bytes = Some(Runs::uniform(PAGE_BYTES, 0x11));
+        checkpoint.mrs[0].bytes = Ok(Runs::uniform(PAGE_BYTES, 0x22));
+        let Verdict::Diverges(divergence) = judge(&sequence, &predicted, &trace) else {
+            panic!("it agrees")
+        };
+        let signature = Signature::of(&sequence, &divergence).to_string();
+        assert_eq!(signature, "coherence-map-adapter-tag-alien-reader");
     }
 }
