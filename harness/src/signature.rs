@@ -84,15 +84,26 @@ impl Signature {
     ) -> Verdict {
         let verdict = judge(sequence, predicted, trace);
         let Verdict::Diverges(first) = &verdict else { return verdict };
+        self.find(sequence, predicted, trace, first).map_or(verdict, Verdict::Diverges)
+    }
+
+    /// What has this name in `trace`, of which `first` is the first divergence: that one, or what it goes on to.
+    ///
+    /// # Panics
+    ///
+    /// If `predicted` is not one step an op.
+    pub fn find(
+        &self,
+        sequence: &Sequence,
+        predicted: &[PredictedStep],
+        trace: &Trace,
+        first: &Divergence,
+    ) -> Option<Divergence> {
         if Signature::of(sequence, first) == *self {
-            return verdict;
+            return Some(first.clone());
         }
-        match consequence(sequence, predicted, trace, first) {
-            Some(then) if Signature::of_consequence(sequence, first, &then) == *self => {
-                Verdict::Diverges(then)
-            }
-            Some(_) | None => verdict,
-        }
+        let then = consequence(sequence, predicted, trace, first)?;
+        (Signature::of_consequence(sequence, first, &then) == *self).then_some(then)
     }
 
     /// Its text.

@@ -36,11 +36,8 @@ impl Checked {
     /// The same run, looked at for what is called `signature`; none if it does not show that.
     pub fn showing(self, sequence: &Sequence, signature: &Signature) -> Option<Checked> {
         let Verdict::Diverges(first) = &self.verdict else { return None };
-        if Signature::of(sequence, first) == *signature {
-            return Some(self);
-        }
-        let (name, then) = self.consequence(sequence)?;
-        (name == *signature).then_some(Checked { verdict: Verdict::Diverges(then), ..self })
+        let found = signature.find(sequence, &self.predicted, &self.trace, first)?;
+        Some(Checked { verdict: Verdict::Diverges(found), ..self })
     }
 }
 

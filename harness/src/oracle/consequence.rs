@@ -10,7 +10,7 @@
 
 use pinfold_contract::{Outcome, Sequence, Trace};
 
-use super::{Case, Divergence, Oracle, Verdict, frames, state};
+use super::{Case, Divergence, Oracle, frames};
 use crate::model::{PredictedStep, Prediction};
 
 /// The first bytes behind `first` that the adapter or a process sees wrongly.
@@ -54,23 +54,15 @@ pub fn consequence(
 /// Whether both sides did the same, so that what they have now can be compared. What was read may differ.
 fn is_comparable(prediction: &Prediction, seen: &Outcome) -> bool {
     let both_read = matches!((prediction.expected(), seen), (Outcome::Value(_), Outcome::Value(_)));
-    let is_open = prediction.allows(seen) && !prediction.follows(seen);
-    both_read || prediction.outlives(seen) || prediction.allows(seen) && !is_open
+    both_read || prediction.outlives(seen) || prediction.allows(seen) && prediction.follows(seen)
 }
 
 impl Case<'_> {
     /// Bytes that are wrong, unless the comparison goes on behind them anyway. `all` is what was predicted of all ops.
     fn wrong_bytes(&self, all: &[PredictedStep]) -> Option<Divergence> {
         let oracle = Oracle::Coherence;
-        let mut finding = self.ask(oracle, &mut frames::Correspondence::default())?;
-        if self.outlives(oracle, &finding) {
-            return None;
-        }
-        let words = state::that_matters(self, all, oracle, &finding);
-        finding.class = state::class(oracle, self.op(), finding.class, &words);
-        match finding.at(self.op_index, oracle) {
-            Verdict::Diverges(found) => Some(found),
-            Verdict::Agrees | Verdict::Inconclusive { .. } => None,
-        }
+        let finding = self.ask(oracle, &mut frames::Correspondence::default())?;
+        let is_wrong = !self.outlives(oracle, &finding);
+        is_wrong.then(|| self.divergence(all, oracle, finding))
     }
 }

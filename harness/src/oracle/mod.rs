@@ -166,10 +166,10 @@ struct Finding {
 }
 
 impl Finding {
-    fn at(self, op_index: usize, oracle: Oracle) -> Verdict {
+    fn at(self, op_index: usize, oracle: Oracle) -> Divergence {
         let Finding { predicted, seen, class, detail, mr: _ } = self;
         let class = slug(&class);
-        Verdict::Diverges(Divergence { op_index, oracle, predicted, seen, class, detail })
+        Divergence { op_index, oracle, predicted, seen, class, detail }
     }
 }
 
@@ -200,11 +200,9 @@ pub fn judge(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) ->
             if is_open && oracle == Oracle::Coherence {
                 break;
             }
-            if let Some(mut finding) = case.ask(oracle, &mut frames) {
+            if let Some(finding) = case.ask(oracle, &mut frames) {
                 let outlives = case.outlives(oracle, &finding);
-                let words = state::that_matters(&case, all, oracle, &finding);
-                finding.class = state::class(oracle, case.op(), finding.class, &words);
-                let found = finding.at(op_index, oracle);
+                let found = Verdict::Diverges(case.divergence(all, oracle, finding));
                 if !outlives {
                     return found;
                 }
@@ -236,17 +234,17 @@ fn judge_end(predicted: &[PredictedStep], trace: &Trace) -> Verdict {
         }
     };
     if let Some(finding) = kernel_log::check(log, "").or_else(|| kernel_log::check_memory(log)) {
-        return finding.at(op_index, Oracle::KernelLog);
+        return Verdict::Diverges(finding.at(op_index, Oracle::KernelLog));
     }
     if let Some((oracle, finding)) = unfinished {
-        return finding.at(op_index, oracle);
+        return Verdict::Diverges(finding.at(op_index, oracle));
     }
     if let Some(reason) = not_compared(predicted, trace) {
         return Verdict::Inconclusive { reason };
     }
     match &trace.end {
         End::Finished { teardown, .. } => match teardown::check(*teardown) {
-            Some(finding) => finding.at(op_index, Oracle::Teardown),
+            Some(finding) => Verdict::Diverges(finding.at(op_index, Oracle::Teardown)),
             None => Verdict::Agrees,
         },
         End::Hung { .. } | End::Died { .. } => unreachable!("returned above"),
@@ -314,6 +312,18 @@ impl Case<'_> {
             }
             Oracle::Teardown => None,
         }
+    }
+
+    /// What `oracle` found here, with the words for the state it happened in. `all` is what was predicted of all ops.
+    fn divergence(
+        &self,
+        all: &[PredictedStep],
+        oracle: Oracle,
+        mut finding: Finding,
+    ) -> Divergence {
+        let words = state::that_matters(self, all, oracle, &finding);
+        finding.class = state::class(oracle, self.op(), finding.class, &words);
+        finding.at(self.op_index, oracle)
     }
 
     /// Whether the state is the predicted one in spite of `finding`.
