@@ -348,10 +348,11 @@ fn set_up_installs_what_the_tools_ask_for() {
     let script = read("ci/setup");
     let installed: BTreeSet<&str> = script
         .lines()
-        .filter(|line| line.starts_with("PACKAGES"))
+        .filter(|line| line.starts_with("PACKAGES") || line.starts_with("TEST_PACKAGES"))
         .flat_map(|line| line.split(['(', ')', ' ']))
         .collect();
-    let tools = [tools::BUILD, tools::SOURCE].concat().into_iter().map(|tool| tool.package);
+    let tools = [tools::BUILD, tools::SOURCE, tools::QEMU, tools::MODULES, tools::GIT].concat();
+    let tools = tools.into_iter().map(|tool| tool.package);
     let files = executor::PREREQUISITES.into_iter().map(|(_, package)| package);
     let missing = tools.chain(files).filter(|package| !installed.contains(package));
     assert_none(missing.map(|package| format!("ci/setup does not install {package}")).collect());

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use pinfold::profile;
 use pinfold_machine::accel::{self, Accel, AccelWish, Probed};
-use pinfold_machine::qemu::{self, QEMU};
+use pinfold_machine::qemu;
 use pinfold_machine::source::Freshness;
 use pinfold_machine::{
     Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
@@ -116,9 +116,10 @@ impl Parts {
     ) -> Result<(Parts, Kernel), PartsError> {
         // First what takes less time: a wrong executor must not cost a kernel build.
         let executor = executor::provide(cache, executor, watch)?;
-        initramfs::provide(cache, &executor, &[])?;
+        let initramfs = initramfs::provide(cache, &executor, &[])?;
         let kernel = kernel::provide(cache, request, watch)?;
-        let parts = Parts::of(cache, Way::Uml, kernel.image.clone(), Vec::new(), executor)?;
+        let (cache, image, modules) = (cache.clone(), kernel.image.clone(), Vec::new());
+        let parts = Parts { cache, way: Way::Uml, image, modules, executor, initramfs };
         Ok((parts, kernel))
     }
 
@@ -202,8 +203,8 @@ impl Parts {
 
 /// What QEMU runs its guests with here.
 fn accelerator(cache: &Cache, wish: AccelWish) -> Result<Probed, PartsError> {
-    tools::require(&[QEMU], &[]).map_err(MachineError::NoQemu)?;
-    let program = tools::find(QEMU.program).unwrap_or_else(|| PathBuf::from(QEMU.program));
+    tools::require(tools::QEMU, &[]).map_err(MachineError::NoQemu)?;
+    let program = tools::find(qemu::PROGRAM).unwrap_or_else(|| PathBuf::from(qemu::PROGRAM));
     Ok(accel::decide(cache, &program, wish)?)
 }
 

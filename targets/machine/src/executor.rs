@@ -105,13 +105,7 @@ fn build(
     let mut cargo = cargo().ok_or(ExecutorError::NoCargo)?;
     let since = Instant::now();
     let mut report = |activity| {
-        watch(&Progress {
-            activity,
-            subject: "the executor".to_owned(),
-            elapsed: since.elapsed(),
-            object_count: 0,
-            object_estimate: None,
-        });
+        watch(&Progress::of(activity, "the executor", since));
     };
     let target_folder = workspace.join("target/executor");
     let lock_name =

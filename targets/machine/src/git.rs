@@ -119,13 +119,7 @@ pub fn commit(
 }
 
 fn step(activity: Activity, title: &str) -> Progress {
-    Progress {
-        activity,
-        subject: format!("the parent of {title}"),
-        elapsed: Instant::now().elapsed(),
-        object_count: 0,
-        object_estimate: None,
-    }
+    Progress::of(activity, format!("the parent of {title}"), Instant::now())
 }
 
 /// The one line that git says to `arguments`.

@@ -456,13 +456,8 @@ impl Build<'_> {
     }
 
     pub(crate) fn progress(&self, activity: Activity, since: Instant) -> Progress {
-        Progress {
-            activity,
-            subject: format!("linux {}{}", self.tree.version, self.request.variant),
-            elapsed: since.elapsed(),
-            object_count: 0,
-            object_estimate: None,
-        }
+        let subject = format!("linux {}{}", self.tree.version, self.request.variant);
+        Progress::of(activity, subject, since)
     }
 }
 

@@ -1,7 +1,7 @@
 //! What a long step is doing, for whoever draws it.
 
 use std::fmt;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// What is going on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -35,6 +35,19 @@ pub struct Progress {
     pub object_count: usize,
     /// About how many object files there will be, where that is known.
     pub object_estimate: Option<usize>,
+}
+
+impl Progress {
+    /// Of a step that began at `since` and counts no object files yet.
+    pub(crate) fn of(activity: Activity, subject: impl Into<String>, since: Instant) -> Progress {
+        Progress {
+            activity,
+            subject: subject.into(),
+            elapsed: since.elapsed(),
+            object_count: 0,
+            object_estimate: None,
+        }
+    }
 }
 
 /// Who is told of the progress.

@@ -12,11 +12,11 @@ use crate::machine::{
     self, Console, KERNEL_ARGUMENTS, Launch, Lifeline, Machine, MachineError, WIRE_PARAMETER,
 };
 use crate::qmp::Monitor;
-use crate::tools::{self, Tool};
+use crate::tools;
 use crate::wire::Wire;
 
-/// The program, and the package that brings it.
-pub const QEMU: Tool = Tool { program: "qemu-system-x86_64", package: "qemu-system-x86" };
+/// The program, which [`tools::QEMU`] brings.
+pub const PROGRAM: &str = tools::QEMU[0].program;
 
 /// What to boot, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -72,7 +72,7 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
         monitor: guest_monitor.as_raw_fd(),
         console: guest_console.as_raw_fd(),
     };
-    let program = tools::find(QEMU.program).unwrap_or_else(|| PathBuf::from(QEMU.program));
+    let program = tools::find(PROGRAM).unwrap_or_else(|| PathBuf::from(PROGRAM));
     let mut command = Command::new(program);
     let image = machine::absolute(&options.image)?;
     let initramfs = machine::absolute(&options.initramfs)?;
@@ -93,7 +93,7 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
 }
 
 fn check(options: &QemuOptions) -> Result<(), MachineError> {
-    tools::require(&[QEMU], &[])?;
+    tools::require(tools::QEMU, &[])?;
     if !fs::metadata(&options.image).is_ok_and(|data| data.is_file()) {
         return Err(MachineError::NoKernel { image: options.image.clone() });
     }

@@ -349,13 +349,7 @@ impl<'a> ModuleWorkshop<'a> {
     }
 
     fn progress(&self, activity: Activity, since: Instant) -> Progress {
-        Progress {
-            activity,
-            subject: format!("modules of linux {}", self.stock.release),
-            elapsed: since.elapsed(),
-            object_count: 0,
-            object_estimate: None,
-        }
+        Progress::of(activity, format!("modules of linux {}", self.stock.release), since)
     }
 }
 

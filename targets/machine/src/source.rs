@@ -249,13 +249,7 @@ fn fetch(
 }
 
 fn step(activity: Activity, series: Series, since: Instant) -> Progress {
-    Progress {
-        activity,
-        subject: series.package_name(),
-        elapsed: since.elapsed(),
-        object_count: 0,
-        object_estimate: None,
-    }
+    Progress::of(activity, series.package_name(), since)
 }
 
 /// Unpacks `package` below `folder`; gives its version and the kernel tree.

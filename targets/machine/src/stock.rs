@@ -98,7 +98,7 @@ pub fn provide(
 ) -> Result<StockKernel, StockError> {
     let since = Instant::now();
     let _lock = cache.lock(&format!("linux-image-{series}"), || {
-        watch(&step(Activity::WaitingForLock, &format!("linux-image-{series}"), since));
+        watch(&Progress::of(Activity::WaitingForLock, format!("linux-image-{series}"), since));
     })?;
     match find(cache, series) {
         Some(kernel) if freshness == Freshness::Cached => Ok(kernel),
@@ -155,9 +155,9 @@ fn fetch(
     }
     let scratch = cache.scratch()?;
     let since = Instant::now();
-    let mut report = |_: &str| watch(&step(Activity::Downloading, &listed.name, since));
+    let mut report = |_: &str| watch(&Progress::of(Activity::Downloading, &listed.name, since));
     let file = package::download(&listed.exactly(), scratch.path(), &log, &mut report)?;
-    let mut report = |_: &str| watch(&step(Activity::Unpacking, &listed.name, since));
+    let mut report = |_: &str| watch(&Progress::of(Activity::Unpacking, &listed.name, since));
     let files = scratch.path().join("files");
     package::extract(&file, &files, &log, &mut report)?;
     let made = scratch.path().join("made");
@@ -177,11 +177,6 @@ fn is_plain(package: &str) -> bool {
         let is_version = parts.next().is_some_and(|part| part.contains('.'));
         is_version && parts.all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
     })
-}
-
-fn step(activity: Activity, subject: &str, since: Instant) -> Progress {
-    let subject = subject.to_owned();
-    Progress { activity, subject, elapsed: since.elapsed(), object_count: 0, object_estimate: None }
 }
 
 /// Copies what is needed of the package's `files` into the new folder `made`.

@@ -12,7 +12,6 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use pinfold_machine::qemu::QEMU;
 use pinfold_machine::{Cache, Ending, MachineError, QemuOptions, Series, qemu, stock, tools};
 
 /// Debian's kernels, as far as they are in the cache.
@@ -20,7 +19,7 @@ fn images(test: &str) -> Vec<PathBuf> {
     let cache = Cache::from_environment().unwrap();
     let find = |series| Some(stock::find(&cache, series)?.image);
     let found: Vec<_> = Series::ALL.into_iter().filter_map(find).collect();
-    let has_qemu = tools::find(QEMU.program).is_some();
+    let has_qemu = tools::find(qemu::PROGRAM).is_some();
     if found.is_empty() || !has_qemu {
         let reason = if has_qemu { "no stock kernel in the cache" } else { "no QEMU" };
         assert!(env::var_os("PINFOLD_REQUIRE_VM").is_none(), "{reason}");
@@ -65,7 +64,7 @@ fn nothing_of_a_machine_is_left_when_it_is_killed() {
 
 #[test]
 fn what_is_not_there_is_named_before_anything_starts() {
-    if tools::find(QEMU.program).is_none() {
+    if tools::find(qemu::PROGRAM).is_none() {
         return;
     }
     let absent = PathBuf::from("/nonexistent");

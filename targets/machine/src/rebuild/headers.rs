@@ -95,13 +95,7 @@ fn fetch(
 ) -> Result<String, RebuildError> {
     let since = Instant::now();
     let mut report = |_: &str| {
-        watch(&Progress {
-            activity: Activity::Downloading,
-            subject: name.to_owned(),
-            elapsed: since.elapsed(),
-            object_count: 0,
-            object_estimate: None,
-        });
+        watch(&Progress::of(Activity::Downloading, name, since));
     };
     let folder = scratch.join(name);
     fs::create_dir(&folder).map_err(CacheError::io("create", &folder))?;
