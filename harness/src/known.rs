@@ -6,6 +6,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
+use crate::profile::Machine;
 use crate::signature::Signature;
 
 /// The list of known divergences.
@@ -21,6 +22,8 @@ pub struct Entry {
     pub signature: Signature,
     /// The kernels that have it, as written: "6.1", or "6.1.150..6.1.192", both ends included.
     pub kernels: String,
+    /// What these kernels run on where they have it; `None` is anything.
+    pub machine: Option<Machine>,
     /// What it is, in a few words.
     pub title: String,
     /// Where in the kernel it comes from, `file:function`.
@@ -30,6 +33,15 @@ pub struct Entry {
     /// The minimized sequence that shows it, a path from the root of the repository.
     pub sequence: String,
     range: Range,
+}
+
+/// A kernel that runs, as far as entries tell kernels apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Running<'a> {
+    /// Its `uname -r`. Only the first three numbers count.
+    pub release: &'a str,
+    /// What it runs on.
+    pub machine: Machine,
 }
 
 /// Why a text is no list of known divergences, and where.
@@ -45,7 +57,8 @@ pub struct KnownError {
 }
 
 impl Known {
-    /// Reads the text of `known.toml` strictly: `[[known]]` tables with every field of [`Entry`].
+    /// Reads the text of `known.toml` strictly: `[[known]]` tables with every field of [`Entry`], of which `machine` may
+    /// be missing.
     ///
     /// # Errors
     ///
@@ -79,21 +92,23 @@ impl Known {
         &self.entries
     }
 
-    /// The entry that explains `signature` on a kernel whose `uname -r` is `kernel_release`.
-    ///
-    /// Only the first three numbers of the release count. A release that does
-    /// not begin with a number has no entry.
-    pub fn matching(&self, signature: &Signature, kernel_release: &str) -> Option<&Entry> {
-        let version = Version::of_release(kernel_release)?;
-        self.entries
-            .iter()
-            .find(|entry| entry.signature == *signature && entry.range.contains(version))
+    /// The entry that explains `signature` on `kernel`. A release that does not begin with a number has no entry.
+    pub fn matching(&self, signature: &Signature, kernel: Running<'_>) -> Option<&Entry> {
+        let version = Version::of_release(kernel.release)?;
+        self.entries.iter().find(|entry| {
+            entry.signature == *signature
+                && entry.range.contains(version)
+                && entry.machine.is_none_or(|machine| machine == kernel.machine)
+        })
     }
 }
 
 impl Entry {
     fn overlaps(&self, other: &Entry) -> bool {
+        let same_machine =
+            self.machine.is_none() || other.machine.is_none() || self.machine == other.machine;
         self.signature == other.signature
+            && same_machine
             && self.range.first <= other.range.last
             && other.range.first <= self.range.last
     }
@@ -111,6 +126,8 @@ struct Stored {
 struct StoredEntry {
     signature: Spanned<Signature>,
     kernels: Spanned<String>,
+    #[serde(default)]
+    machine: Option<Spanned<String>>,
     title: Spanned<String>,
     source: Spanned<String>,
     explanation: Spanned<String>,
@@ -141,9 +158,17 @@ impl StoredEntry {
             );
             (Some(self.kernels.span().start), message)
         })?;
+        let machine = match &self.machine {
+            None => None,
+            Some(name) => Some(Machine::from_name(name.get_ref()).ok_or_else(|| {
+                let message = format!("`{}` is no machine: uml or x86", name.get_ref());
+                (Some(name.span().start), message)
+            })?),
+        };
         Ok(Entry {
             signature: self.signature.into_inner(),
             kernels: self.kernels.into_inner(),
+            machine,
             title: self.title.into_inner(),
             source: self.source.into_inner(),
             explanation: self.explanation.into_inner(),
@@ -226,7 +251,11 @@ mod tests {
 
     fn matches(kernels: &str, release: &str) -> bool {
         let known = Known::parse(&entry("a-b", kernels)).unwrap();
-        known.matching(&"a-b".parse().unwrap(), release).is_some()
+        known.matching(&"a-b".parse().unwrap(), on_uml(release)).is_some()
+    }
+
+    fn on_uml(release: &str) -> Running<'_> {
+        Running { release, machine: Machine::Uml }
     }
 
     #[track_caller]
@@ -272,7 +301,20 @@ mod tests {
     #[test]
     fn another_signature_is_not_known() {
         let known = Known::parse(&entry("a-b", "6.1")).unwrap();
-        assert_eq!(known.matching(&"a-b-c".parse().unwrap(), "6.1.192"), None);
+        assert_eq!(known.matching(&"a-b-c".parse().unwrap(), on_uml("6.1.192")), None);
+    }
+
+    #[test]
+    fn what_one_machine_has_is_not_known_of_another() {
+        let of = |machine: &str| entry("a-b", &format!("6.1\"\nmachine = \"{machine}"));
+        let known = Known::parse(&of("x86")).unwrap();
+        let signature = "a-b".parse().unwrap();
+        let release = "6.1.192";
+        assert!(known.matching(&signature, Running { release, machine: Machine::X86 }).is_some());
+        assert_eq!(known.matching(&signature, on_uml(release)), None);
+        Known::parse(&(of("x86") + &of("uml"))).unwrap();
+        assert!(refused(&(of("x86") + &entry("a-b", "6.1"))).message.contains("known already"));
+        assert!(refused(&of("arm")).message.contains("uml or x86"));
     }
 
     #[test]

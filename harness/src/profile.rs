@@ -127,6 +127,24 @@ pub enum Machine {
     X86,
 }
 
+impl Machine {
+    /// All of them.
+    pub const ALL: [Machine; 2] = [Machine::Uml, Machine::X86];
+
+    /// As in expectations and in `known.toml`: `uml` or `x86`.
+    pub fn name(self) -> &'static str {
+        match self {
+            Machine::Uml => "uml",
+            Machine::X86 => "x86",
+        }
+    }
+
+    /// The one that is called `name`.
+    pub fn from_name(name: &str) -> Option<Machine> {
+        Machine::ALL.into_iter().find(|machine| machine.name() == name)
+    }
+}
+
 /// What `ib_umem_get()` asks of GUP: `write` is FOLL_WRITE, `force` is FOLL_FORCE, and `writable` whether the adapter
 /// may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -304,11 +322,7 @@ impl Profile {
 
     /// What expectations may call it, what it runs on before its series.
     pub fn names(&self) -> [&'static str; 2] {
-        let machine = match self.machine {
-            Machine::Uml => "uml",
-            Machine::X86 => "x86",
-        };
-        [machine, self.series]
+        [self.machine.name(), self.series]
     }
 
     /// The same series on `machine`; the default series, if this one is none of ours.

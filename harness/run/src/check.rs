@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pinfold::known::{Entry, Known};
+use pinfold::known::{Entry, Known, Running};
 use pinfold::model::{self, PredictedStep};
 use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
@@ -97,7 +97,7 @@ pub(crate) fn check_news_closely(
     known: &Known,
 ) -> Result<Checked, RunError> {
     let checked = check(target, sequence, observe)?;
-    match Judgement::of(sequence, &checked.verdict, known, target.kernel_release()) {
+    match Judgement::of(sequence, &checked.verdict, known, target.running()) {
         Judgement::Diverges { .. } => look_closer(target, sequence, checked),
         Judgement::Known { .. } | Judgement::Agrees | Judgement::Inconclusive { .. } => Ok(checked),
     }
@@ -167,7 +167,7 @@ impl<'k> Judgement<'k> {
         sequence: &Sequence,
         verdict: &Verdict,
         known: &'k Known,
-        kernel_release: &str,
+        kernel: Running<'_>,
     ) -> Judgement<'k> {
         match verdict {
             Verdict::Agrees => Judgement::Agrees,
@@ -175,7 +175,7 @@ impl<'k> Judgement<'k> {
             Verdict::Diverges(divergence) => {
                 let signature = Signature::of(sequence, divergence);
                 let divergence = divergence.clone();
-                match known.matching(&signature, kernel_release) {
+                match known.matching(&signature, kernel) {
                     Some(entry) => Judgement::Known { divergence, signature, entry },
                     None => Judgement::Diverges { divergence, signature },
                 }
@@ -243,7 +243,7 @@ pub fn assert_agrees<'k>(
             }
         }
     };
-    let judgement = Judgement::of(sequence, &checked.verdict, known, target.kernel_release());
+    let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
     if let Judgement::Diverges { divergence, .. } = &judgement {
         panic!(
             "{judgement}\n{}\nto repeat it, save the following as repeat.seq and run\n    \
@@ -284,7 +284,10 @@ mod tests {
         let name = "model:6.12+vm_pin_kept".parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
         let checked = check(&mut target, &sequence, Observe::Each).unwrap();
-        let on = |release: &str| Judgement::of(&sequence, &checked.verdict, &known, release);
+        let on = |release| {
+            let kernel = Running { release, ..target.running() };
+            Judgement::of(&sequence, &checked.verdict, &known, kernel)
+        };
         assert!(matches!(on("6.12.117"), Judgement::Known { .. }));
         assert!(on("6.12.117").to_string().ends_with("known: pins stay"));
         for release in ["6.1.192", target.kernel_release()] {

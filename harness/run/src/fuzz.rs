@@ -276,9 +276,8 @@ impl Run<'_> {
                     Reach::Target => return Err(error),
                 },
             };
-            let release = target.kernel_release().to_owned();
             let judgement =
-                Judgement::of(&sequence, &checked.verdict, &self.options.known, &release);
+                Judgement::of(&sequence, &checked.verdict, &self.options.known, target.running());
             self.board.record(&sequence, &checked, &judgement);
             if self.options.special.ledger == LedgerUse::Keep && checked.observe == Observe::Each {
                 self.board.enter(index, &sequence, &checked);

@@ -58,8 +58,7 @@ pub fn minimize_sequence(
     stop: &AtomicBool,
 ) -> Result<Minimized, RunError> {
     let (first, missed) = first_divergence(target, sequence, options)?;
-    let judgement =
-        Judgement::of(sequence, &first.verdict, nothing_known(), target.kernel_release());
+    let judgement = Judgement::of(sequence, &first.verdict, nothing_known(), target.running());
     let Judgement::Diverges { divergence, signature } = &judgement else {
         return Err(RunError::NothingToMinimize {
             file: name.to_owned(),
@@ -89,7 +88,7 @@ pub fn minimize_sequence(
         oracle: divergence.oracle,
         predicted: divergence.predicted.clone(),
         seen: divergence.seen.clone(),
-        known: known.matching(signature, release).map(|entry| entry.title.clone()),
+        known: known.matching(signature, target.running()).map(|entry| entry.title.clone()),
     };
     Ok(Minimized {
         text: annotate(&shorter, &checked, &heading),

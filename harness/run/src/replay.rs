@@ -197,7 +197,7 @@ pub fn replay<'k>(
                 Reach::Target => return Err(error),
             },
         };
-        let judgement = Judgement::of(sequence, &checked.verdict, known, target.kernel_release());
+        let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
         for unmet in unmet(file, &checked, &target.profile().names()) {
             if !replayed.unmet.contains(&unmet) {
                 replayed.unmet.push(unmet);

@@ -4,7 +4,7 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pinfold::known::Known;
+use pinfold::known::{Known, Running};
 use pinfold::oracle::Divergence;
 use pinfold::profile::{Machine, Profile};
 use pinfold::report::{Evidence, FindingReport, KnownNote, RunNumbers, RunReport};
@@ -174,7 +174,9 @@ impl Reader {
 
     fn known_note(&self, finding: &Finding) -> Option<KnownNote> {
         let title = finding.known.clone()?;
-        let entry = self.known.matching(&finding.signature, &finding.kernel);
+        let machine = profile_of(finding).machine;
+        let running = Running { release: &finding.kernel, machine };
+        let entry = self.known.matching(&finding.signature, running);
         Some(KnownNote {
             title,
             source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),

@@ -8,6 +8,7 @@ use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use pinfold::designs::Pair;
+use pinfold::known::Running;
 use pinfold::model::{self, Fault};
 use pinfold::probe;
 use pinfold::profile::{Machine, Profile};
@@ -362,6 +363,11 @@ impl Target {
     /// `uname -r` of its kernel. The model's is `model-6.12`, of which no divergence is known.
     pub fn kernel_release(&self) -> &str {
         &self.kernel_release
+    }
+
+    /// What is known of it is known of this.
+    pub fn running(&self) -> Running<'_> {
+        Running { release: &self.kernel_release, machine: self.profile.machine }
     }
 
     /// Runs `sequence`; boots a machine for it where the last one is not fit any more.
