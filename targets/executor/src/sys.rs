@@ -3,6 +3,7 @@
 use std::ffi::CStr;
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::sync::LazyLock;
 
 /// Identifier of a process.
 pub(crate) type Pid = libc::pid_t;
@@ -289,8 +290,24 @@ pub(crate) fn drain(fd: BorrowedFd<'_>) {
     unsafe { libc::tcdrain(fd.as_raw_fd()) };
 }
 
-/// Lets other work run.
-pub(crate) fn yield_cpu() {
-    // SAFETY: takes no pointers.
-    unsafe { libc::sched_yield() };
+/// How long one turn is left to the other processors.
+const TURN_NS: libc::c_long = 10_000;
+
+/// Lets other work run for a turn. On a machine with one processor that work waits for it. On one with several the work
+/// is on another, and to be in a loop here takes what that one runs on: QEMU translates for all its processors in one
+/// thread, and gives each of them up to 100 ms at a time.
+///
+/// Source: `TCG_KICK_PERIOD`, accel/tcg/tcg-accel-ops-rr.c of QEMU 7.2.
+pub(crate) fn give_way() {
+    static HAS_OTHERS: LazyLock<bool> =
+        // SAFETY: takes no pointers.
+        LazyLock::new(|| unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } > 1);
+    if *HAS_OTHERS {
+        let turn = libc::timespec { tv_sec: 0, tv_nsec: TURN_NS };
+        // SAFETY: `turn` outlives the call, and nothing is wanted back.
+        unsafe { libc::nanosleep(&raw const turn, std::ptr::null_mut()) };
+    } else {
+        // SAFETY: takes no pointers.
+        unsafe { libc::sched_yield() };
+    }
 }

@@ -185,7 +185,7 @@ impl Pair {
             match self.poll()? {
                 Some((id, status)) if id == wanted => return Ok(status),
                 Some((_, status)) => *other = Some(status),
-                None => sys::yield_cpu(),
+                None => sys::give_way(),
             }
         }
     }
@@ -243,7 +243,7 @@ impl Pair {
 ///
 /// Source: `rxe_sender()`, rxe_req.c, and `rxe_resp_queue_pkt()`, rxe_resp.c, 6.12, both in a queue of works.
 fn settle() {
-    (0..SETTLING_TURNS).for_each(|_| sys::yield_cpu());
+    (0..SETTLING_TURNS).for_each(|_| sys::give_way());
 }
 
 /// Makes a queue pair. It is an extended one, which atomic requests need.
