@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 19] = [
+pub const PROBES: [Probe; 20] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -41,6 +41,7 @@ pub const PROBES: [Probe; 19] = [
     probe!("populate_at_hole"),
     probe!("table_for_last_page"),
     probe!("huge_advice"),
+    probe!("write_only_load"),
     probe!("ksm_swap"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),

@@ -86,6 +86,12 @@ pub struct Profile {
     /// which User Mode Linux does not have, knows it.
     pub huge_advice: HugeAdvice,
 
+    /// Whether memory that may be written and nothing else can be read.
+    ///
+    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c, asks a read fault for VM_READ or VM_EXEC; `access_error()`,
+    /// arch/x86/mm/fault.c, for any access at all. Both 6.1 and 6.12.
+    pub write_only_load: WriteOnlyLoad,
+
     /// Whether KSM can put a merged page in place of one whose entry is write-protected and dirty,
     /// or exclusive, at once.
     ///
@@ -257,6 +263,15 @@ pub enum HugeAdvice {
     Noted,
 }
 
+/// Loads from memory that may be written and nothing else.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WriteOnlyLoad {
+    /// A fault is refused. Where none comes the load works: that depends on what the host has mapped.
+    WithoutFault,
+    /// As from memory that may be read as well.
+    Works,
+}
+
 /// What KSM does with a write-protected entry that it has to clean first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KsmSwap {
@@ -279,7 +294,7 @@ pub enum TrackedWritePin {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but the series and the machine, in order.
-pub const FIELDS: [Field; 19] = [
+pub const FIELDS: [Field; 20] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -294,6 +309,7 @@ pub const FIELDS: [Field; 19] = [
     ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
     ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
+    ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
     ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
     ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
     ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
@@ -349,7 +365,12 @@ pub static LINUX_6_1_X86: Profile = on_x86(&UML_6_1);
 
 /// What a PC changes in every series.
 const fn on_x86(uml: &Profile) -> Profile {
-    Profile { machine: Machine::X86, huge_advice: HugeAdvice::Noted, ..*uml }
+    Profile {
+        machine: Machine::X86,
+        huge_advice: HugeAdvice::Noted,
+        write_only_load: WriteOnlyLoad::Works,
+        ..*uml
+    }
 }
 
 const UML_6_12: Profile = Profile {
@@ -369,6 +390,7 @@ const UML_6_12: Profile = Profile {
     populate_at_hole: PopulateAtHole::Stops,
     table_for_last_page: LastPageTable::Missing,
     huge_advice: HugeAdvice::Unknown,
+    write_only_load: WriteOnlyLoad::WithoutFault,
     ksm_swap: KsmSwap::FailsOnce,
     tracked_write_pin: TrackedWritePin::Refused,
     rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
@@ -393,6 +415,7 @@ const UML_6_1: Profile = Profile {
     populate_at_hole: PopulateAtHole::Continues,
     table_for_last_page: LastPageTable::Made,
     huge_advice: HugeAdvice::Unknown,
+    write_only_load: WriteOnlyLoad::WithoutFault,
     ksm_swap: KsmSwap::Works,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),

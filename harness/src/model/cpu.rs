@@ -8,6 +8,7 @@ use super::fault::Touch;
 use super::frame::Use;
 use super::state::State;
 use super::{Fault, Prediction};
+use crate::profile::WriteOnlyLoad;
 
 impl State<'_> {
     /// Stores `tag` into `len_bytes` bytes from `at` on, up to the first page that does not permit it.
@@ -88,16 +89,20 @@ impl State<'_> {
         self.process(proc).vmas.at(page).is_some_and(|vma| vma.prot.write())
     }
 
-    /// Whether a load works. Linux asks a read *fault* for VM_READ or VM_EXEC on
-    /// User Mode Linux, so memory that may only be written can be read where no
-    /// fault comes: that depends on what the host has mapped already.
+    /// Whether a load works.
     ///
-    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c; `update_pte_range()`, arch/um/kernel/tlb.c, 6.1 and 6.12.
+    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c; `update_pte_range()`, arch/um/kernel/tlb.c;
+    /// `access_error()`, arch/x86/mm/fault.c, 6.1 and 6.12.
     pub(super) fn read_right(&self, proc: Proc, page: u8) -> ReadRight {
-        match self.process(proc).vmas.at(page).map(|vma| vma.prot) {
-            Some(prot) if prot.read() || prot.exec() => ReadRight::Yes,
-            Some(prot) if prot.write() && self.pte(proc, page).is_some() => ReadRight::Perhaps,
-            Some(_) | None => ReadRight::No,
+        let Some(vma) = self.process(proc).vmas.at(page) else { return ReadRight::No };
+        if vma.prot.read() || vma.prot.exec() {
+            return ReadRight::Yes;
+        }
+        match self.profile.write_only_load {
+            _ if !vma.prot.write() => ReadRight::No,
+            WriteOnlyLoad::Works => ReadRight::Yes,
+            WriteOnlyLoad::WithoutFault if self.pte(proc, page).is_some() => ReadRight::Perhaps,
+            WriteOnlyLoad::WithoutFault => ReadRight::No,
         }
     }
 }
