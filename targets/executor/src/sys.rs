@@ -233,10 +233,15 @@ pub(crate) fn drain_page_lists() -> io::Result<()> {
 
 /// Keeps this process and its descendants on the first processor.
 pub(crate) fn stay_on_first_processor() -> io::Result<()> {
+    go_to_processor(0)
+}
+
+/// Keeps this thread, and what it starts from now on, on one processor.
+fn go_to_processor(index: usize) -> io::Result<()> {
     // SAFETY: all zeroes is a valid `cpu_set_t`: no processor.
     let mut processors: libc::cpu_set_t = unsafe { std::mem::zeroed() };
     // SAFETY: changes only `processors`, which has room for many.
-    unsafe { libc::CPU_SET(0, &mut processors) };
+    unsafe { libc::CPU_SET(index, &mut processors) };
     // SAFETY: `processors` has that size and outlives the call.
     check(unsafe { libc::sched_setaffinity(0, size_of_val(&processors), &raw const processors) })
         .map(drop)
@@ -299,15 +304,37 @@ const TURN_NS: libc::c_long = 10_000;
 ///
 /// Source: `TCG_KICK_PERIOD`, accel/tcg/tcg-accel-ops-rr.c of QEMU 7.2.
 pub(crate) fn give_way() {
-    static HAS_OTHERS: LazyLock<bool> =
-        // SAFETY: takes no pointers.
-        LazyLock::new(|| unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) } > 1);
-    if *HAS_OTHERS {
+    if processor_count() > 1 {
         let turn = libc::timespec { tv_sec: 0, tv_nsec: TURN_NS };
         // SAFETY: `turn` outlives the call, and nothing is wanted back.
         unsafe { libc::nanosleep(&raw const turn, std::ptr::null_mut()) };
     } else {
-        // SAFETY: takes no pointers.
-        unsafe { libc::sched_yield() };
+        yield_processor();
     }
+}
+
+/// Lets what waits for a processor have it `turns` times, on each of them.
+pub(crate) fn give_way_everywhere(turns: u32) -> io::Result<()> {
+    for processor in (0..processor_count()).rev() {
+        if processor_count() > 1 {
+            // The first one is the last, and the one to stay on.
+            go_to_processor(processor)?;
+        }
+        (0..turns).for_each(|_| yield_processor());
+    }
+    Ok(())
+}
+
+fn yield_processor() {
+    // SAFETY: takes no pointers.
+    unsafe { libc::sched_yield() };
+}
+
+/// How many processors run.
+pub(crate) fn processor_count() -> usize {
+    static COUNT: LazyLock<usize> = LazyLock::new(|| {
+        // SAFETY: takes no pointers.
+        usize::try_from(unsafe { libc::sysconf(libc::_SC_NPROCESSORS_ONLN) }).unwrap_or(1)
+    });
+    *COUNT
 }

@@ -20,8 +20,18 @@ const QUEUE_DEPTH: u32 = 4;
 /// What a request moves that sends no packet.
 const NO_BYTES: u64 = 0;
 
-/// How often the others get the processor first. Each queue pair has one work.
+/// How often the others get each processor first. Each queue pair has one work.
 const SETTLING_TURNS: u32 = 16;
+
+/// How often a queue pair is reset that does not stay so. Its works run out during the first time.
+const RESETS_MAX: u32 = 3;
+
+/// So much further are the packet sequence numbers of each next connection: what is left of an earlier one is then old, a
+/// duplicate that changes nothing. More than the packets of a request, and 24 bits hold it often enough.
+///
+/// Source: `check_psn()`, drivers/infiniband/sw/rxe/rxe_resp.c and rxe_comp.c, 6.1 and 6.12.
+const PSN_STEP: u32 = 0x1000;
+const PSN_MASK: u32 = 0xff_ffff;
 
 /// What completions say of which work request they are.
 const REQUEST_ID: u64 = 1;
@@ -45,6 +55,8 @@ pub(super) struct Pair {
     /// Answers them. Windows of type 2 belong to it.
     responder: *mut ffi::ibv_qp,
     route: Route,
+    /// Packet sequence number that each side begins with.
+    psn: u32,
 }
 
 impl Pair {
@@ -63,7 +75,7 @@ impl Pair {
             return Err(io::Error::last_os_error()).doing("create a completion queue");
         }
         let (requester, responder) = (create(domain, queue)?, create(domain, queue)?);
-        let pair = Pair { queue, requester, responder, route };
+        let pair = Pair { queue, requester, responder, route, psn: 0 };
         pair.start_both()?;
         Ok(pair)
     }
@@ -146,7 +158,7 @@ impl Pair {
             responder = Some(self.wait(RECEIVE_ID, &mut None)?);
         }
         if requester != WcStatus::SUCCESS {
-            settle();
+            settle()?;
         }
         while responder.is_none()
             && let Some((id, status)) = self.poll()?
@@ -165,7 +177,7 @@ impl Pair {
         let status = self.wait(REQUEST_ID, &mut None)?;
         if status != WcStatus::SUCCESS {
             if len_bytes > self.packet_bytes() {
-                settle();
+                settle()?;
             }
             self.reconnect()?;
         }
@@ -217,11 +229,10 @@ impl Pair {
     ///
     /// Source: `rxe_qp_reset()`, rxe_qp.c, `rxe_do_bind_mw()`, rxe_mw.c, 6.1 and 6.12.
     fn reconnect(&mut self) -> Result<(), Failure> {
-        for pair in [self.requester, self.responder] {
-            let wanted = attributes(ffi::ibv_qp_state::IBV_QPS_RESET);
-            modify(pair, wanted, ffi::ibv_qp_attr_mask::IBV_QP_STATE)?;
-        }
+        reset(self.requester)?;
+        reset(self.responder)?;
         while self.poll()?.is_some() {}
+        self.psn = (self.psn + PSN_STEP) & PSN_MASK;
         self.start_both()
     }
 
@@ -231,19 +242,52 @@ impl Pair {
             // SAFETY: the queue pair lives.
             let peer = unsafe { (*peer).qp_num };
             initialize(pair)?;
-            accept(pair, peer, self.route)?;
-            start(pair)?;
+            accept(pair, peer, self.psn, self.route)?;
+            start(pair, self.psn)?;
         }
         Ok(())
     }
 }
 
 /// Lets packets that are on their way arrive, before their queue pair is reset: where a request fails behind its first
-/// packet, those before it are still waiting for their turn of the processor.
+/// packet, those before it are still waiting for their turn of a processor, and it may be any.
 ///
-/// Source: `rxe_sender()`, rxe_req.c, and `rxe_resp_queue_pkt()`, rxe_resp.c, 6.12, both in a queue of works.
-fn settle() {
-    (0..SETTLING_TURNS).for_each(|_| sys::give_way());
+/// Source: `rxe_sender()`, rxe_req.c, and `rxe_resp_queue_pkt()`, rxe_resp.c, 6.12, both in a queue of works that is bound
+/// to no processor.
+fn settle() -> Result<(), Failure> {
+    sys::give_way_everywhere(SETTLING_TURNS).doing("give way on every processor")
+}
+
+/// Puts a queue pair back to its start.
+///
+/// The completion of a request that failed is there before the queue pair goes to its error state, and the request of a
+/// peer that was refused is answered before: on several processors that may come just behind the reset, and undo it. But
+/// the reset waits for the works that do it, so the next one lasts.
+///
+/// Source: COMPST_ERROR in `rxe_completer()`, rxe_comp.c; RESPST_ERROR in `rxe_receiver()`, rxe_resp.c;
+/// `rxe_qp_from_attr()` and `rxe_qp_reset()`, rxe_qp.c, 6.12, and the same of 6.1.
+fn reset(pair: *mut ffi::ibv_qp) -> Result<(), Failure> {
+    for _ in 0..RESETS_MAX {
+        let wanted = attributes(ffi::ibv_qp_state::IBV_QPS_RESET);
+        modify(pair, wanted, ffi::ibv_qp_attr_mask::IBV_QP_STATE)?;
+        if state(pair)? == ffi::ibv_qp_state::IBV_QPS_RESET {
+            return Ok(());
+        }
+    }
+    Err(Failure::State(format!("a queue pair is not reset after {RESETS_MAX} resets")))
+}
+
+/// The state that the kernel has it in.
+fn state(pair: *mut ffi::ibv_qp) -> Result<ffi::ibv_qp_state::Type, Failure> {
+    let mut found = attributes(ffi::ibv_qp_state::IBV_QPS_RESET);
+    // SAFETY: all zeroes is a valid value: null pointers and numbers.
+    let mut made: ffi::ibv_qp_init_attr = unsafe { std::mem::zeroed() };
+    let fields = ffi::ibv_qp_attr_mask::IBV_QP_STATE.0.cast_signed();
+    // SAFETY: the queue pair is one of ours; `found` and `made` outlive the call.
+    match unsafe { ffi::ibv_query_qp(pair, &raw mut found, fields, &raw mut made) } {
+        0 => Ok(found.qp_state),
+        error => Err(io::Error::from_raw_os_error(error)).doing("query a queue pair"),
+    }
 }
 
 /// Makes a queue pair. It is an extended one, which atomic requests need.
@@ -285,11 +329,12 @@ fn initialize(pair: *mut ffi::ibv_qp) -> Result<(), Failure> {
     modify(pair, wanted, fields)
 }
 
-fn accept(pair: *mut ffi::ibv_qp, peer: u32, route: Route) -> Result<(), Failure> {
+fn accept(pair: *mut ffi::ibv_qp, peer: u32, psn: u32, route: Route) -> Result<(), Failure> {
     use ffi::ibv_qp_attr_mask as field;
     let mut wanted = attributes(ffi::ibv_qp_state::IBV_QPS_RTR);
     wanted.path_mtu = route.mtu;
     wanted.dest_qp_num = peer;
+    wanted.rq_psn = psn;
     wanted.max_dest_rd_atomic = 1;
     wanted.min_rnr_timer = 12;
     wanted.ah_attr.is_global = 1;
@@ -307,9 +352,10 @@ fn accept(pair: *mut ffi::ibv_qp, peer: u32, route: Route) -> Result<(), Failure
     modify(pair, wanted, fields)
 }
 
-fn start(pair: *mut ffi::ibv_qp) -> Result<(), Failure> {
+fn start(pair: *mut ffi::ibv_qp, psn: u32) -> Result<(), Failure> {
     use ffi::ibv_qp_attr_mask as field;
     let mut wanted = attributes(ffi::ibv_qp_state::IBV_QPS_RTS);
+    wanted.sq_psn = psn;
     wanted.timeout = TIMEOUT;
     wanted.retry_cnt = RETRIES;
     wanted.rnr_retry = RETRIES;
