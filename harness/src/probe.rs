@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 20] = [
+pub const PROBES: [Probe; 21] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -42,6 +42,7 @@ pub const PROBES: [Probe; 20] = [
     probe!("table_for_last_page"),
     probe!("huge_advice"),
     probe!("write_only_load"),
+    probe!("gup_fast"),
     probe!("ksm_swap"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),

@@ -92,6 +92,12 @@ pub struct Profile {
     /// arch/x86/mm/fault.c, for any access at all. Both 6.1 and 6.12.
     pub write_only_load: WriteOnlyLoad,
 
+    /// Whether GUP first takes pages from the page table alone, without a look at the permissions of the mapping.
+    ///
+    /// Source: CONFIG_HAVE_FAST_GUP, mm/Kconfig, 6.1, CONFIG_HAVE_GUP_FAST, 6.12: arch/x86 selects it, arch/um does not;
+    /// `internal_get_user_pages_fast()`, mm/gup.c, 6.1, and `gup_fast_fallback()`, 6.12.
+    pub gup_fast: GupFast,
+
     /// Whether KSM can put a merged page in place of one whose entry is write-protected and dirty,
     /// or exclusive, at once.
     ///
@@ -272,6 +278,15 @@ pub enum WriteOnlyLoad {
     Works,
 }
 
+/// GUP without a look at mappings.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GupFast {
+    /// There is none.
+    Absent,
+    /// What the page table lets the processor do, GUP lets the adapter do.
+    First,
+}
+
 /// What KSM does with a write-protected entry that it has to clean first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KsmSwap {
@@ -294,7 +309,7 @@ pub enum TrackedWritePin {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but the series and the machine, in order.
-pub const FIELDS: [Field; 20] = [
+pub const FIELDS: [Field; 21] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -310,6 +325,7 @@ pub const FIELDS: [Field; 20] = [
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
     ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
     ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
+    ("gup_fast", |to, from| to.gup_fast = from.gup_fast),
     ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
     ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
     ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
@@ -369,6 +385,7 @@ const fn on_x86(uml: &Profile) -> Profile {
         machine: Machine::X86,
         huge_advice: HugeAdvice::Noted,
         write_only_load: WriteOnlyLoad::Works,
+        gup_fast: GupFast::First,
         ..*uml
     }
 }
@@ -391,6 +408,7 @@ const UML_6_12: Profile = Profile {
     table_for_last_page: LastPageTable::Missing,
     huge_advice: HugeAdvice::Unknown,
     write_only_load: WriteOnlyLoad::WithoutFault,
+    gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::FailsOnce,
     tracked_write_pin: TrackedWritePin::Refused,
     rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
@@ -416,6 +434,7 @@ const UML_6_1: Profile = Profile {
     table_for_last_page: LastPageTable::Made,
     huge_advice: HugeAdvice::Unknown,
     write_only_load: WriteOnlyLoad::WithoutFault,
+    gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::Works,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),

@@ -153,7 +153,8 @@ impl State<'_> {
             .any(|(proc, page)| self.process(proc).vmas.at(page).is_some_and(Vma::is_locked))
     }
 
-    fn places_of(&self, id: FrameId) -> Vec<(Proc, u8)> {
+    /// Where processes show the frame.
+    pub(super) fn places_of(&self, id: FrameId) -> Vec<(Proc, u8)> {
         let live = Proc::all().filter(|proc| self.is_live(*proc));
         live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
             .filter(|(proc, page)| self.pte(*proc, *page) == Some(id))

@@ -11,7 +11,7 @@ use super::Fault;
 use super::cpu::pieces;
 use super::fault::NoMemoryBehind;
 use super::frame::{FrameId, Frames, Use};
-use super::state::State;
+use super::state::{PteBits, State};
 use super::vma::{FileId, Object, Vma};
 use crate::profile::DiskTail;
 
@@ -340,6 +340,16 @@ impl State<'_> {
             frame.passed_over = false;
             let content = frame.content.clone();
             self.file_mut(file).stored.insert(page, content);
+            self.protect_entries(id);
+        }
+    }
+
+    /// Makes every entry that shows `id` clean and write-protected, so that the next write is noticed.
+    ///
+    /// Source: `page_vma_mkclean_one()`, mm/rmap.c, 6.1 and 6.12.
+    fn protect_entries(&mut self, id: FrameId) {
+        for (proc, page) in self.places_of(id) {
+            self.set_pte_bits(proc, page, PteBits::default());
         }
     }
 

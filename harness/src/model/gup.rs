@@ -7,7 +7,7 @@ use super::fault::Touch;
 use super::frame::{FrameId, Use};
 use super::state::State;
 use super::vma::{Object, Vma};
-use crate::profile::{NonCoherent, TrackedWritePin, Umem, Unshare};
+use crate::profile::{GupFast, NonCoherent, TrackedWritePin, Umem, Unshare};
 
 /// What a registration asks of GUP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -92,7 +92,9 @@ impl State<'_> {
         let page = u8::try_from(page).ok().filter(|page| *page < ARENA_PAGES).ok_or(BadAddress)?;
         let vma = *self.process(proc).vmas.at(page).ok_or(BadAddress)?;
         let wanted = pin.of(&vma);
-        self.check_vma(&vma, wanted)?;
+        if !self.is_open_to_gup_fast(proc, page, wanted) {
+            self.check_vma(&vma, wanted)?;
+        }
         let stale = wanted != Wanted::Write && self.has(Fault::StaleReadOnlyPin);
         let touch = if wanted.reads() || stale { Touch::Read } else { Touch::Write };
         self.touch(proc, page, touch).map_err(|_| BadAddress)?;
@@ -101,6 +103,34 @@ impl State<'_> {
             self.touch(proc, page, Touch::Unshare).map_err(|_| BadAddress)?;
         }
         self.pte(proc, page).ok_or(BadAddress)
+    }
+
+    /// Whether the page table alone says that the page can be pinned to be read. What it says of pins that write is what
+    /// the mapping says of them.
+    ///
+    /// The special entry of the zero page is left to the slow way, as is a page that must be made exclusive. For that the
+    /// mapping is not known here, so every page of a file counts as one of a private mapping, unless it can be written.
+    ///
+    /// Source: `gup_pte_range()`, mm/gup.c, 6.1, and `gup_fast_pte_range()`, 6.12; `gup_must_unshare()`; `pte_special()` and
+    /// `protection_map`, arch/x86/mm/pgprot.c, where what may be written or executed may be read.
+    fn is_open_to_gup_fast(&self, proc: Proc, page: u8, wanted: Wanted) -> bool {
+        let (Some(vma), Some(frame)) =
+            (self.process(proc).vmas.at(page), self.pte(proc, page).map(|id| &self.frames[id]))
+        else {
+            return false;
+        };
+        let is_exclusive = match (frame.usage, self.profile.unshare) {
+            (Use::Zero, _) => return false,
+            (_, Unshare::Never) | (Use::Anon { exclusive: true }, _) => true,
+            (Use::Anon { exclusive: false } | Use::Ksm, _) => false,
+            (Use::Cache, Unshare::Anonymous) => true,
+            (Use::Cache, Unshare::Private) => {
+                let is_clean = frame.on_disk && !self.pte_bits(proc, page).writable;
+                vma.sharing == Sharing::Shared && vma.prot.write() && !is_clean
+            }
+        };
+        let is_accessible = vma.prot.read() || vma.prot.write() || vma.prot.exec();
+        self.profile.gup_fast == GupFast::First && wanted.reads() && is_accessible && is_exclusive
     }
 
     /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
