@@ -119,12 +119,14 @@ fn refused(error: &RunError) -> Option<&'static str> {
         error,
         RunError::Diff(_) | RunError::Apply { .. } | RunError::NothingPatched { .. }
     );
-    let does_not_compile =
-        matches!(error, RunError::DoesNotBuild { .. }) && error.blame() == Blame::Input;
-    match (does_not_apply, does_not_compile) {
-        (true, _) => Some("does_not_apply"),
-        (false, true) => Some("does_not_compile"),
-        (false, false) => None,
+    let does_not_build =
+        matches!(error, RunError::DoesNotBuild { .. } | RunError::ModulesDoNotBuild { .. });
+    if error.is_built_in() {
+        Some("is_built_in")
+    } else if does_not_apply {
+        Some("does_not_apply")
+    } else {
+        (does_not_build && error.blame() == Blame::Input).then_some("does_not_compile")
     }
 }
 

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pinfold::known::KnownError;
-use pinfold_machine::{ApplyError, DiffError, GitError, KernelError};
+use pinfold_machine::{ApplyError, DiffError, GitError, KernelError, RebuildError};
 
 use crate::link::LinkError;
 use crate::name::NameError;
@@ -140,6 +140,21 @@ pub enum RunError {
         #[source]
         source: Box<KernelError>,
     },
+    /// Modules with patches cannot be made.
+    #[error("the modules with {patches} cannot be built")]
+    ModulesDoNotBuild {
+        /// The patches.
+        patches: String,
+        /// What the compiler said, or why it was not asked.
+        #[source]
+        source: Box<RebuildError>,
+    },
+    /// Modules of a stock kernel cannot be built here.
+    #[error(transparent)]
+    Modules {
+        /// Why not.
+        source: Box<RebuildError>,
+    },
     /// There is no such commit.
     #[error(transparent)]
     Git(#[from] GitError),
@@ -206,6 +221,7 @@ impl RunError {
             | RunError::Diff(_)
             | RunError::Apply { .. }
             | RunError::NothingPatched { .. }
+            | RunError::ModulesDoNotBuild { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
             RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
@@ -226,9 +242,15 @@ impl RunError {
             | RunError::Executor { .. }
             | RunError::Link { .. }
             | RunError::Compile { .. }
+            | RunError::Modules { .. }
             | RunError::Write { .. } => Blame::Environment,
             RunError::Interrupted => Blame::User,
         }
+    }
+
+    /// Whether a patch reaches code that is built in, where only modules are made.
+    pub fn is_built_in(&self) -> bool {
+        matches!(self, RunError::ModulesDoNotBuild { source, .. } if matches!(**source, RebuildError::BuiltIn(_)))
     }
 
     /// Whether other runs on the same target can still have a trace.
@@ -251,6 +273,8 @@ impl RunError {
             | RunError::Apply { .. }
             | RunError::NothingPatched { .. }
             | RunError::DoesNotBuild { .. }
+            | RunError::ModulesDoNotBuild { .. }
+            | RunError::Modules { .. }
             | RunError::Git(_)
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }

@@ -173,6 +173,12 @@ impl Parts {
         Ok(Parts { cache: cache.clone(), way, image, modules, executor, initramfs })
     }
 
+    /// The same with `modules` in the place of its own.
+    pub(crate) fn with_modules(&self, modules: Vec<PathBuf>) -> Result<Parts, PartsError> {
+        let Parts { cache, way, image, executor, .. } = self.clone();
+        Parts::of(&cache, way, image, modules, executor)
+    }
+
     /// What its kernel runs on, as its rules have it.
     pub(crate) fn machine(&self) -> profile::Machine {
         match self.way {

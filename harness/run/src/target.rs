@@ -14,7 +14,7 @@ use pinfold::probe;
 use pinfold::profile::{Machine, Profile};
 use pinfold_contract::{Observe, Sequence, Trace};
 use pinfold_machine::accel::AccelWish;
-use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress};
+use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
 
 use crate::error::RunError;
 use crate::guest::{Deadlines, GuestTarget};
@@ -221,6 +221,24 @@ impl Prepared {
         let parts = Parts { image, ..parts.clone() };
         let kind = PreparedKind::Machine { parts, expected: Expected::Any };
         Prepared { name, arguments, rules: self.rules, kind, note: None, deadlines: self.deadlines }
+    }
+
+    /// This target, whose machines load the modules of `kernel` in the place of their own. For the model, which has no
+    /// machines, this target itself.
+    ///
+    /// # Errors
+    ///
+    /// If the cache cannot be written to.
+    pub(crate) fn with_modules(&self, kernel: &StockKernel) -> Result<Prepared, RunError> {
+        let PreparedKind::Machine { parts, .. } = &self.kind else { return Ok(self.clone()) };
+        let tree = kernel.module_tree(&parts.cache).map_err(PartsError::from)?;
+        let name = TargetName::QemuImage { image: kernel.image.clone() };
+        let options = TargetOptions { modules: Some(tree), ..TargetOptions::default() };
+        let arguments = arguments(&name, &options);
+        let parts = parts.with_modules(kernel.modules.clone())?;
+        let kind = PreparedKind::Machine { parts, expected: Expected::Any };
+        let (rules, deadlines) = (self.rules, self.deadlines);
+        Ok(Prepared { name, arguments, rules, kind, note: None, deadlines })
     }
 
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.

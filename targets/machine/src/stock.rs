@@ -8,9 +8,10 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
-use crate::cache::{Cache, CacheError};
-use crate::kernel::hex_digest;
+use crate::cache::{self, Cache, CacheError};
+use crate::kernel::{hex, hex_digest};
 use crate::module_tree::{ModuleTree, ModuleTreeError, Taken};
 use crate::modules::{self, Wanted};
 use crate::package::{self, Listed, PackageError};
@@ -71,7 +72,56 @@ impl StockKernel {
         let modules = self.modules.iter().map(|own| other(own).unwrap_or(own).clone()).collect();
         StockKernel { modules, ..self.clone() }
     }
+
+    /// A folder lib/modules/RELEASE with these modules, which with the image names this kernel. The same modules are one
+    /// folder; of all folders the newest are kept.
+    ///
+    /// # Errors
+    ///
+    /// If the cache cannot be used.
+    pub fn module_tree(&self, cache: &Cache) -> Result<PathBuf, CacheError> {
+        let mut contents = Vec::new();
+        for module in &self.modules {
+            contents.push(fs::read(module).map_err(CacheError::io("read", module))?);
+        }
+        let digests: Vec<String> =
+            contents.iter().map(|content| hex(&Sha256::digest(content))).collect();
+        let digest = hex_digest(&digests.iter().map(String::as_str).collect::<Vec<_>>());
+        let trees = cache.folder("module-tree")?;
+        let place = trees.join(&digest[..16]);
+        let tree = place.join("lib/modules").join(&self.release);
+        if tree.is_dir() {
+            return Ok(tree);
+        }
+        let scratch = cache.scratch()?;
+        let made = scratch.path().join("made");
+        let folder = made.join("lib/modules").join(&self.release);
+        let updates = folder.join("updates");
+        fs::create_dir_all(&updates).map_err(CacheError::io("create", &updates))?;
+        for (module, content) in self.modules.iter().zip(&contents) {
+            let file = updates.join(module.file_name().unwrap_or_default());
+            fs::write(&file, content).map_err(CacheError::io("write", &file))?;
+        }
+        let list = folder.join("modules.builtin");
+        fs::write(&list, self.built_in()).map_err(CacheError::io("write", &list))?;
+        cache.publish_folder(&made, &place)?;
+        cache::keep_newest(&trees, MODULE_TREES_MAX);
+        Ok(tree)
+    }
+
+    /// What of [`modules::WANTED`] is no module of this kernel, as `modules.builtin` has it.
+    fn built_in(&self) -> String {
+        let is_module = |name: &str| {
+            self.modules.iter().any(|module| module.file_stem().is_some_and(|stem| stem == name))
+        };
+        let wanted = modules::WANTED.iter().filter(|wanted| !wanted.may_be_absent);
+        let built_in = wanted.filter(|wanted| !is_module(wanted.name));
+        built_in.map(|wanted| format!("kernel/{}.ko\n", wanted.name)).collect()
+    }
 }
+
+/// So many folders of modules are kept. Each is about 3 MB.
+const MODULE_TREES_MAX: usize = 16;
 
 /// What is kept beside an image.
 #[derive(Debug, Serialize, Deserialize)]
@@ -242,7 +292,7 @@ pub fn module_tree_beside(image: &Path, release: &str) -> Option<PathBuf> {
 
 /// Keeps a module by its content; gives the file, which is called as the module is.
 fn publish(cache: &Cache, (name, content): &Taken) -> Result<PathBuf, CacheError> {
-    let digest = crate::kernel::hex(&<sha2::Sha256 as sha2::Digest>::digest(content));
+    let digest = hex(&Sha256::digest(content));
     let place = cache.folder("module")?.join(&digest[..16]).join(format!("{name}.ko"));
     if !place.is_file() {
         cache.publish_file(&place, content)?;

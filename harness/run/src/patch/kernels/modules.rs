@@ -1,0 +1,63 @@
+//! One kernel of Debian's with two sets of modules, run in QEMU.
+
+use std::time::Instant;
+
+use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError, Series};
+
+use super::super::PatchOptions;
+use super::super::report::{Timing, seconds};
+use super::{Kernels, apply, file_names, names};
+use crate::error::RunError;
+use crate::target::prepare;
+
+/// Builds the modules that the patches touch. Without patches the kernel is as Debian built it.
+pub(super) fn build(
+    (cache, series): (&Cache, Series),
+    options: &PatchOptions,
+    (patches, base_patches): (&[Patch], &[Patch]),
+    timing: &mut Timing,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Kernels, RunError> {
+    let since = Instant::now();
+    let stock = prepare(&options.target, &options.made_of, watch)?;
+    let shop = ModuleWorkshop::of(cache, series, watch).map_err(environment)?;
+    timing.prepare = seconds(since.elapsed());
+
+    let since = Instant::now();
+    let tree = (shop.source(), shop.stock().release.as_str());
+    let (under, over) = apply(tree, base_patches, patches)?;
+    let all: Vec<Patch> = base_patches.iter().chain(patches).cloned().collect();
+    shop.touched(&over.overlay).map_err(|source| wrong(source, &all))?;
+    timing.apply = seconds(since.elapsed());
+
+    let since = Instant::now();
+    let base = if base_patches.is_empty() {
+        stock.clone()
+    } else {
+        let built = shop.patched(&under.overlay, watch);
+        let built = built.map_err(|source| wrong(source, base_patches))?;
+        stock.with_modules(&built.kernel)?
+    };
+    let built = shop.patched(&over.overlay, watch).map_err(|source| wrong(source, &all))?;
+    timing.compile = seconds(since.elapsed());
+    Ok(Kernels {
+        base,
+        patched: stock.with_modules(&built.kernel)?,
+        patches: patches.iter().map(|patch| patch.input.clone()).collect(),
+        files: file_names(patches),
+        offsets: over.offsets.iter().map(ToString::to_string).collect(),
+    })
+}
+
+fn environment(source: RebuildError) -> RunError {
+    RunError::Modules { source: Box::new(source) }
+}
+
+/// What the patches have to do with it.
+fn wrong(source: RebuildError, patches: &[Patch]) -> RunError {
+    if matches!(source, RebuildError::BuiltIn(_) | RebuildError::Compile { .. }) {
+        RunError::ModulesDoNotBuild { patches: names(patches), source: Box::new(source) }
+    } else {
+        environment(source)
+    }
+}
