@@ -320,10 +320,13 @@ fn ending(guest: &mut dyn Guest) -> String {
     "the executor closed the connection".to_owned()
 }
 
-/// The last lines of a console.
+/// The lines of a console that tell most: those from the first complaint of the kernel on, else the last ones.
 fn tail(console: &str) -> String {
     let lines: Vec<&str> = console.lines().collect();
-    lines[lines.len().saturating_sub(CONSOLE_TAIL_LINES)..].join("\n")
+    let last = lines.len().saturating_sub(CONSOLE_TAIL_LINES);
+    let complaint = lines.iter().position(|line| kernel_log_title(line).is_some());
+    let first = complaint.unwrap_or(last).min(last);
+    lines[first..].iter().take(CONSOLE_TAIL_LINES).copied().collect::<Vec<_>>().join("\n")
 }
 
 /// An error with its causes, in one line.

@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "a skip is said")]
 
+mod targets;
+
 use std::collections::BTreeSet;
-use std::env;
 use std::path::Path;
 
 use pinfold::known::{Entry, Known};
@@ -13,32 +14,16 @@ use pinfold::oracle::Verdict;
 use pinfold::profile::{Machine, Profile};
 use pinfold::signature::Signature;
 use pinfold_contract::Observe;
-use pinfold_machine::{Cache, qemu, stock, tools};
-use pinfold_run::{Target, TargetOptions, built_kernels, check_closely, embedded_known, read_seq};
+use pinfold_run::{Target, TargetOptions, check_closely, embedded_known, read_seq};
+use targets::is_here;
 
-/// The packaged kernel of `series` on `machine`, if it is there.
+/// The packaged kernel of `series` on `machine`, if it is here.
 fn open(series: &str, machine: Machine) -> Option<Target> {
-    let prefix = format!("{series}.");
-    let (name, is_there, way_out) = match machine {
-        Machine::Uml => {
-            let built = built_kernels().unwrap();
-            let is_there = built.iter().any(|kernel| kernel.version.starts_with(&prefix));
-            (format!("uml:{series}"), is_there, "ci/setup SERIES")
-        }
-        Machine::X86 => {
-            let cache = Cache::from_environment().unwrap();
-            let stock = stock::find(&cache, series.parse().unwrap());
-            let is_there = stock.is_some() && tools::find(qemu::PROGRAM).is_some();
-            (format!("qemu:{series}"), is_there, "ci/test")
-        }
+    let name = match machine {
+        Machine::Uml => format!("uml:{series}"),
+        Machine::X86 => format!("qemu:{series}"),
     };
-    if !is_there {
-        let why = format!("{name} is not here: run {way_out}");
-        assert!(env::var_os("PINFOLD_REQUIRE_VM").is_none(), "{why}");
-        eprintln!("SKIP: {why}");
-        return None;
-    }
-    Some(Target::open(&name.parse().unwrap(), &TargetOptions::default()).unwrap())
+    is_here(&name).then(|| Target::open(&name.parse().unwrap(), &TargetOptions::default()).unwrap())
 }
 
 /// How often a sequence is run. On several processors some end in a race: which of two completions is told first.

@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 #![allow(clippy::print_stderr, reason = "a skip is said")]
 
-use std::env;
+mod targets;
+
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
@@ -13,8 +14,9 @@ use std::time::Duration;
 use pinfold::patch::Question;
 use pinfold_run::{
     Budget, Duel, PatchEvent, PatchOptions, PatchReport, PatchVerdict, Prepared, RunError,
-    TargetOptions, built_kernels, duel, embedded_known, patch, prepare, read_patch,
+    TargetOptions, duel, embedded_known, patch, prepare, read_patch,
 };
+use targets::is_here;
 
 fn duel_options(out: &Path, count: u64) -> Duel {
     let known = embedded_known().unwrap();
@@ -97,12 +99,18 @@ fn the_verdict_comes_first_and_has_ten_lines() {
 
 /// Judges a patch of `targets/kernel` on the kernel of its series; `None` if that is not built.
 fn judge(name: &str, base: &[&str], out: &Path) -> Option<Result<PatchReport, RunError>> {
-    let series = name.rsplit_once('-').unwrap().1;
-    let prefix = format!("{series}.");
-    if !built_kernels().unwrap().iter().any(|kernel| kernel.version.starts_with(&prefix)) {
-        let why = format!("no kernel {series}: run ci/setup {series}");
-        assert!(env::var_os("PINFOLD_REQUIRE_VM").is_none(), "{why}");
-        eprintln!("SKIP: {why}");
+    judge_on("uml", name, base, out)
+}
+
+/// The same on `uml` or `qemu`.
+fn judge_on(
+    kind: &str,
+    name: &str,
+    base: &[&str],
+    out: &Path,
+) -> Option<Result<PatchReport, RunError>> {
+    let target = format!("{kind}:{}", name.rsplit_once('-').unwrap().1);
+    if !is_here(&target) {
         return None;
     }
     let read = |name: &str| {
@@ -113,7 +121,7 @@ fn judge(name: &str, base: &[&str], out: &Path) -> Option<Result<PatchReport, Ru
         patches: vec![read(name)],
         base: base.iter().map(|name| read(name)).collect(),
         commit: None,
-        target: format!("uml:{series}").parse().unwrap(),
+        target: target.parse().unwrap(),
         made_of: TargetOptions::default(),
         duel: duel_options(out, 40),
     };
@@ -122,11 +130,10 @@ fn judge(name: &str, base: &[&str], out: &Path) -> Option<Result<PatchReport, Ru
     }))
 }
 
-fn refuses_the_patch_of_2013(series: &str) {
+fn refuses_the_patch_of_2013(kind: &str, series: &str) {
     let out = tempfile::tempdir().unwrap();
-    let Some(report) = judge(&format!("designs/as-submitted-{series}"), &[], out.path()) else {
-        return;
-    };
+    let name = format!("designs/as-submitted-{series}");
+    let Some(report) = judge_on(kind, &name, &[], out.path()) else { return };
     let report = report.unwrap();
     assert_eq!(report.verdict, PatchVerdict::Diverges, "{}", report.to_text());
     let names = signatures(&report.new);
@@ -141,12 +148,17 @@ fn refuses_the_patch_of_2013(series: &str) {
 
 #[test]
 fn the_patch_of_2013_is_refused_on_6_12_with_what_it_breaks() {
-    refuses_the_patch_of_2013("6.12");
+    refuses_the_patch_of_2013("uml", "6.12");
 }
 
 #[test]
 fn the_patch_of_2013_is_refused_on_6_1_with_what_it_breaks() {
-    refuses_the_patch_of_2013("6.1");
+    refuses_the_patch_of_2013("uml", "6.1");
+}
+
+#[test]
+fn the_patch_of_2013_is_refused_on_a_stock_kernel_with_modules_built_anew() {
+    refuses_the_patch_of_2013("qemu", "6.12");
 }
 
 #[test]
@@ -164,10 +176,20 @@ fn a_comment_changes_nothing_and_is_built_once() {
 fn a_patch_that_does_not_compile_says_what_the_compiler_says() {
     let out = tempfile::tempdir().unwrap();
     let Some(refused) = judge("trials/does-not-compile-6.12", &[], out.path()) else { return };
-    let error = refused.unwrap_err();
+    says_what_the_compiler_says(&refused.unwrap_err());
+}
+
+#[test]
+fn modules_that_do_not_compile_are_told_as_a_kernel_that_does_not() {
+    let (out, name) = (tempfile::tempdir().unwrap(), "trials/does-not-compile-6.12");
+    let Some(refused) = judge_on("qemu", name, &[], out.path()) else { return };
+    says_what_the_compiler_says(&refused.unwrap_err());
+}
+
+fn says_what_the_compiler_says(error: &RunError) {
     assert_eq!(error.blame(), pinfold_run::Blame::Input);
     let mut said = String::new();
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
         said.push_str(&error.to_string());
         cause = error.source();
@@ -177,9 +199,26 @@ fn a_patch_that_does_not_compile_says_what_the_compiler_says() {
 }
 
 #[test]
+fn a_patch_to_what_is_built_in_is_not_for_a_stock_kernel() {
+    let (out, name) = (tempfile::tempdir().unwrap(), "faults/gup-anon-never-unshared-6.12");
+    let Some(refused) = judge_on("qemu", name, &[], out.path()) else { return };
+    let error = refused.unwrap_err();
+    assert!(error.is_built_in() && error.blame() == pinfold_run::Blame::Input, "{error}");
+}
+
+#[test]
 fn a_kernel_that_does_not_boot_any_more_is_a_verdict() {
-    let out = tempfile::tempdir().unwrap();
-    let Some(report) = judge("trials/does-not-boot-6.12", &[], out.path()) else { return };
+    does_not_boot("uml");
+}
+
+#[test]
+fn modules_that_a_kernel_dies_of_are_told_as_a_kernel_that_does_not_boot() {
+    does_not_boot("qemu");
+}
+
+fn does_not_boot(kind: &str) {
+    let (out, name) = (tempfile::tempdir().unwrap(), "trials/does-not-boot-6.12");
+    let Some(report) = judge_on(kind, name, &[], out.path()) else { return };
     let report = report.unwrap();
     assert_eq!(report.verdict, PatchVerdict::DoesNotBoot);
     let console = &report.boot.as_ref().unwrap().console;
