@@ -7,6 +7,7 @@ use pinfold_contract::Chore;
 
 use crate::cgroup;
 use crate::failure::{Doing, Failure};
+use crate::sys;
 
 const KSM: &str = "/sys/kernel/mm/ksm";
 
@@ -40,14 +41,23 @@ pub(crate) fn merged_pages() -> Result<i64, Failure> {
 /// Gives merged pages their copies back, and lets go of what has ended meanwhile.
 pub(crate) fn unmerge() -> Result<(), Failure> {
     set_ksm("2")?;
-    set_ksm("0")
+    set_ksm("0")?;
+    let_go()
 }
 
 fn merge() -> Result<(), Failure> {
     set_ksm("1")?;
     let result = wait_for_scans();
     set_ksm("0")?;
-    result
+    result.and_then(|()| let_go())
+}
+
+/// Has ksmd's processor finish with the pages that it took out of mappings: where they were locked they wait there to be
+/// counted as unlocked.
+///
+/// Source: `munlock_folio()`, mm/mlock.c, 6.1 and 6.12, for `replace_page()`, mm/ksm.c.
+fn let_go() -> Result<(), Failure> {
+    sys::drain_page_lists_everywhere().doing("drain lists of pages of every processor")
 }
 
 fn wait_for_scans() -> Result<(), Failure> {

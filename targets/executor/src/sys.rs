@@ -218,7 +218,7 @@ pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result
 /// a list of reclaim, or to be counted as unlocked.
 ///
 /// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1 and 6.12). Other processors have lists of their
-/// own, and no process of a sequence runs there.
+/// own, and no process of a sequence runs there: see [`drain_page_lists_everywhere`].
 pub(crate) fn drain_page_lists() -> io::Result<()> {
     let len = 4096;
     let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
@@ -229,6 +229,26 @@ pub(crate) fn drain_page_lists() -> io::Result<()> {
     }
     // SAFETY: the mapping was made just now, and nobody has used it.
     check(unsafe { libc::munmap(at, len) }).map(drop)
+}
+
+/// Source: include/uapi/linux/mempolicy.h, 6.1 and 6.12.
+const MPOL_MF_MOVE: libc::c_int = 1 << 1;
+
+/// The same on every processor: kernel threads such as ksmd run wherever they like. Does nothing where there is one.
+///
+/// To move pages, and be it none, begins with that.
+///
+/// Source: `do_pages_move()`, mm/migrate.c, and `lru_cache_disable()`, mm/swap.c, 6.1 and 6.12.
+pub(crate) fn drain_page_lists_everywhere() -> io::Result<()> {
+    if processor_count() == 1 {
+        return Ok(());
+    }
+    let (nothing, node) = (std::ptr::null::<libc::c_void>(), 0_i32);
+    // SAFETY: there are no pages to move, so nothing is read and nothing written.
+    let moved = unsafe {
+        libc::syscall(libc::SYS_move_pages, 0, 0, nothing, &raw const node, nothing, MPOL_MF_MOVE)
+    };
+    if moved == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
 }
 
 /// Keeps this process and its descendants on the first processor.
