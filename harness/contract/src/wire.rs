@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Checkpoint, Outcome, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 2;
+pub const WIRE_VERSION: u16 = 3;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -40,6 +40,8 @@ pub enum ToGuest {
     },
     /// End.
     Shutdown,
+    /// Say [`FromGuest::Hello`] once more: this host has not heard it, because the machine was saved after it.
+    Greet,
 }
 
 /// When the state is looked at.

@@ -24,12 +24,20 @@ pub(crate) trait Guest: fmt::Debug + Send {
     fn drain_console(&mut self) -> String;
     /// How the machine ended, if it did.
     fn ending(&mut self) -> Option<Ending>;
+    /// Whether it goes on from where another one was saved: its executor greets only if it is asked to.
+    fn is_restored(&self) -> bool {
+        false
+    }
+    /// It has come up, and nothing is on its way on its wire.
+    fn came_up(&mut self) {}
 }
 
 /// Makes machines, one like the other.
 pub(crate) trait Boot: fmt::Debug + Send {
     /// Starts one, and does not wait for its guest.
     fn boot(&mut self) -> Result<Box<dyn Guest>, RunError>;
+    /// A machine that was restored did not come up: none is restored any more.
+    fn distrust(&mut self) {}
 }
 
 /// How long things may take.
@@ -57,6 +65,9 @@ impl Deadlines {
 
 /// How often a machine is booted before it is given up.
 const BOOT_ATTEMPTS: u32 = 3;
+
+/// How long a restored machine may take to greet; it takes a fraction of a second.
+const RESTORED_WITHIN: Duration = Duration::from_secs(15);
 
 /// How much of a console an error shows.
 const CONSOLE_TAIL_LINES: usize = 20;
@@ -121,7 +132,13 @@ impl GuestTarget {
             let mut guest = self.boot.boot()?;
             let reason = match Session::greet(guest.as_mut(), self.deadlines, &self.stop)? {
                 Greeting::Up { link, kernel_release } => {
+                    guest.came_up();
                     return Ok(Session { guest, link, kernel_release });
+                }
+                Greeting::Down { .. } if guest.is_restored() => {
+                    self.boot.distrust();
+                    attempt_count -= 1;
+                    continue;
                 }
                 Greeting::Down { reason } => reason,
             };
@@ -157,11 +174,15 @@ impl Session {
         deadlines: Deadlines,
         stop: &AtomicBool,
     ) -> Result<Greeting, RunError> {
-        let deadline = Instant::now() + deadlines.boot;
+        let limit = if guest.is_restored() { RESTORED_WITHIN } else { deadlines.boot };
+        let deadline = Instant::now() + limit;
         let mut link = guest
             .wire()
             .and_then(Link::new)
             .map_err(|error| RunError::Hello(LinkError::Io(error)))?;
+        if guest.is_restored() && link.send(&ToGuest::Greet, || patience(stop, guest)).is_err() {
+            return Ok(Greeting::Down { reason: ending(guest) });
+        }
         let received = link.receive(deadline, || patience(stop, guest));
         let down = |reason: String| Ok(Greeting::Down { reason });
         match received {
@@ -178,9 +199,7 @@ impl Session {
                 | FromGuest::Ran { .. },
             )) => down("the executor did not greet first".to_owned()),
             Ok(Received::Closed) => down(ending(guest)),
-            Ok(Received::TimedOut) => {
-                down(format!("the executor said nothing within {:?}", deadlines.boot))
-            }
+            Ok(Received::TimedOut) => down(format!("the executor said nothing within {limit:?}")),
             Ok(Received::GaveUp) if stop.load(Ordering::Relaxed) => Err(RunError::Interrupted),
             Ok(Received::GaveUp) => down(ending(guest)),
             Err(error @ LinkError::Wire(WireError::Version { .. })) => Err(RunError::Hello(error)),

@@ -19,7 +19,7 @@ use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel}
 use crate::error::RunError;
 use crate::guest::{Deadlines, GuestTarget};
 use crate::name::TargetName;
-use crate::parts::{Parts, PartsBoot, PartsError};
+use crate::parts::{Parts, PartsBoot, PartsError, Way};
 
 /// What can be said about a target beside its name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -243,8 +243,11 @@ impl Prepared {
 
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.
     pub(crate) fn held_as(mut self, other: &Target, boot: Duration) -> Prepared {
-        self.deadlines.boot = boot;
-        if let PreparedKind::Machine { expected, .. } = &mut self.kind {
+        if let PreparedKind::Machine { parts, expected } = &mut self.kind {
+            // Of two machines in QEMU one may be restored and the other booted.
+            if parts.way == Way::Uml {
+                self.deadlines.boot = boot;
+            }
             *expected = Expected::Rules(other.profile, other.rules.clone());
         }
         self
@@ -273,7 +276,7 @@ impl Prepared {
                 Ok(Target { name, arguments, profile, rules, kernel_release, kind })
             }
             PreparedKind::Machine { parts, expected } => {
-                let boot = PartsBoot { parts: parts.clone(), cpu };
+                let boot = PartsBoot::new(parts.clone(), cpu);
                 let mut guest = GuestTarget::new(Box::new(boot), self.deadlines, stop);
                 let kernel_release = guest.kernel_release()?;
                 let nearest = expected.profile_of(&kernel_release, parts.machine())?;

@@ -152,6 +152,7 @@ impl Supervisor {
                         return Ok(());
                     }
                 }
+                ToGuest::Greet => greet(wire)?,
                 ToGuest::Shutdown => return Ok(()),
             }
         }

@@ -25,6 +25,7 @@ pub mod qemu;
 mod qmp;
 pub mod rebuild;
 pub mod run;
+pub mod saved;
 pub mod source;
 pub mod stock;
 pub mod tools;

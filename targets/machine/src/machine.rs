@@ -6,7 +6,7 @@
 use std::ffi::CString;
 use std::fmt;
 use std::fs;
-use std::io::{self, PipeReader, PipeWriter, Read};
+use std::io::{self, ErrorKind, PipeReader, PipeWriter, Read};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
@@ -14,6 +14,7 @@ use std::process::{Child, Command, ExitStatus};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use serde_json::json;
 
 use crate::keeper::{self, Orders};
 use crate::qmp::{Monitor, ShutdownReason};
@@ -23,6 +24,9 @@ use crate::wire::Wire;
 /// How many bytes of console output the host keeps when nobody drains it. The kernel does not wait for room: past this
 /// its output is lost, and the guest runs on.
 pub const CONSOLE_CAPACITY_BYTES: usize = 1 << 20;
+
+/// More than any disk takes: QEMU is not to hold back, as it does for a network.
+const SAVE_BYTES_PER_SECOND_MAX: u64 = 1 << 34;
 
 /// The kernel parameters by which the guest learns its ends of the wire and of the credit line, as paths of devices: it
 /// reads them in `/proc/cmdline`.
@@ -321,6 +325,35 @@ impl Machine {
             self.ending = status.map(|status| self.ending_of(status));
         }
         self.ending
+    }
+
+    /// Writes all of a machine of QEMU to the new file `path`, from which [`QemuOptions::incoming`] makes another like it.
+    /// The machine goes on. Nothing may be on its way on the wire, in either direction.
+    ///
+    /// [`QemuOptions::incoming`]: crate::QemuOptions::incoming
+    ///
+    /// # Errors
+    ///
+    /// If it is none of QEMU, or QEMU fails to, or needs longer than `limit`.
+    pub fn save(&mut self, path: &Path, limit: Duration) -> io::Result<()> {
+        let deadline = Instant::now() + limit;
+        let monitor = self.monitor.as_mut().ok_or(ErrorKind::Unsupported)?;
+        let fast = json!({"max-bandwidth": SAVE_BYTES_PER_SECOND_MAX});
+        monitor.execute("migrate-set-parameters", &fast, deadline)?;
+        let quoted = path.display().to_string().replace('\'', "'\\''");
+        let target = json!({"uri": format!("exec:cat > '{quoted}'")});
+        monitor.execute("migrate", &target, deadline)?;
+        loop {
+            let now = monitor.execute("query-migrate", &json!({}), deadline)?;
+            match now["status"].as_str() {
+                Some("completed") => break,
+                Some("failed" | "cancelled") => {
+                    return Err(io::Error::other(format!("QEMU cannot save its machine: {now}")));
+                }
+                Some(_) | None => std::thread::sleep(Duration::from_millis(5)),
+            }
+        }
+        monitor.execute("cont", &json!({}), deadline).map(drop)
     }
 
     /// The id of the host session, which holds all host processes of the machine and no other.

@@ -1,13 +1,17 @@
 //! QEMU: a whole machine around a kernel that others built, and how it is started.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io;
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use sha2::{Digest, Sha256};
+
 use crate::accel::Accel;
+use crate::kernel::hex;
 use crate::machine::{
     self, Console, KERNEL_ARGUMENTS, Launch, Lifeline, Machine, MachineError, WIRE_PARAMETER,
 };
@@ -33,6 +37,8 @@ pub struct QemuOptions {
     pub cpu_count: u32,
     /// The host CPU that all of the machine is pinned to. `None` leaves it free.
     pub cpu: Option<usize>,
+    /// A file that [`Machine::save`] wrote, of a machine with these same options: it goes on from there. `None` boots.
+    pub incoming: Option<PathBuf>,
     /// How long [`Machine::await_guest`] waits for the first byte on the wire.
     pub boot_deadline: Duration,
     /// More for the kernel's command line.
@@ -49,6 +55,7 @@ impl QemuOptions {
             memory_mib: 512,
             cpu_count: 2,
             cpu: None,
+            incoming: None,
             boot_deadline: Duration::from_secs(60),
             arguments: Vec::new(),
         }
@@ -67,10 +74,13 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
     let monitor = Monitor::new(monitor).map_err(MachineError::host("make a socket"))?;
     let (lifeline, console) = (Lifeline::new()?, Console::new()?);
     let guest_console = console.guests()?;
+    let incoming = options.incoming.as_ref().map(File::open).transpose();
+    let incoming = incoming.map_err(MachineError::host("open a saved machine"))?;
     let descriptors = Descriptors {
         wire: guest_wire.as_raw_fd(),
         monitor: guest_monitor.as_raw_fd(),
         console: guest_console.as_raw_fd(),
+        incoming: incoming.as_ref().map(AsRawFd::as_raw_fd),
     };
     let program = tools::find(PROGRAM).unwrap_or_else(|| PathBuf::from(PROGRAM));
     let mut command = Command::new(program);
@@ -78,13 +88,15 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
     let initramfs = machine::absolute(&options.initramfs)?;
     let arguments = qemu_arguments(options, (&image, &initramfs), &descriptors);
     command.args(arguments).stdin(Stdio::null());
+    let mut inherited: Vec<OwnedFd> = vec![guest_wire.into(), guest_monitor.into(), guest_console];
+    inherited.extend(incoming.map(OwnedFd::from));
     let launch = Launch {
         lifeline,
         console,
         wire: Wire::new(stream),
         monitor: Some(monitor),
         environment: Vec::new(),
-        inherited: [OwnedFd::from(guest_wire), guest_monitor.into(), guest_console].into(),
+        inherited,
         cpu: options.cpu,
         litter: Vec::new(),
         boot_deadline: options.boot_deadline,
@@ -105,6 +117,43 @@ struct Descriptors {
     wire: RawFd,
     monitor: RawFd,
     console: RawFd,
+    incoming: Option<RawFd>,
+}
+
+/// Names the machine that `options` make once it has come up, by the content of all that it is made of. A saved machine is
+/// only good for one with the same name. Which CPU of the host runs it is no part of that.
+///
+/// # Errors
+///
+/// If a file cannot be read.
+pub fn identity(options: &QemuOptions) -> io::Result<String> {
+    let mut digest = Sha256::new();
+    let program = tools::find(PROGRAM).unwrap_or_else(|| PathBuf::from(PROGRAM));
+    for path in [&program, &options.image, &options.initramfs] {
+        digest.update(Sha256::digest(fs::read(path)?));
+    }
+    let descriptors = Descriptors { wire: 0, monitor: 0, console: 0, incoming: None };
+    let nameless = Path::new("");
+    for argument in qemu_arguments(options, (nameless, nameless), &descriptors) {
+        digest.update(Sha256::digest(argument));
+    }
+    if options.accel == Accel::Kvm {
+        // The processor that the guest sees is the host's.
+        digest.update(fs::read("/proc/cpuinfo").map(host_processor)?);
+    }
+    Ok(hex(&digest.finalize()))
+}
+
+/// What of `/proc/cpuinfo` makes a processor another one for a guest.
+fn host_processor(cpuinfo: Vec<u8>) -> Vec<u8> {
+    let text = String::from_utf8_lossy(&cpuinfo).into_owned();
+    let is_it = |line: &&str| {
+        ["vendor_id", "cpu family", "model", "stepping", "microcode", "flags"]
+            .iter()
+            .any(|name| line.starts_with(name))
+    };
+    let first = text.split("\n\n").next().unwrap_or_default();
+    first.lines().filter(is_it).collect::<Vec<_>>().join("\n").into_bytes()
 }
 
 /// QEMU's command line: a machine with a serial port, a port of virtio, and nothing else.
@@ -118,7 +167,7 @@ fn qemu_arguments(
     (image, initramfs): (&Path, &Path),
     descriptors: &Descriptors,
 ) -> Vec<String> {
-    let Descriptors { wire, monitor, console } = descriptors;
+    let Descriptors { wire, monitor, console, incoming } = descriptors;
     let mut arguments: Vec<String> =
         ["-nodefaults", "-no-user-config", "-no-reboot"].map(str::to_owned).into();
     let mut add = |option: &str, value: String| arguments.extend([option.to_owned(), value]);
@@ -139,6 +188,9 @@ fn qemu_arguments(
     add("-chardev", format!("socket,id=wire,fd={wire}"));
     add("-device", "virtio-serial-pci,ioeventfd=off".to_owned());
     add("-device", "virtserialport,chardev=wire,name=pinfold".to_owned());
+    if let Some(incoming) = incoming {
+        add("-incoming", format!("fd:{incoming}"));
+    }
     arguments
 }
 

@@ -3,10 +3,12 @@
 //! Source: docs/interop/qmp-spec.txt and qapi/run-state.json of QEMU 7.2. A line is a JSON object. Before the first
 //! command, which has to be `qmp_capabilities`, QEMU tells of no event.
 
-use std::io::{self, Read, Write};
+use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
+use std::thread;
+use std::time::{Duration, Instant};
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Why QEMU ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,10 +19,17 @@ pub(crate) enum ShutdownReason {
     Other,
 }
 
+/// How often it is looked whether QEMU has answered.
+const PAUSE: Duration = Duration::from_millis(2);
+
 /// Our end of a monitor's socket.
 #[derive(Debug)]
 pub(crate) struct Monitor {
     stream: UnixStream,
+    /// What was read and is no whole line yet.
+    rest: Vec<u8>,
+    reason: Option<ShutdownReason>,
+    command_count: u64,
 }
 
 impl Monitor {
@@ -32,21 +41,60 @@ impl Monitor {
     pub(crate) fn new(mut stream: UnixStream) -> io::Result<Monitor> {
         stream.set_nonblocking(true)?;
         stream.write_all(b"{\"execute\":\"qmp_capabilities\"}\n")?;
-        Ok(Monitor { stream })
+        Ok(Monitor { stream, rest: Vec::new(), reason: None, command_count: 0 })
+    }
+
+    /// Has QEMU do `command`; gives what it returns.
+    ///
+    /// # Errors
+    ///
+    /// If it refuses, or has not answered by `deadline`.
+    pub(crate) fn execute(
+        &mut self,
+        command: &str,
+        arguments: &Value,
+        deadline: Instant,
+    ) -> io::Result<Value> {
+        self.command_count += 1;
+        let id = self.command_count;
+        let line = json!({"execute": command, "arguments": arguments, "id": id});
+        self.stream.write_all(format!("{line}\n").as_bytes())?;
+        loop {
+            for message in self.messages() {
+                if message.get("id") == Some(&json!(id)) {
+                    let refused = || io::Error::other(format!("QEMU refuses {command}: {message}"));
+                    return message.get("return").cloned().ok_or_else(refused);
+                }
+            }
+            if Instant::now() >= deadline {
+                return Err(io::Error::new(ErrorKind::TimedOut, format!("no answer to {command}")));
+            }
+            thread::sleep(PAUSE);
+        }
     }
 
     /// Why QEMU, which has ended, did so. `None` if it said nothing of it, as when it was killed.
     pub(crate) fn shutdown_reason(&mut self) -> Option<ShutdownReason> {
-        let mut said = Vec::new();
-        // Ends with an error where the other end is still open; what was read before it stays in `said`.
-        let _ = self.stream.read_to_end(&mut said);
-        String::from_utf8_lossy(&said).lines().filter_map(reason).next_back()
+        self.messages();
+        self.reason
+    }
+
+    /// What came since the last call, as far as it is whole.
+    fn messages(&mut self) -> Vec<Value> {
+        // Ends with an error where the other end is still open; what was read before it stays in `rest`.
+        let _ = self.stream.read_to_end(&mut self.rest);
+        let whole = self.rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let said: Vec<u8> = self.rest.drain(..whole).collect();
+        let said = String::from_utf8_lossy(&said);
+        let messages: Vec<Value> =
+            said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        self.reason = messages.iter().filter_map(reason).next_back().or(self.reason);
+        messages
     }
 }
 
-/// The reason, if `line` is the event that has one.
-fn reason(line: &str) -> Option<ShutdownReason> {
-    let message: Value = serde_json::from_str(line).ok()?;
+/// The reason, if `message` is the event that has one.
+fn reason(message: &Value) -> Option<ShutdownReason> {
     if message.get("event")? != "SHUTDOWN" {
         return None;
     }
@@ -75,6 +123,23 @@ mod tests {
         };
         check(&event("guest-reset"), Some(ShutdownReason::GuestReset));
         check(&event("guest-shutdown"), Some(ShutdownReason::Other));
+    }
+
+    #[test]
+    fn an_answer_is_found_among_events_and_what_comes_with_it_is_kept() {
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut monitor = Monitor::new(ours).unwrap();
+        theirs
+            .write_all(
+                b"{\"return\": {}}\r\n{\"event\": \"SHUTDOWN\", \"data\": {\"reason\": \"guest-reset\"}}\r\n\
+                  {\"return\": {\"status\": \"active\"}, \"id\": 1}\r\n{\"error\": {}, \"id\": 2}\r\n{\"ret",
+            )
+            .unwrap();
+        let soon = || Instant::now() + Duration::from_millis(50);
+        let answer = monitor.execute("query-migrate", &json!({}), soon()).unwrap();
+        assert_eq!(answer["status"], "active");
+        assert!(monitor.execute("stop", &json!({}), soon()).is_err());
+        assert_eq!(monitor.shutdown_reason(), Some(ShutdownReason::GuestReset));
     }
 
     #[test]

@@ -58,9 +58,18 @@ impl Peer {
                     Ok(count) if count > 0 => reader.push(&buffer[..count]),
                     Ok(_) | Err(_) => return,
                 },
+                Ok(Some(ToGuest::Greet)) => self.say(&hello()),
                 Ok(Some(ToGuest::Shutdown)) | Err(_) => return,
             }
         }
+    }
+}
+
+fn hello() -> FromGuest {
+    FromGuest::Hello {
+        wire_version: WIRE_VERSION,
+        kernel_release: "6.12.117".to_owned(),
+        kernel_version: "#1".to_owned(),
     }
 }
 
@@ -68,6 +77,7 @@ impl Peer {
 struct FakeGuest {
     wire: Option<UnixStream>,
     shared: Arc<Shared>,
+    is_restored: bool,
 }
 
 impl Guest for FakeGuest {
@@ -82,6 +92,10 @@ impl Guest for FakeGuest {
     fn ending(&mut self) -> Option<Ending> {
         *self.shared.status.lock().unwrap()
     }
+
+    fn is_restored(&self) -> bool {
+        self.is_restored
+    }
 }
 
 /// How a fake machine comes up.
@@ -92,6 +106,10 @@ enum Start {
     Death,
     OtherVersion,
     Noise,
+    /// Restored, and greets when it is asked to.
+    Restored,
+    /// Restored, and dead. Without it machines are booted.
+    BadState,
 }
 
 #[derive(Debug)]
@@ -110,17 +128,16 @@ impl Boot for FakeBoot {
         let (start, play) = (self.start, self.play);
         peer.print("Linux version 6.12.117\n");
         thread::spawn(move || {
-            let hello = FromGuest::Hello {
-                wire_version: WIRE_VERSION,
-                kernel_release: "6.12.117".to_owned(),
-                kernel_version: "#1".to_owned(),
-            };
             match start {
-                Start::Hello => peer.say(&hello),
-                Start::Silence => {}
+                Start::Hello => peer.say(&hello()),
+                Start::Silence | Start::Restored => {}
                 Start::Death => peer.die(Ending::Panicked),
+                Start::BadState => {
+                    peer.die(Ending::Status(1));
+                    return;
+                }
                 Start::OtherVersion => {
-                    let mut frame = encode_frame(&hello);
+                    let mut frame = encode_frame(&hello());
                     frame[2] ^= 1;
                     let _ = peer.stream.write_all(&frame);
                 }
@@ -128,7 +145,12 @@ impl Boot for FakeBoot {
             }
             peer.serve(play);
         });
-        Ok(Box::new(FakeGuest { wire: Some(ours), shared }))
+        let is_restored = matches!(start, Start::Restored | Start::BadState);
+        Ok(Box::new(FakeGuest { wire: Some(ours), shared, is_restored }))
+    }
+
+    fn distrust(&mut self) {
+        self.start = Start::Hello;
     }
 }
 
@@ -288,6 +310,21 @@ fn a_machine_that_does_not_come_up_is_tried_again_and_then_given_up() {
         assert_eq!(error.reach(), crate::Reach::Target);
         assert_eq!(boot_count.load(Ordering::Relaxed), BOOT_ATTEMPTS);
     }
+}
+
+#[test]
+fn a_restored_machine_is_asked_to_greet() {
+    let (mut target, boot_count) = target(Start::Restored, finish);
+    assert_eq!(target.kernel_release().unwrap(), "6.12.117");
+    target.run(&three_ops(), Observe::End).unwrap();
+    assert_eq!(boot_count.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn where_a_restored_machine_does_not_come_up_one_is_booted() {
+    let (mut target, boot_count) = target(Start::BadState, finish);
+    target.run(&three_ops(), Observe::End).unwrap();
+    assert_eq!(boot_count.load(Ordering::Relaxed), 2);
 }
 
 #[test]
