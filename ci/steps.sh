@@ -1,0 +1,88 @@
+# shellcheck shell=bash
+# What scripts share that run one step after the other and tell at the end what became of each. Source ci/lib.sh first.
+# shellcheck disable=SC2034 # the scripts that source this use it
+
+KERNELS=(6.12 6.1)
+
+# Every cargo-fuzz target; a test compares this list with the code.
+FUZZ_TARGETS=(
+    minimize_keeps_what_is_wrong model_agrees rxe_agrees text_roundtrip wire_hostile
+)
+
+# How these are built. Code about sequences is safe Rust that runs eight times slower with a sanitizer; the wire is read
+# by libraries that are not. Comparisons are not traced: the mutator knows sequences.
+FUZZ_SEQUENCES=(--sanitizer none --no-trace-compares)
+FUZZ_WIRE=(--no-default-features)
+
+# A step that ends with this status was skipped. It says why on its last line. As `pinfold` and kselftest have it.
+SKIPPED=4
+
+rows=()
+passed=0 failed=0 skipped=0
+
+# step NAME COMMAND...
+step() {
+    local name=$1 begin=$SECONDS status verdict
+    shift
+    say ""
+    say "== $name"
+    set +e
+    (
+        set -e
+        "$@"
+    )
+    status=$?
+    set -e
+    case $status in
+        0) verdict=ok passed=$((passed + 1)) ;;
+        "$SKIPPED")
+            verdict=skipped skipped=$((skipped + 1))
+            if [[ ${CI:-} == true ]]; then
+                verdict='skipped, and CI=true: FAILED' failed=$((failed + 1))
+            fi
+            ;;
+        *) verdict="FAILED with $status" failed=$((failed + 1)) ;;
+    esac
+    say "== $name: $verdict, $((SECONDS - begin)) s"
+    rows+=("$(printf '%6d s  %-34s %s' $((SECONDS - begin)) "$name" "$verdict")")
+}
+
+skip() {
+    say "SKIP: $*"
+    exit "$SKIPPED"
+}
+
+pinfold() {
+    "$TARGET_DIR/release/pinfold" "$@"
+}
+
+# What became of each step; on the last line, how many of them there were.
+tell_steps() {
+    printf '\n'
+    printf '%s\n' "${rows[@]}"
+    printf '%6d s  in all\n\n' "$SECONDS"
+    printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
+}
+
+# replay_all FOLDER TARGET [ARGUMENT...]
+replay_all() {
+    local folder=$1 target=$2 files
+    shift 2
+    mapfile -t files < <(find "$folder" -name '*.seq' | sort)
+    if ((${#files[@]} == 0)); then
+        say "no sequence in $folder"
+        exit 1
+    fi
+    pinfold replay "${files[@]}" --target "$target" "$@"
+}
+
+require_cargo_fuzz() {
+    command -v cargo-fuzz >/dev/null || skip "no cargo-fuzz"
+    cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
+}
+
+build_fuzz_targets() {
+    require_cargo_fuzz
+    cargo +nightly fuzz build "${FUZZ_SEQUENCES[@]}"
+    cargo +nightly fuzz build "${FUZZ_WIRE[@]}" wire_hostile
+}
