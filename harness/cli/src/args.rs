@@ -16,8 +16,8 @@ use crate::progress::BuildMeter;
 /// Which target, and what it is made of.
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; model:6.12,
-    /// model:6.12+FAULT
+    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; local,
+    /// local:DEVICE, the kernel of this machine; model:6.12, model:6.12+FAULT
     #[arg(long, value_name = "TARGET", default_value = "uml:6.12")]
     target: String,
     /// Build the kernel from this source tree
@@ -35,6 +35,9 @@ pub(crate) struct TargetArgs {
     /// Hold it to these rules: probed, or DESIGN/GUP, such as as-corrected/2013 [default: those of its series]
     #[arg(long, value_name = "RULES")]
     rules: Option<Rules>,
+    /// With the target local: this machine's own kernel may be used, and damaged. Without it you are told what is touched
+    #[arg(long)]
+    yes_run_on_this_kernel: bool,
 }
 
 impl TargetArgs {
@@ -47,7 +50,8 @@ impl TargetArgs {
     pub(crate) fn options(&self) -> TargetOptions {
         let (kernel_src, executor) = (self.kernel_src.clone(), self.executor.clone());
         let (modules, accel, rules) = (self.modules.clone(), self.accel, self.rules);
-        TargetOptions { kernel_src, modules, accel, executor, rules }
+        let yes_run_on_this_kernel = self.yes_run_on_this_kernel;
+        TargetOptions { kernel_src, modules, accel, executor, rules, yes_run_on_this_kernel }
     }
 
     /// Builds what the target needs, with progress.

@@ -65,6 +65,9 @@ impl Fuzz {
         let mut options = self.options()?;
         let files = self.given.read()?;
         let prepared = self.target.prepare()?;
+        if self.jobs.is_none() && prepared.is_one_kernel() {
+            options.jobs = NonZeroUsize::MIN;
+        }
         let stop = signals.stop_well();
         let given = self.given.of(files, &prepared, &stop)?;
         self.give(&given, &mut options);

@@ -7,6 +7,7 @@ use pinfold::known::KnownError;
 use pinfold_machine::{ApplyError, DiffError, GitError, KernelError, RebuildError};
 
 use crate::link::LinkError;
+use crate::local::LocalError;
 use crate::name::NameError;
 use crate::parts::PartsError;
 
@@ -28,6 +29,9 @@ pub enum RunError {
         /// What was asked for.
         option: &'static str,
     },
+    /// This machine's own kernel is not used.
+    #[error(transparent)]
+    Local(#[from] LocalError),
     /// There is no machine to boot.
     #[error(transparent)]
     Parts(#[from] PartsError),
@@ -212,7 +216,7 @@ impl RunError {
     /// Whose affair it is.
     pub fn blame(&self) -> Blame {
         match self {
-            RunError::Name(NameError::NotThere { .. }) => Blame::Capability,
+            RunError::Local(error) => error.blame(),
             RunError::Name(NameError::Unknown { .. })
             | RunError::Option { .. }
             | RunError::Read { .. }
@@ -259,6 +263,7 @@ impl RunError {
             RunError::Executor { .. } | RunError::Link { .. } => Reach::Run,
             RunError::Name(_)
             | RunError::Option { .. }
+            | RunError::Local(_)
             | RunError::Parts(_)
             | RunError::Boot { .. }
             | RunError::OtherKernel { .. }

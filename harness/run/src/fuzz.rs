@@ -22,6 +22,7 @@ use crate::check::{Judgement, check, check_news_closely};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
+use crate::local::LocalError;
 use crate::summary::Summary;
 use crate::target::{Prepared, Target};
 use board::Board;
@@ -180,6 +181,9 @@ pub fn fuzz(
     stop: &Arc<AtomicBool>,
     observer: &mut dyn FnMut(Event),
 ) -> Result<Summary, RunError> {
+    if prepared.is_one_kernel() && options.jobs.get() > 1 {
+        return Err(LocalError::Jobs.into());
+    }
     // Now, not at the first finding: hours may lie between.
     let path = options.out.join("summary.json");
     std::fs::create_dir_all(&options.out)

@@ -30,6 +30,10 @@ pub(crate) trait Guest: fmt::Debug + Send {
     }
     /// It has come up, and nothing is on its way on its wire.
     fn came_up(&mut self) {}
+    /// Whether its kernel is our own, which goes on when it ends, and whose oops ends only some of its processes.
+    fn is_on_our_kernel(&self) -> bool {
+        false
+    }
 }
 
 /// Makes machines, one like the other.
@@ -38,6 +42,8 @@ pub(crate) trait Boot: fmt::Debug + Send {
     fn boot(&mut self) -> Result<Box<dyn Guest>, RunError>;
     /// A machine that was restored did not come up: none is restored any more.
     fn distrust(&mut self) {}
+    /// The kernel of the last machine hung, died, complained or lost something: it runs no further sequence.
+    fn discard(&mut self) {}
 }
 
 /// How long things may take.
@@ -115,13 +121,14 @@ impl GuestTarget {
         let trace = session.run(self.run_count, sequence, observe, self.deadlines, &self.stop)?;
         match trace.end {
             End::Finished { .. } => self.session = Some(session),
-            End::Hung { .. } | End::Died { .. } => {}
+            End::Hung { .. } | End::Died { .. } => self.boot.discard(),
         }
         Ok(trace)
     }
 
     /// Does away with the machine: the next run gets a fresh one.
     pub(crate) fn retire(&mut self) {
+        self.boot.discard();
         self.session = None;
     }
 
@@ -266,6 +273,9 @@ impl Session {
                 FromGuest::Hung { id: of, .. } if of == id => {
                     return Ok(Trace { steps, end: self.hung(log, deadlines) });
                 }
+                FromGuest::Failed { .. } if self.is_after_an_oops(&log) => {
+                    return Ok(Trace { steps, end: End::Died { kernel_log: log } });
+                }
                 FromGuest::Failed { reason, .. } => {
                     return Err(RunError::Executor { reason, console: tail(&log) });
                 }
@@ -279,6 +289,11 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether a kernel that goes on all the same complained.
+    fn is_after_an_oops(&self, log: &str) -> bool {
+        self.guest.is_on_our_kernel() && kernel_log_title(log).is_some()
     }
 
     fn lost(&mut self, source: LinkError) -> RunError {
@@ -308,7 +323,14 @@ impl Session {
         let failed = |reason: &str, console: &str| {
             Err(RunError::Executor { reason: reason.to_owned(), console: tail(console) })
         };
+        if self.guest.is_on_our_kernel() && !self.is_after_an_oops(&kernel_log) {
+            let how = status.map_or("it closed the connection".to_owned(), |status| {
+                format!("it ended with {status}")
+            });
+            return failed(&how, &kernel_log);
+        }
         match status {
+            _ if self.guest.is_on_our_kernel() => Ok(End::Died { kernel_log }),
             None => failed("it closed the connection, and its kernel runs on", &kernel_log),
             Some(Ending::Killed) if kernel_log_title(&kernel_log).is_none() => {
                 failed("its machine was killed from outside", &kernel_log)

@@ -61,6 +61,7 @@ fn read(name: &str) -> Result<(KernelSource, pinfold_machine::Variant), NameErro
         TargetName::UmlImage { .. }
         | TargetName::Qemu { .. }
         | TargetName::QemuImage { .. }
+        | TargetName::Local { .. }
         | TargetName::Model { .. } => Err(NameError::Unknown {
             name: name.to_owned(),
             why: "a kernel to build is a series, such as 6.12 or 6.1+kasan".to_owned(),

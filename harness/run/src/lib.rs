@@ -18,6 +18,7 @@ mod guest;
 mod kernel;
 mod known;
 mod link;
+mod local;
 mod minimize;
 mod name;
 mod parts;
@@ -51,6 +52,7 @@ pub use fuzz::{
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use known::{embedded_known, read_known};
 pub use link::LinkError;
+pub use local::LocalError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{NameError, TargetName};
 pub use parts::PartsError;

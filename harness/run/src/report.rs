@@ -200,7 +200,7 @@ impl Reader {
 fn profile_of(finding: &Finding) -> &'static Profile {
     match finding.target.parse() {
         Ok(TargetName::Model { profile, .. }) => profile,
-        Ok(TargetName::Qemu { .. } | TargetName::QemuImage { .. }) => {
+        Ok(TargetName::Qemu { .. } | TargetName::QemuImage { .. } | TargetName::Local { .. }) => {
             nearest(&finding.kernel).on(Machine::X86)
         }
         Ok(TargetName::Uml { .. } | TargetName::UmlImage { .. }) | Err(_) => {

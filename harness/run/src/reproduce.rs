@@ -117,6 +117,6 @@ fn profile_of(target: &TargetName) -> &'static Profile {
         TargetName::Uml { series, .. } => of_series(series.name()),
         TargetName::UmlImage { .. } => Profile::ALL[0],
         TargetName::Qemu { series } => of_series(series.name()).on(Machine::X86),
-        TargetName::QemuImage { .. } => Profile::ALL_X86[0],
+        TargetName::QemuImage { .. } | TargetName::Local { .. } => Profile::ALL_X86[0],
     }
 }

@@ -17,7 +17,8 @@ use pinfold_machine::accel::AccelWish;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
 
 use crate::error::RunError;
-use crate::guest::{Deadlines, GuestTarget};
+use crate::guest::{Boot, Deadlines, GuestTarget};
+use crate::local::{self, LocalBoot, LocalParts};
 use crate::name::TargetName;
 use crate::parts::{Parts, PartsBoot, PartsError, Way};
 
@@ -34,6 +35,8 @@ pub struct TargetOptions {
     pub executor: Option<PathBuf>,
     /// Which rules it is held to. `None` takes those of its series.
     pub rules: Option<Rules>,
+    /// That the kernel of this machine may be used, and damaged.
+    pub yes_run_on_this_kernel: bool,
 }
 
 /// Rules that a kernel is held to, other than those of its series.
@@ -91,6 +94,7 @@ pub struct Prepared {
 enum PreparedKind {
     Model { profile: &'static Profile, fault: Option<Fault> },
     Machine { parts: Parts, expected: Expected },
+    Local { parts: LocalParts },
 }
 
 /// Which kernel must come up, and which rules it is held to.
@@ -123,6 +127,12 @@ pub fn prepare(
     let (kind, note) = match name {
         TargetName::Model { profile, fault } => {
             (PreparedKind::Model { profile, fault: *fault }, None)
+        }
+        TargetName::Local { device } => {
+            let has_consent = options.yes_run_on_this_kernel;
+            let parts = LocalParts::of(device.as_deref(), has_consent, executor, watch)?;
+            let note = Some(parts.note());
+            (PreparedKind::Local { parts }, note)
         }
         TargetName::UmlImage { image } => {
             let parts = Parts::of_image(&cache()?, image, executor, watch)?;
@@ -174,12 +184,15 @@ fn useless(name: &TargetName, options: &TargetOptions) -> Option<&'static str> {
         TargetName::UmlImage { .. } => (false, false, false, false),
         TargetName::Qemu { .. } => (false, false, false, true),
         TargetName::QemuImage { .. } => (false, false, true, true),
+        TargetName::Local { .. } => (false, false, false, false),
     };
+    let is_local = matches!(name, TargetName::Local { .. });
     let given = [
         (options.kernel_src.is_some() && !is_built_here, "--kernel-src"),
         (options.modules.is_some() && !has_modules, "--modules"),
         (options.accel != AccelWish::Auto && !is_qemu, "--accel"),
         (options.executor.is_some() && is_model, "--executor"),
+        (options.yes_run_on_this_kernel && !is_local, "--yes-run-on-this-kernel"),
         (options.rules == Some(Rules::Probed) && is_model, "--rules probed"),
     ];
     given.into_iter().find(|(is_useless, _)| *is_useless).map(|(_, option)| option)
@@ -198,7 +211,8 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
         AccelWish::Auto => String::new(),
         AccelWish::Only(accel) => format!(" --accel {accel}"),
     };
-    format!("--target {name}{kernel_src}{modules}{accel}{executor}{rules}")
+    let consent = if options.yes_run_on_this_kernel { " --yes-run-on-this-kernel" } else { "" };
+    format!("--target {name}{kernel_src}{modules}{accel}{executor}{rules}{consent}")
 }
 
 impl Prepared {
@@ -256,9 +270,14 @@ impl Prepared {
     /// What its machines are made of, if it is one.
     pub(crate) fn parts(&self) -> Option<&Parts> {
         match &self.kind {
-            PreparedKind::Model { .. } => None,
+            PreparedKind::Model { .. } | PreparedKind::Local { .. } => None,
             PreparedKind::Machine { parts, .. } => Some(parts),
         }
+    }
+
+    /// Whether all of its jobs would run on one kernel.
+    pub fn is_one_kernel(&self) -> bool {
+        matches!(self.kind, PreparedKind::Local { .. })
     }
 
     /// Brings it up, pinned to `cpu` where it is a machine. Gives up when `stop` is set, then and in each later run.
@@ -277,22 +296,37 @@ impl Prepared {
             }
             PreparedKind::Machine { parts, expected } => {
                 let boot = PartsBoot::new(parts.clone(), cpu);
-                let mut guest = GuestTarget::new(Box::new(boot), self.deadlines, stop);
-                let kernel_release = guest.kernel_release()?;
-                let nearest = expected.profile_of(&kernel_release, parts.machine())?;
-                let is_probed = self.rules == Some(Rules::Probed) || !has_profile(&kernel_release);
-                let (profile, rules) = match (self.rules_given(), expected) {
-                    (Some(given), _) => given,
-                    (None, Expected::Rules(profile, rules)) => (*profile, rules.clone()),
-                    (None, Expected::Series(_) | Expected::Any) if is_probed => {
-                        rules_of(nearest, &mut guest)?
-                    }
-                    (None, Expected::Series(_) | Expected::Any) => own_rules(nearest),
-                };
-                let kind = Kind::Guest(guest);
-                Ok(Target { name, arguments, profile, rules, kernel_release, kind })
+                self.open_guest(Box::new(boot), expected, parts.machine(), stop)
+            }
+            PreparedKind::Local { parts } => {
+                let boot = LocalBoot::new(parts.clone(), cpu);
+                self.open_guest(Box::new(boot), &Expected::Any, local::machine(), stop)
             }
         }
+    }
+
+    fn open_guest(
+        &self,
+        boot: Box<dyn Boot>,
+        expected: &Expected,
+        machine: Machine,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Target, RunError> {
+        let (name, arguments) = (self.name.clone(), self.arguments.clone());
+        let mut guest = GuestTarget::new(boot, self.deadlines, stop);
+        let kernel_release = guest.kernel_release()?;
+        let nearest = expected.profile_of(&kernel_release, machine)?;
+        let is_probed = self.rules == Some(Rules::Probed) || !has_profile(&kernel_release);
+        let (profile, rules) = match (self.rules_given(), expected) {
+            (Some(given), _) => given,
+            (None, Expected::Rules(profile, rules)) => (*profile, rules.clone()),
+            (None, Expected::Series(_) | Expected::Any) if is_probed => {
+                rules_of(nearest, &mut guest)?
+            }
+            (None, Expected::Series(_) | Expected::Any) => own_rules(nearest),
+        };
+        let kind = Kind::Guest(guest);
+        Ok(Target { name, arguments, profile, rules, kernel_release, kind })
     }
 }
 
@@ -465,11 +499,25 @@ mod tests {
             accel: AccelWish::Only(Accel::Tcg),
             executor: None,
             rules: Some("as-corrected/2013".parse().unwrap()),
+            yes_run_on_this_kernel: false,
         };
         let arguments_of_it =
             "--target uml:6.12 --kernel-src tree --accel tcg --rules as-corrected/2013";
         assert_eq!(arguments(&name, &options), arguments_of_it);
         assert_eq!(arguments(&name, &TargetOptions::default()), "--target uml:6.12");
+    }
+
+    #[test]
+    fn that_this_kernel_may_be_used_says_something_to_no_other_target() {
+        let options = TargetOptions { yes_run_on_this_kernel: true, ..TargetOptions::default() };
+        for name in ["uml:6.12", "qemu:6.1", "model:6.12"] {
+            let found = useless(&name.parse().unwrap(), &options);
+            assert_eq!(found, Some("--yes-run-on-this-kernel"), "{name}");
+        }
+        let local = "local:rxe0".parse().unwrap();
+        assert_eq!(useless(&local, &options), None);
+        let arguments_of_it = "--target local:rxe0 --yes-run-on-this-kernel";
+        assert_eq!(arguments(&local, &options), arguments_of_it);
     }
 
     #[test]

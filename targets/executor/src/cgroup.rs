@@ -1,24 +1,20 @@
 //! Control groups: what the processes of a sequence hold, and how much memory they may.
 //!
-//! Two groups with processes lie below one without: `sequence/main`, in which the executor and
-//! with it every sequence lives, and `sequence/limited`, in which `p0` is while it registers
-//! under a limit. What `sequence` counts is what both do.
+//! Two groups with processes lie below one without: `pinfold/main`, in which the executor and
+//! with it every sequence lives, and `pinfold/limited`, in which `p0` is while it registers
+//! under a limit. What `pinfold` counts is what both do.
 
 use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 
-use pinfold_contract::PAGE_BYTES;
+use pinfold_contract::{CGROUP, CGROUP_MOUNT, PAGE_BYTES};
 
 use crate::counters;
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
-/// Where the groups are mounted.
-pub(crate) const MOUNT: &str = "/sys/fs/cgroup";
-
-const SEQUENCE: &str = "/sys/fs/cgroup/sequence";
-const MAIN: &str = "/sys/fs/cgroup/sequence/main";
-const LIMITED: &str = "/sys/fs/cgroup/sequence/limited";
+const MAIN: &str = "/sys/fs/cgroup/pinfold/main";
+const LIMITED: &str = "/sys/fs/cgroup/pinfold/limited";
 
 /// Room for what is read at once, in bytes. What is wanted of `memory.stat` stands in its first lines.
 const BUFFER_BYTES: usize = 1 << 10;
@@ -26,12 +22,29 @@ const BUFFER_BYTES: usize = 1 << 10;
 /// How often reclaim is asked for: each time it goes on until it finds nothing more.
 const RECLAIMS: u32 = 3;
 
+/// The groups, in the order in which they can be removed.
+pub(crate) const FOLDERS: [&str; 3] = [LIMITED, MAIN, CGROUP];
+
+/// What all groups below the root are to have.
+const CONTROLLERS: [&str; 2] = ["memory", "rdma"];
+
+/// Where the root says which controllers the groups below it have.
+pub(crate) const OF_ROOT: &str = "/sys/fs/cgroup/cgroup.subtree_control";
+
+/// What takes those controllers from the groups below the root again that they did not have when `text` was read there.
+pub(crate) fn undo(text: &str) -> Option<String> {
+    let had = |name: &&str| text.split_ascii_whitespace().any(|other| other == *name);
+    let added: Vec<String> =
+        CONTROLLERS.iter().filter(|name| !had(name)).map(|name| format!("-{name}")).collect();
+    (!added.is_empty()).then(|| added.join(" "))
+}
+
 /// Makes the groups, and puts this process in the first of them: its descendants are there from the start.
 pub(crate) fn make() -> Result<(), Failure> {
-    for group in [SEQUENCE, MAIN, LIMITED] {
+    for group in [CGROUP, MAIN, LIMITED] {
         fs::create_dir_all(group).doing(&format!("make the control group {group}"))?;
     }
-    for group in [MOUNT, SEQUENCE] {
+    for group in [CGROUP_MOUNT, CGROUP] {
         write(&format!("{group}/cgroup.subtree_control"), "+memory +rdma")?;
     }
     write(&format!("{MAIN}/cgroup.procs"), "0")
@@ -74,7 +87,7 @@ pub(crate) struct RdmaObjects {
 impl RdmaObjects {
     /// Opens the counter.
     pub(crate) fn open() -> Result<RdmaObjects, Failure> {
-        Ok(RdmaObjects { current: open(SEQUENCE, "rdma.current")? })
+        Ok(RdmaObjects { current: open(CGROUP, "rdma.current")? })
     }
 
     /// How many there are of `device`.
@@ -175,6 +188,13 @@ mod tests {
         assert_eq!(objects(current, "rxe0"), Some(19));
         assert_eq!(objects(current, "rxe"), None);
         assert_eq!(objects(b"", "rxe0"), None);
+    }
+
+    #[test]
+    fn only_what_was_added_to_the_root_is_taken_away() {
+        assert_eq!(undo("cpu io memory pids\n").as_deref(), Some("-rdma"));
+        assert_eq!(undo("\n").as_deref(), Some("-memory -rdma"));
+        assert_eq!(undo("rdma memory"), None);
     }
 
     #[test]

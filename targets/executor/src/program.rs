@@ -9,14 +9,16 @@ use pinfold_contract::{PROGRAM_OUTPUT_BYTES_MAX, ProgramEnd};
 use crate::failure::{Doing, Failure};
 use crate::sys::{self, Forked};
 
-/// Runs the program at `path`, which gets no arguments, and gives how it ended and what it printed.
-pub(crate) fn run(path: &str) -> Result<(ProgramEnd, String), Failure> {
-    let path = CString::new(path)
-        .map_err(|_| Failure::State("the program's path has a zero byte".to_owned()))?;
+/// Runs the program that `words` names, its path and its arguments with commas between, and gives how it ended and what
+/// it printed.
+pub(crate) fn run(words: &str) -> Result<(ProgramEnd, String), Failure> {
+    let words: Result<Vec<CString>, _> = words.split(',').map(CString::new).collect();
+    let words =
+        words.map_err(|_| Failure::State("a word of the program's has a zero byte".to_owned()))?;
     let (mut reader, writer) = std::io::pipe().doing("make a pipe")?;
     let pid = match sys::fork().doing("fork the program")? {
         Forked::Parent(pid) => pid,
-        Forked::Child => become_program(&path, &OwnedFd::from(writer)),
+        Forked::Child => become_program(&words, &OwnedFd::from(writer)),
     };
     drop(writer);
     let mut output = Vec::new();
@@ -44,16 +46,18 @@ fn end(status: i32) -> ProgramEnd {
 }
 
 /// Replaces this process. If it cannot, it ends with 127, as in a shell.
-fn become_program(path: &CString, output: &OwnedFd) -> ! {
+fn become_program(words: &[CString], output: &OwnedFd) -> ! {
     for fd in [libc::STDOUT_FILENO, libc::STDERR_FILENO] {
         // SAFETY: takes no pointers; the two standard descriptors belong to nobody in this process.
         unsafe { libc::dup2(output.as_raw_fd(), fd) };
     }
-    let arguments = [path.as_ptr(), std::ptr::null()];
+    let end = std::iter::once(std::ptr::null());
+    let arguments: Vec<_> = words.iter().map(|word| word.as_ptr()).chain(end).collect();
     // Where a reproducer puts its file on a disk.
     let environment = [c"DISK=/disk".as_ptr(), std::ptr::null()];
-    // SAFETY: `path` ends with a zero byte, both lists with a null pointer, and all outlive the call.
-    unsafe { libc::execve(path.as_ptr(), arguments.as_ptr(), environment.as_ptr()) };
+    // SAFETY: the words end with a zero byte, both lists with a null pointer, and all outlive the call. There is a
+    // first word, though it may be empty.
+    unsafe { libc::execve(arguments[0], arguments.as_ptr(), environment.as_ptr()) };
     sys::exit_now(127);
 }
 
@@ -67,6 +71,7 @@ mod tests {
         assert_eq!((end, output.as_str()), (ProgramEnd::Exited(0), ""));
         assert_eq!(run("/bin/false").unwrap().0, ProgramEnd::Exited(1));
         assert_eq!(run("/nonexistent").unwrap().0, ProgramEnd::Exited(127));
+        assert_eq!(run("/bin/echo,-n,a b,c").unwrap().1, "a b c");
         assert!(!run("/usr/bin/env").unwrap().1.contains("PATH="), "it gets no environment");
         let (end, output) = run("/bin/uname").unwrap();
         assert_eq!((end, output.as_str()), (ProgramEnd::Exited(0), "Linux\n"));

@@ -7,6 +7,8 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
+use pinfold_contract::SETTINGS;
+
 use crate::failure::{Doing, Failure};
 use crate::{cgroup, netlink, sys};
 
@@ -28,25 +30,8 @@ const DISK_IMAGE: &str = "/disk.img";
 const DISK_DEVICE: &str = "/dev/ram0";
 const READ_AHEAD: &str = "/sys/block/ram0/queue/read_ahead_kb";
 
-/// Settings that keep the kernel from moving, merging or writing back pages by itself, and
-/// those with which it merges all it can when it is told to. Those a kernel does not know are
-/// left out.
-const QUIET: [(&str, &str); 11] = [
-    ("/proc/sys/vm/compaction_proactiveness", "0"),
-    ("/proc/sys/vm/dirty_writeback_centisecs", "0"),
-    // A limit that was reached is told of without a list of all processes.
-    ("/proc/sys/vm/oom_dump_tasks", "0"),
-    // Says no more that it drops caches.
-    ("/proc/sys/vm/drop_caches", "4"),
-    ("/proc/sys/kernel/numa_balancing", "0"),
-    ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
-    ("/sys/kernel/mm/ksm/run", "0"),
-    ("/sys/kernel/mm/ksm/sleep_millisecs", "0"),
-    ("/sys/kernel/mm/ksm/pages_to_scan", "4096"),
-    ("/sys/kernel/mm/ksm/use_zero_pages", "0"),
-    // Passes over pages that were often scanned in vain.
-    ("/sys/kernel/mm/ksm/smart_scan", "0"),
-];
+/// Has the kernel say no more that it drops caches, which it never does again.
+const DROP_QUIETLY: (&str, &str) = ("/proc/sys/vm/drop_caches", "4");
 
 /// Mounts what the executor reads and sets: `/proc`, `/sys` and `/dev`; a tmpfs for it and one
 /// for programs; and the control groups.
@@ -61,7 +46,7 @@ pub(crate) fn mount_all() -> Result<(), Failure> {
     ] {
         mount(kind, None, place)?;
     }
-    for (path, value) in QUIET {
+    for (path, value) in SETTINGS.into_iter().chain([DROP_QUIETLY]) {
         // A kernel that lacks the setting lacks what it would turn off.
         let _ = fs::write(path, value);
     }
@@ -124,10 +109,22 @@ fn copy_image() -> io::Result<()> {
 }
 
 /// Gives the executor and all its descendants their control groups, and their exemption from
-/// the killer that comes when memory runs out: a limit is to refuse, not to kill.
+/// the killer that comes when memory runs out.
 pub(crate) fn take_control() -> Result<(), Failure> {
-    fs::write("/proc/self/oom_score_adj", "-1000").doing("write /proc/self/oom_score_adj")?;
+    be_spared()?;
     cgroup::make()
+}
+
+/// Exempts this process and its descendants from the killer that comes when memory runs out: a
+/// limit is to refuse, not to kill.
+pub(crate) fn be_spared() -> Result<(), Failure> {
+    fs::write("/proc/self/oom_score_adj", "-1000").doing("write /proc/self/oom_score_adj")
+}
+
+/// Mounts a tmpfs at [`TMPFS`] that only this process and its descendants see.
+pub(crate) fn mount_own_tmpfs() -> Result<(), Failure> {
+    sys::leave_mounts_of_others().doing("take leave of the mounts of others")?;
+    sys::mount(c"tmpfs", None, c"/tmp").doing("mount a tmpfs")
 }
 
 /// Brings the network up and puts the RDMA device on it.

@@ -1,5 +1,4 @@
-//! PID 1: prepares the machine, runs each sequence in a process of its own, and
-//! watches it.
+//! Runs each sequence in a process of its own, and watches it.
 
 use std::os::fd::AsFd;
 use std::rc::Rc;
@@ -17,8 +16,8 @@ use crate::progress::{Progress, Stage};
 use crate::resources::{self, Resources};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
-use crate::wire::{Wire, parameter};
-use crate::{chores, console, counters, cpu, process0, program, setup};
+use crate::wire::Wire;
+use crate::{chores, console, process0};
 
 /// How long the set-up of a sequence may take.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
@@ -28,8 +27,6 @@ const EXIT_DEADLINE: Duration = Duration::from_secs(10);
 const LOOKS_PER_DEADLINE: u32 = 4;
 /// How long counters may take to come back: some frees are asynchronous.
 const TEARDOWN_DEADLINE: Duration = Duration::from_millis(50);
-/// Names, on the kernel's command line, a program to run instead of sequences.
-const RUN_PARAMETER: &str = "pinfold.run=";
 /// Heap that the supervisor may need while a sequence runs, in bytes.
 const HEAP_BYTES: usize = 32 << 10;
 
@@ -51,54 +48,30 @@ enum Watched {
     LateSetUp,
 }
 
-/// Does what the host says until it says that it is enough.
-///
-/// # Errors
-///
-/// When the machine is not to be used any more. The host has been told, if the wire is there.
-pub(crate) fn run() -> Result<(), Failure> {
-    own_memory::settle();
-    setup::mount_all()?;
-    setup::load_modules()?;
-    let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
-    let mut wire = Wire::open(&command_line)?;
-    let result = match parameter(&command_line, RUN_PARAMETER) {
-        Some(path) => run_program(path, &mut wire),
-        None => Supervisor::new().and_then(|mut supervisor| supervisor.serve(&mut wire)),
-    };
-    if let Err(failure) = &result {
-        // A failure to tell the host shows on the console.
-        wire.send(&FromGuest::Failed { id: None, reason: failure.reason() })?;
-    }
-    wire.drain();
-    result
-}
-
-/// Makes the RDMA device, greets, and runs the program at `path` instead of sequences.
-fn run_program(path: &str, wire: &mut Wire) -> Result<(), Failure> {
-    setup::make_rdma_device()?;
-    Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
-    // Not every program needs a disk.
-    if let Err(failure) = setup::mount_disk() {
-        console::say(&failure.reason());
-    }
-    greet(wire)?;
-    let (end, output) = program::run(path)?;
-    wire.send(&FromGuest::Ran { end, output })
-}
-
-fn greet(wire: &mut Wire) -> Result<(), Failure> {
+/// Says to the host who is there.
+pub(crate) fn greet(wire: &mut Wire) -> Result<(), Failure> {
     let (kernel_release, kernel_version) = sys::kernel();
     wire.send(&FromGuest::Hello { wire_version: WIRE_VERSION, kernel_release, kernel_version })
 }
 
-struct Supervisor {
+/// Whose the machine is, and with it what its counters tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Neighbours {
+    /// Nobody else runs on it.
+    None,
+    /// Others take and give back memory, too: what the whole machine has says nothing of a sequence.
+    Some,
+}
+
+/// Runs sequences.
+pub(crate) struct Supervisor {
     device: Device,
     own_memory: OwnMemory,
     vmstat: VmStat,
     status: Status,
     resources: Rc<Resources>,
     progress: Progress,
+    neighbours: Neighbours,
     /// What the machine had after the last sequence, if that left nothing behind: then it has it still.
     levels: Option<Levels>,
 }
@@ -112,36 +85,33 @@ struct Levels {
 }
 
 impl Supervisor {
-    fn new() -> Result<Supervisor, Failure> {
-        if sys::own_pid() != 1 {
-            return Err(Failure::State("this program is /init of a machine of its own".to_owned()));
-        }
-        cpu::guard().doing("catch faults")?;
-        if counters::are_many_processors() {
-            // Pages that wait to be put on a list do so on the processor that used them last, and hold a reference
-            // there: on one processor it is known which do. The kernel's threads, and with them the work of rxe, run
-            // wherever they like.
-            sys::stay_on_first_processor().doing("stay on the first processor")?;
-        }
-        counters::ready_to_settle()?;
-        setup::make_rdma_device()?;
-        let device = Device::find(setup::RDMA_DEVICE, setup::ADDRESS)?;
-        console::say(&format!("{}: {}", setup::RDMA_DEVICE, device.describe()?));
-        setup::mount_disk()?;
-        setup::take_control()?;
+    /// On a machine that is set up: its control groups are made, and this process is on one processor. `device` is
+    /// the RDMA device called `name`.
+    pub(crate) fn new(
+        device: Device,
+        name: &'static str,
+        neighbours: Neighbours,
+    ) -> Result<Supervisor, Failure> {
+        console::say(&format!("{name}: {}", device.describe()?));
         own_memory::inherit_text()?;
         Ok(Supervisor {
             device,
             own_memory: OwnMemory::new()?,
             vmstat: VmStat::open()?,
             status: Status::open()?,
-            resources: Rc::new(Resources::open(setup::RDMA_DEVICE)?),
+            resources: Rc::new(Resources::open(name)?),
             progress: Progress::new().doing("map a page for the progress of p0")?,
+            neighbours,
             levels: None,
         })
     }
 
-    fn serve(&mut self, wire: &mut Wire) -> Result<(), Failure> {
+    /// Does what the host says until it says that it is enough.
+    ///
+    /// # Errors
+    ///
+    /// When the machine is not to be used any more.
+    pub(crate) fn serve(&mut self, wire: &mut Wire) -> Result<(), Failure> {
         greet(wire)?;
         while let Some(message) = wire.receive()? {
             match message {
@@ -270,13 +240,22 @@ impl Supervisor {
         }
     }
 
+    fn totals(&mut self) -> Result<Totals, Failure> {
+        match self.neighbours {
+            Neighbours::Some => Ok(Totals::default()),
+            Neighbours::None => {
+                let own = self.status.charges()?.rss_anon;
+                let totals = self.vmstat.totals()?;
+                Ok(Totals { anon_pages: totals.anon_pages - own, ..totals })
+            }
+        }
+    }
+
     /// What the machine has, without the supervisor's own anonymous pages: its heap may grow.
     fn levels(&mut self, merges: bool) -> Result<Levels, Failure> {
         sys::drain_page_lists().doing("drain lists of pages")?;
-        let own = self.status.charges()?.rss_anon;
-        let totals = self.vmstat.totals()?;
         Ok(Levels {
-            totals: Totals { anon_pages: totals.anon_pages - own, ..totals },
+            totals: self.totals()?,
             ksm_pages: if merges { chores::merged_pages()? } else { 0 },
             rdma: self.resources.counts()?,
         })

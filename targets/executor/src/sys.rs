@@ -38,6 +38,52 @@ pub(crate) fn exit_now(status: i32) -> ! {
     unsafe { libc::_exit(status) }
 }
 
+/// The first argument of this program behind its name.
+pub(crate) fn second_argument(
+    argument_count: libc::c_int,
+    arguments: *const *const libc::c_char,
+) -> Option<&'static str> {
+    if argument_count < 2 {
+        return None;
+    }
+    // SAFETY: the C library gives as many strings, each with a zero byte at its end, that stay as they are.
+    unsafe { CStr::from_ptr(*arguments.add(1)) }.to_str().ok()
+}
+
+/// Puts this process into a process group of its own.
+pub(crate) fn leave_process_group() {
+    // SAFETY: takes no pointers. It cannot fail for a child that was just forked.
+    unsafe { libc::setpgid(0, 0) };
+}
+
+/// Closes a descriptor that is nobody's.
+pub(crate) fn close(fd: libc::c_int) {
+    // SAFETY: takes no pointers; a descriptor that is closed already gives an error.
+    unsafe { libc::close(fd) };
+}
+
+/// Makes this process the parent of those of its descendants that lose theirs.
+pub(crate) fn adopt_orphans() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Keeps transparent huge pages from this process and its descendants.
+pub(crate) fn have_no_huge_pages() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::prctl(libc::PR_SET_THP_DISABLE, 1, 0, 0, 0) }).map(drop)
+}
+
+/// Gives this process and its descendants mounts of their own, of which others see nothing.
+pub(crate) fn leave_mounts_of_others() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    check(unsafe { libc::unshare(libc::CLONE_NEWNS) })?;
+    let (nothing, flags) = (std::ptr::null(), libc::MS_REC | libc::MS_PRIVATE);
+    // SAFETY: the path ends with a zero byte; nothing else is read for these flags.
+    check(unsafe { libc::mount(nothing, c"/".as_ptr(), std::ptr::null(), flags, std::ptr::null()) })
+        .map(drop)
+}
+
 /// Ends the machine, and the process if the machine will not.
 pub(crate) fn power_off() -> ! {
     // SAFETY: neither call takes pointers.

@@ -33,6 +33,13 @@ impl Wire {
         Ok(Wire { channel: Channel::new(Line { wire, credit, uncredited_bytes: 0 }) })
     }
 
+    /// The socket that this process was started with as its standard input.
+    pub(crate) fn of_standard_input() -> Result<Wire, Failure> {
+        let wire = std::io::stdin().as_fd().try_clone_to_owned().doing("copy the line")?;
+        let line = Line { wire: wire.into(), credit: None, uncredited_bytes: 0 };
+        Ok(Wire { channel: Channel::new(line) })
+    }
+
     /// Sends `message`.
     pub(crate) fn send(&mut self, message: &FromGuest) -> Result<(), Failure> {
         self.channel.send(message)

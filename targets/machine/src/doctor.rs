@@ -1,5 +1,6 @@
 //! Facts about this host for `pinfold doctor`: what is there, what is missing, and what to do about it.
 
+use std::fs;
 use std::path::Path;
 
 use rustix::fs::statfs;
@@ -9,6 +10,7 @@ use crate::cache::Cache;
 use crate::config::Variant;
 use crate::executor;
 use crate::kernel;
+use crate::local::{self, RdmaDevice};
 use crate::rebuild;
 use crate::source::{self, Series};
 use crate::stock;
@@ -56,6 +58,11 @@ impl Finding {
 /// Memory of a guest that the host should have room for, in MiB.
 const GUEST_MIB: u64 = 256;
 
+/// How a machine without an RDMA device gets one.
+const MAKE_RXE: &str = "`modprobe rdma_rxe && rdma link add rxe0 type rxe netdev eth0`";
+
+const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
+
 /// `f_type` of a tmpfs (include/uapi/linux/magic.h).
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
@@ -76,7 +83,43 @@ pub fn examine(cache: &Cache) -> Vec<Finding> {
     findings.extend(qemu(cache));
     findings.extend(Series::ALL.map(|series| stock_kernel(cache, series)));
     findings.extend(Series::ALL.map(|series| module_build(cache, series)));
+    findings.push(huge_pages(Path::new(HUGE_PAGES)));
+    findings.push(local(&local::devices(), local::are_we_root()));
     findings
+}
+
+/// The pool of huge pages of this machine's own kernel. Guests of QEMU have one of their own.
+fn huge_pages(folder: &Path) -> Finding {
+    let what = "huge pages of this kernel";
+    let count = fs::read_to_string(folder.join("nr_hugepages"));
+    match count.ok().and_then(|text| text.trim().parse::<u64>().ok()) {
+        Some(count) => Finding::ok(what, format!("a pool of {count} of 2 MiB")),
+        None => Finding::note(
+            what,
+            "none of 2 MiB".to_owned(),
+            "stock kernels in QEMU have them, User Mode Linux has none".to_owned(),
+        ),
+    }
+}
+
+/// What the target `local` would run on.
+fn local(devices: &[RdmaDevice], are_we_root: bool) -> Finding {
+    let what = "local, this machine's kernel";
+    if devices.is_empty() {
+        let way_out = format!("as root, where the kernel has it: {MAKE_RXE}");
+        return Finding::note(what, "no RDMA device".to_owned(), way_out);
+    }
+    let kind = |device: &RdmaDevice| if device.is_rxe { "rxe" } else { "no rxe" };
+    let names = devices.iter().map(|device| format!("{} ({})", device.name, kind(device)));
+    let detail = names.collect::<Vec<_>>().join(", ");
+    if !are_we_root {
+        return Finding::note(what, detail, "only root may use it".to_owned());
+    }
+    if !devices.iter().any(|device| device.is_rxe) {
+        let way_out = "name one, `--target local:NAME`, and an executor that has its provider";
+        return Finding::note(what, detail, way_out.to_owned());
+    }
+    Finding::ok(what, format!("{detail}; never used without --yes-run-on-this-kernel"))
 }
 
 fn programs(what: &str, tools: &[Tool], files: &[(&str, &str)]) -> Finding {
@@ -225,6 +268,28 @@ mod tests {
         let finding = accelerator(&cache, Path::new("/nonexistent/qemu"));
         assert_eq!(finding.state, State::Note);
         assert!(!finding.way_out.is_empty() && !cache.root().exists(), "{finding:?}");
+    }
+
+    #[test]
+    fn what_local_would_run_on_is_told_with_the_way_to_get_it() {
+        let device = |name: &str, is_rxe| RdmaDevice { name: name.to_owned(), is_rxe };
+        let none = local(&[], true);
+        assert!(none.way_out.contains("modprobe rdma_rxe"), "{none:?}");
+        let mixed = [device("mlx5_0", false), device("rxe0", true)];
+        let (root, other) = (local(&mixed, true), local(&mixed, false));
+        assert_eq!((root.state, other.state), (State::Ok, State::Note));
+        assert!(root.detail.contains("rxe0 (rxe)"), "{root:?}");
+        assert!(other.way_out.contains("root"), "{other:?}");
+        let named = local(&mixed[..1], true);
+        assert!(named.way_out.contains("local:NAME"), "{named:?}");
+    }
+
+    #[test]
+    fn huge_pages_are_counted_where_there_is_a_pool() {
+        let folder = tempfile::tempdir().unwrap();
+        assert_eq!(huge_pages(folder.path()).state, State::Note);
+        fs::write(folder.path().join("nr_hugepages"), "6\n").unwrap();
+        assert!(huge_pages(folder.path()).detail.contains("6 of 2 MiB"));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 //!
 //! Not compressed: unpacking would be a third of the time that a guest takes to boot.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -64,8 +65,8 @@ pub enum InitramfsError {
 
 /// One thing in the archive.
 enum Entry<'a> {
-    Folder(&'static str),
-    Program(&'static str, &'a [u8]),
+    Folder(&'a str),
+    Program(&'a str, &'a [u8]),
     Data(String, &'a [u8]),
     /// A character device: name, major and minor number.
     Device(&'static str, u32, u32),
@@ -82,7 +83,7 @@ pub fn provide(
     executor: &Path,
     modules: &[PathBuf],
 ) -> Result<PathBuf, InitramfsError> {
-    let content = Content::read(cache, executor, modules, None)?;
+    let content = Content::read(cache, executor, modules)?;
     let place = cache.root().join("initramfs").join(format!("{}.cpio", &content.identity()[..16]));
     if !place.is_file() {
         cache.publish_file(&place, &content.archive(executor)?)?;
@@ -102,8 +103,24 @@ pub fn write_with_program(
     program: &Path,
     place: &Path,
 ) -> Result<(), InitramfsError> {
-    let content = Content::read(cache, executor, modules, Some(program))?;
-    fs::write(place, content.archive(program)?).map_err(CacheError::io("write", place))?;
+    let files = vec![(PROGRAM_NAME.to_owned(), read_static(program)?)];
+    write_with_files(cache, (executor, modules), files, place)
+}
+
+/// Writes to `place` an initramfs as [`provide`] gives it of an executor and modules, that has `files` as well: path
+/// below the root, in at most one folder, and content. All of them are executable.
+///
+/// # Errors
+///
+/// As [`provide`], or if `place` cannot be written.
+pub fn write_with_files(
+    cache: &Cache,
+    (executor, modules): (&Path, &[PathBuf]),
+    files: Vec<(String, Vec<u8>)>,
+    place: &Path,
+) -> Result<(), InitramfsError> {
+    let content = Content { files, ..Content::read(cache, executor, modules)? };
+    fs::write(place, content.archive(executor)?).map_err(CacheError::io("write", place))?;
     Ok(())
 }
 
@@ -113,7 +130,8 @@ struct Content {
     disk: Vec<u8>,
     /// Name and bytes of each file in the folder.
     modules: Vec<(String, Vec<u8>)>,
-    program: Option<Vec<u8>>,
+    /// Path and bytes of each further file.
+    files: Vec<(String, Vec<u8>)>,
 }
 
 impl Content {
@@ -121,7 +139,6 @@ impl Content {
         cache: &Cache,
         executor: &Path,
         modules: &[PathBuf],
-        program: Option<&Path>,
     ) -> Result<Content, InitramfsError> {
         let module = |(place, path): (usize, &PathBuf)| {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -137,7 +154,7 @@ impl Content {
                 .enumerate()
                 .map(module)
                 .collect::<Result<_, InitramfsError>>()?,
-            program: program.map(read_static).transpose()?,
+            files: Vec::new(),
         })
     }
 
@@ -169,7 +186,10 @@ impl Content {
             entries.push(Entry::Folder(MODULE_FOLDER));
         }
         entries.extend(self.modules.iter().map(|(name, bytes)| Entry::Data(name.clone(), bytes)));
-        entries.extend(self.program.iter().map(|program| Entry::Program(PROGRAM_NAME, program)));
+        let folders = self.files.iter().filter_map(|(path, _)| path.rsplit_once('/'));
+        let folders: BTreeSet<&str> = folders.map(|(folder, _)| folder).collect();
+        entries.extend(folders.into_iter().map(Entry::Folder));
+        entries.extend(self.files.iter().map(|(path, bytes)| Entry::Program(path, bytes)));
         let mut archive = Vec::new();
         for (index, entry) in (1_u32..).zip(&entries) {
             archive.extend(encode(index, entry)?);
@@ -249,7 +269,7 @@ mod tests {
 
     fn content(program: &[u8]) -> Content {
         let (init, disk) = (program.to_vec(), b"disk".to_vec());
-        Content { init, disk, modules: Vec::new(), program: None }
+        Content { init, disk, modules: Vec::new(), files: Vec::new() }
     }
 
     fn build(program: &[u8]) -> Option<Vec<u8>> {

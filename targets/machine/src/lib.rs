@@ -4,6 +4,7 @@
 //! stream to the guest and the text of its console, and is gone, with all its host processes, when it is dropped.
 //!
 //! There are two ways to run a kernel: [`uml`], as an ordinary program, and [`qemu`], which runs those that others built.
+//! [`local`] takes the one that runs already.
 
 pub mod accel;
 pub mod cache;
@@ -16,6 +17,7 @@ pub mod git;
 pub mod initramfs;
 mod keeper;
 pub mod kernel;
+pub mod local;
 pub mod machine;
 pub mod module_tree;
 pub mod modules;

@@ -125,6 +125,15 @@ pub enum MachineError {
         #[source]
         source: io::Error,
     },
+    /// The log of this machine's own kernel cannot be read.
+    #[error("cannot read {path}, the log of this kernel: be root")]
+    Log {
+        /// The path.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// The machine ended before its guest said anything.
     #[error(
         "the kernel did not boot, it ended with {status}: check the kernel and its command line; its console:\n{console}"
@@ -160,6 +169,7 @@ pub struct Machine {
     console: PipeReader,
     monitor: Option<Monitor>,
     boot_deadline: Duration,
+    kill_within: Option<Duration>,
     ending: Option<Ending>,
 }
 
@@ -232,6 +242,9 @@ pub(crate) struct Launch {
     /// Files, then folders, that the machine may leave behind, in the order in which they can be removed.
     pub(crate) litter: Vec<CString>,
     pub(crate) boot_deadline: Duration,
+    /// How long its processes are waited for when it is killed; without end where there is nothing. What runs on our
+    /// own kernel may hang in it for good.
+    pub(crate) kill_within: Option<Duration>,
 }
 
 impl MachineError {
@@ -249,7 +262,7 @@ pub(crate) fn absolute(path: &Path) -> Result<PathBuf, MachineError> {
 impl Machine {
     /// Starts `command`, whose standard input is set, below a keeper. What it prints itself goes to the console.
     pub(crate) fn start(command: &mut Command, launch: Launch) -> Result<Machine, MachineError> {
-        let Launch { lifeline, console, wire, monitor, boot_deadline, .. } = launch;
+        let Launch { lifeline, console, wire, monitor, boot_deadline, kill_within, .. } = launch;
         command.env_clear().envs(launch.environment).current_dir("/");
         command.stdout(console.guests()?).stderr(console.guests);
         let orders = Orders {
@@ -261,7 +274,8 @@ impl Machine {
         keeper::keep(command, orders);
         let keeper = command.spawn().map_err(MachineError::host("start a process"))?;
         let (lifeline, console) = (Some(lifeline.ours), console.ours);
-        Ok(Machine { keeper, lifeline, wire, console, monitor, boot_deadline, ending: None })
+        let ending = None;
+        Ok(Machine { keeper, lifeline, wire, console, monitor, boot_deadline, kill_within, ending })
     }
 
     /// Waits until the guest has written to the wire, and reads nothing of it. For a guest that speaks first.
@@ -362,11 +376,20 @@ impl Machine {
     }
 
     /// Ends the machine, and returns when all its host processes are gone. Does nothing if it has ended.
+    ///
+    /// Of our own kernel's processes some may hang in it: those are left behind after a while.
     pub fn kill(&mut self) {
         self.lifeline = None;
-        if self.ending.is_none() {
-            let status = self.keeper.wait().ok();
-            self.ending = status.map(|status| self.ending_of(status));
+        let Some(limit) = self.kill_within else {
+            if self.ending.is_none() {
+                let status = self.keeper.wait().ok();
+                self.ending = status.map(|status| self.ending_of(status));
+            }
+            return;
+        };
+        let since = Instant::now();
+        while self.is_alive() && since.elapsed() < limit {
+            std::thread::sleep(Duration::from_millis(2));
         }
     }
 

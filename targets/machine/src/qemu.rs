@@ -100,6 +100,7 @@ pub fn boot(options: &QemuOptions) -> Result<Machine, MachineError> {
         cpu: options.cpu,
         litter: Vec::new(),
         boot_deadline: options.boot_deadline,
+        kill_within: None,
     };
     Machine::start(&mut command, launch)
 }

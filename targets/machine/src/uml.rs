@@ -93,6 +93,7 @@ pub fn boot(options: &UmlOptions) -> Result<Machine, MachineError> {
         cpu: options.cpu,
         litter: litter(folder.path()).map_err(MachineError::host("name a folder"))?,
         boot_deadline: options.boot_deadline,
+        kill_within: None,
     };
     let machine = Machine::start(&mut command, launch)?;
     // From here on it is the keeper's to remove: it does so even when we are killed.

@@ -278,6 +278,66 @@ fn a_failure_of_the_executor_is_an_error_of_one_run() {
     assert_eq!(boot_count, 2);
 }
 
+/// Machines of a fake boot that are processes of our own kernel.
+#[derive(Debug)]
+struct OnOurKernel<T>(T);
+
+impl Boot for OnOurKernel<FakeBoot> {
+    fn boot(&mut self) -> Result<Box<dyn Guest>, RunError> {
+        Ok(Box::new(OnOurKernel(self.0.boot()?)))
+    }
+}
+
+impl Guest for OnOurKernel<Box<dyn Guest>> {
+    fn wire(&mut self) -> io::Result<Box<dyn Stream>> {
+        self.0.wire()
+    }
+
+    fn drain_console(&mut self) -> String {
+        self.0.drain_console()
+    }
+
+    fn ending(&mut self) -> Option<Ending> {
+        self.0.ending()
+    }
+
+    fn is_on_our_kernel(&self) -> bool {
+        true
+    }
+}
+
+fn run_on_our_kernel(play: Play) -> Result<Trace, RunError> {
+    let boot = FakeBoot { start: Start::Hello, play, boot_count: Arc::default() };
+    let stop = Arc::default();
+    let mut target = GuestTarget::new(Box::new(OnOurKernel(boot)), SHORT, stop);
+    target.run(&three_ops(), Observe::Each)
+}
+
+#[test]
+fn an_oops_of_our_own_kernel_is_its_death_though_it_goes_on() {
+    let ends: [Play; 2] = [
+        |peer, id, _| {
+            peer.print("BUG: kernel NULL pointer dereference, address: 0000000000000008\n");
+            peer.say(&FromGuest::Failed { id: Some(id), reason: "p0 was killed".to_owned() });
+        },
+        |peer, _, _| {
+            peer.print("BUG: kernel NULL pointer dereference, address: 0000000000000008\n");
+            peer.die(Ending::Killed);
+        },
+    ];
+    for end in ends {
+        let trace = run_on_our_kernel(end).unwrap();
+        assert!(matches!(trace.end, End::Died { .. }), "{trace:?}");
+    }
+}
+
+#[test]
+fn an_executor_that_dies_alone_leaves_our_own_kernel_alive() {
+    let error = run_on_our_kernel(|peer, _, _| peer.die(Ending::Status(1))).unwrap_err();
+    assert!(error.to_string().contains("exit status 1"), "{error}");
+    assert_eq!(error.reach(), crate::Reach::Run);
+}
+
 #[test]
 fn answers_that_do_not_fit_are_never_a_trace() {
     let another_run: Play = |peer, id, _| peer.step(id + 1, 0);

@@ -54,7 +54,10 @@ pub(super) fn build(
             timing,
             &mut watch,
         ),
-        TargetName::Model { .. } | TargetName::UmlImage { .. } | TargetName::QemuImage { .. } => {
+        TargetName::Model { .. }
+        | TargetName::UmlImage { .. }
+        | TargetName::QemuImage { .. }
+        | TargetName::Local { .. } => {
             let target = options.target.to_string();
             Err(RunError::Option { target, option: "a patch" })
         }

@@ -2,7 +2,7 @@
 
 use std::ffi::CStr;
 use std::io;
-use std::net::Ipv4Addr;
+use std::net::{Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use rdma_sys as ffi;
@@ -41,8 +41,8 @@ pub(crate) struct Device {
 }
 
 impl Device {
-    /// Finds the device `name` and waits until its port is up and has the GID of `address`.
-    pub(crate) fn find(name: &str, address: Ipv4Addr) -> Result<Device, Failure> {
+    /// Finds the device `name` and waits until its port is up and has the GID of `address`, or of any address of IPv4.
+    pub(crate) fn find(name: &str, address: Option<Ipv4Addr>) -> Result<Device, Failure> {
         let raw = find(name)?;
         let context = open(raw)?;
         let route = wait_for_route(context, name, address);
@@ -130,7 +130,7 @@ fn open(device: *mut ffi::ibv_device) -> Result<*mut ffi::ibv_context, Failure> 
 fn wait_for_route(
     context: *mut ffi::ibv_context,
     name: &str,
-    address: Ipv4Addr,
+    address: Option<Ipv4Addr>,
 ) -> Result<Route, Failure> {
     let start = Instant::now();
     loop {
@@ -144,7 +144,9 @@ fn wait_for_route(
             }
             _ if start.elapsed() > PORT_DEADLINE => {
                 let state = port.state;
-                return Err(Failure::State(format!("the RDMA port stays in state {state}")));
+                return Err(Failure::State(format!(
+                    "the RDMA port stays in state {state}, or has no RoCE v2 address of IPv4"
+                )));
             }
             _ => std::thread::sleep(Duration::from_millis(2)),
         }
@@ -161,12 +163,12 @@ fn query_port(context: *mut ffi::ibv_context) -> io::Result<ffi::ibv_port_attr> 
     }
 }
 
-/// Entry `index` of the port's table, if it is the RoCE v2 GID of `address`.
+/// Entry `index` of the port's table, if it is the RoCE v2 GID of `address`, or of any address of IPv4.
 fn gid(
     context: *mut ffi::ibv_context,
     name: &str,
     index: u8,
-    address: Ipv4Addr,
+    address: Option<Ipv4Addr>,
 ) -> Option<ffi::ibv_gid> {
     let mut gid = ffi::ibv_gid { raw: [0; 16] };
     // SAFETY: `gid` outlives the call.
@@ -174,7 +176,8 @@ fn gid(
         return None;
     }
     // SAFETY: every value of the union is sixteen bytes.
-    if unsafe { gid.raw } != address.to_ipv6_mapped().octets() {
+    let found = Ipv6Addr::from(unsafe { gid.raw }).to_ipv4_mapped()?;
+    if address.is_some_and(|address| address != found) {
         return None;
     }
     let kind = format!("/sys/class/infiniband/{name}/ports/{PORT}/gid_attrs/types/{index}");
