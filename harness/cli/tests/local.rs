@@ -51,7 +51,7 @@ struct Inside {
 }
 
 impl Inside {
-    fn new() -> Inside {
+    fn new(series: &str) -> Inside {
         let cache = Cache::from_environment().unwrap();
         let executor = executor::provide(&cache, None, &mut |_| {}).unwrap();
         let folder = tempfile::tempdir().unwrap();
@@ -72,7 +72,7 @@ impl Inside {
         }
         let initramfs = folder.path().join("initramfs.cpio");
         initramfs::write_with_files(&cache, (&executor, &[]), files, &initramfs).unwrap();
-        let series = "6.12".parse().unwrap();
+        let series = series.parse().unwrap();
         let image = kernel::find(&cache, series, &pinfold_machine::Variant::plain()).unwrap().image;
         Inside { _folder: folder, initramfs, image }
     }
@@ -151,10 +151,14 @@ fn place_of(library: &str) -> String {
 
 #[test]
 fn sequences_run_on_the_kernel_of_the_machine_itself() {
-    if !is_here("uml:6.12") {
-        return;
+    for series in ["6.12", "6.1"] {
+        if is_here(&format!("uml:{series}")) {
+            sequences_run_inside(&Inside::new(series));
+        }
     }
-    let inside = Inside::new();
+}
+
+fn sequences_run_inside(inside: &Inside) {
     let (end, output) = inside.run(&[&["replay", "/agrees.seq"], &LOCAL[..]].concat());
     assert_eq!(end, ProgramEnd::Exited(0), "{output}");
     assert!(output.contains("/agrees.seq: agrees") && output.contains("rxe0"), "{output}");
@@ -173,7 +177,7 @@ fn a_run_that_is_killed_leaves_the_machine_as_it_was() {
     if !is_here("uml:6.12") {
         return;
     }
-    let (end, output) = Inside::new().run_words(&["/sh", "/script"]);
+    let (end, output) = Inside::new("6.12").run_words(&["/sh", "/script"]);
     assert_eq!(end, ProgramEnd::Exited(0), "{output}");
     let told = |when: &str| -> Vec<&str> {
         output.lines().filter_map(|line| line.strip_prefix(when)?.strip_prefix(' ')).collect()
@@ -188,7 +192,7 @@ fn without_consent_nothing_runs_and_all_that_would_be_touched_is_said() {
     if !is_here("uml:6.12") {
         return;
     }
-    let inside = Inside::new();
+    let inside = Inside::new("6.12");
     let (end, output) =
         inside.run(&["replay", "/agrees.seq", "--target", "local", "--executor", "/init"]);
     assert_eq!(end, ProgramEnd::Exited(2), "{output}");
