@@ -18,7 +18,7 @@ use pinfold_machine::{Cache, Machine, UmlOptions, executor, initramfs, kernel, u
 use targets::is_here;
 
 /// How long a machine may take, with what runs in it.
-const WITHIN: Duration = Duration::from_secs(120);
+const WITHIN: Duration = Duration::from_secs(60);
 
 const LOCAL: [&str; 5] = ["--target", "local", "--yes-run-on-this-kernel", "--executor", "/init"];
 
@@ -37,7 +37,7 @@ const SCRIPT: &str = "\
         echo \"$1\" /sys/fs/cgroup/*/; }\n\
     echo 7 > /proc/sys/vm/dirty_writeback_centisecs; echo 30 > /sys/kernel/mm/ksm/sleep_millisecs\n\
     show before\n\
-    /pinfold fuzz --time 60s --out /tmp/out --target local --yes-run-on-this-kernel --executor /init &\n\
+    /pinfold replay /agrees.seq --repeat 100000 --target local --yes-run-on-this-kernel --executor /init &\n\
     pid=$!; while [ ! -d /sys/fs/cgroup/pinfold/limited ]; do /sleep 0.1; done; /sleep 1\n\
     show during; kill -KILL $pid\n\
     while [ -d /sys/fs/cgroup/pinfold ]; do /sleep 0.1; done; /sleep 0.5\n\

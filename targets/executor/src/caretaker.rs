@@ -1,13 +1,10 @@
 //! Puts back what this program changes on a machine that others use, too.
 //!
-//! The caretaker is a child in a process group of its own, so that who kills ours spares it. It holds the reading end of a
-//! pipe whose other end we have, and all our descendants: when the last of them is gone, in whatever way, it does its
-//! work and ends.
+//! The caretaker is a child in a process group of its own, so that who kills ours spares it. When the process that started
+//! it is gone, in whatever way, it ends what that left running, does its work and ends.
 
 use std::fs;
-use std::io::{PipeReader, PipeWriter, Read};
-use std::mem::ManuallyDrop;
-use std::os::fd::AsRawFd;
+use std::os::fd::AsFd;
 use std::time::Duration;
 
 use pinfold_contract::SETTINGS;
@@ -15,7 +12,7 @@ use pinfold_contract::SETTINGS;
 use crate::cgroup;
 use crate::console;
 use crate::failure::{Doing, Failure};
-use crate::sys::{self, Forked};
+use crate::sys::{self, Forked, Pid};
 
 /// How often and how long a control group is waited for: a process leaves it a moment after its end.
 const REMOVALS: u32 = 100;
@@ -54,6 +51,8 @@ impl Changes {
     }
 
     fn undo(&self) {
+        // Each `p0` has a process group of its own. The caretaker is in none of these control groups.
+        let _ = fs::write(cgroup::KILL, "1");
         for group in cgroup::FOLDERS {
             remove(group);
         }
@@ -88,26 +87,22 @@ fn remove(group: &str) {
 
 /// Starts the caretaker of `changes`, which are not yet made.
 pub(crate) fn start(changes: &Changes) -> Result<(), Failure> {
-    let (reader, writer) = std::io::pipe().doing("make a pipe")?;
+    let ours = sys::own_pid();
     match sys::fork().doing("fork the caretaker")? {
-        Forked::Child => wait_and_undo(reader, writer, changes),
-        Forked::Parent(_) => {
-            // Open until the end of this process.
-            let _ = ManuallyDrop::new(writer);
-            Ok(())
-        }
+        Forked::Child => wait_and_undo(ours, changes),
+        Forked::Parent(_) => Ok(()),
     }
 }
 
-fn wait_and_undo(mut reader: PipeReader, writer: PipeWriter, changes: &Changes) -> ! {
-    sys::leave_process_group();
-    drop(writer);
-    // The line to the host must not stay open here. The pipe has another number.
-    if reader.as_raw_fd() != libc::STDIN_FILENO {
-        sys::close(libc::STDIN_FILENO);
+fn wait_and_undo(of: Pid, changes: &Changes) -> ! {
+    // It cannot fail for a child that was just forked.
+    let _ = sys::lead_group();
+    // The line to the host must not stay open here.
+    sys::close(libc::STDIN_FILENO);
+    // Where there is no such process any more it is gone already.
+    if let Ok(ending) = sys::pidfd(of) {
+        let _ = sys::wait_readable([ending.as_fd()], -1);
     }
-    let mut nothing = Vec::new();
-    let _ = reader.read_to_end(&mut nothing);
     changes.undo();
     sys::exit_now(0);
 }

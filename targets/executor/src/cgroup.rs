@@ -25,6 +25,9 @@ const RECLAIMS: u32 = 3;
 /// The groups, in the order in which they can be removed.
 pub(crate) const FOLDERS: [&str; 3] = [LIMITED, MAIN, CGROUP];
 
+/// Where all processes of the groups are killed.
+pub(crate) const KILL: &str = "/sys/fs/cgroup/pinfold/cgroup.kill";
+
 /// What all groups below the root are to have.
 const CONTROLLERS: [&str; 2] = ["memory", "rdma"];
 

@@ -50,12 +50,6 @@ pub(crate) fn second_argument(
     unsafe { CStr::from_ptr(*arguments.add(1)) }.to_str().ok()
 }
 
-/// Puts this process into a process group of its own.
-pub(crate) fn leave_process_group() {
-    // SAFETY: takes no pointers. It cannot fail for a child that was just forked.
-    unsafe { libc::setpgid(0, 0) };
-}
-
 /// Closes a descriptor that is nobody's.
 pub(crate) fn close(fd: libc::c_int) {
     // SAFETY: takes no pointers; a descriptor that is closed already gives an error.
