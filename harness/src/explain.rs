@@ -15,8 +15,8 @@ pub use bill::{Bill, Cost, bills};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
-    Checkpoint, End, PageView, Proc, ProcView, RdmaCounts, Runs, Sequence, Teardown, Trace,
-    print_op,
+    Checkpoint, End, HugePool, PageView, Proc, ProcView, RdmaCounts, Runs, Sequence, Teardown,
+    Trace, page_name, print_op,
 };
 
 use crate::{
@@ -191,16 +191,21 @@ impl Page {
 }
 
 /// What is left at the end, in rows that have room for it.
-fn left(teardown: Teardown) -> [(&'static str, String); 2] {
-    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma } = teardown;
+fn left(teardown: Teardown) -> [(&'static str, String); 3] {
+    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma, huge } = teardown;
     [
         ("left", format!("pins {pins}, anon {anon_pages}, shmem {shmem_pages}")),
         ("", format!("locked {locked_pages}, ksm {ksm_pages}, {}", rdma_text(rdma))),
+        ("", huge_text(huge)),
     ]
 }
 
 fn rdma_text(rdma: RdmaCounts) -> String {
     format!("mrs {}, objects {}", rdma.mrs, rdma.cgroup_objects)
+}
+
+fn huge_text(huge: HugePool) -> String {
+    format!("free {}, reserved {}", huge.free, huge.reserved)
 }
 
 /// Label, model's side and target's side of everything in a state.
@@ -230,7 +235,7 @@ fn rows(
             let absent = || "-".to_owned();
             let texts = (text(&a, model), text(&b, target));
             rows.push((
-                format!("{proc} page {page}"),
+                format!("{proc} page {}", page_name(page)),
                 texts.0.unwrap_or_else(absent),
                 texts.1.unwrap_or_else(absent),
             ));
@@ -255,6 +260,10 @@ fn rows(
         rows.push(("pins".to_owned(), whole(predicted, &pins), whole(seen, &pins)));
         let rdma = |c: &Checkpoint| rdma_text(c.rdma);
         rows.push(("rdma".to_owned(), whole(predicted, &rdma), whole(seen, &rdma)));
+        let pool = |c: &Checkpoint| huge_text(c.huge);
+        if both().any(|c| c.huge != HugePool::default()) {
+            rows.push(("huge".to_owned(), whole(predicted, &pool), whole(seen, &pool)));
+        }
     }
     rows
 }
@@ -268,8 +277,9 @@ fn counters(view: &ProcView) -> String {
 }
 
 fn more_counters(view: &ProcView) -> String {
-    let ProcView { rss_file, vm_lck, vm_swap, pss_kib, .. } = view;
-    format!("file {rss_file}, lck {vm_lck}, swap {vm_swap}, pss {pss_kib} KiB")
+    let ProcView { rss_file, vm_lck, vm_swap, pss_kib, huge, .. } = view;
+    let huge = if *huge == 0 { String::new() } else { format!(", huge {huge}") };
+    format!("file {rss_file}, lck {vm_lck}, swap {vm_swap}, pss {pss_kib} KiB{huge}")
 }
 
 /// `A file shared 0x22`: the frame, whose it is, and what is in it.

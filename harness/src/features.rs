@@ -43,9 +43,9 @@ fn outcome(outcome: &Outcome) -> u32 {
     }
 }
 
-/// How many kinds of page are told apart: 113 mappings (of 7 kinds of memory, each private or shared, with 8
+/// How many kinds of page are told apart: 129 mappings (of 8 kinds of memory, each private or shared, with 8
 /// protections, or none), 5 frames or none, pinned or not. One is left for no page at all.
-const PAGES: u32 = 113 * 6 * 2 + 1;
+const PAGES: u32 = 129 * 6 * 2 + 1;
 
 /// The kind of a page, below `PAGES - 1`.
 fn page(page: &PageState) -> u32 {
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn every_kind_of_page_has_a_number_of_its_own() {
-        const MEMORY: [Memory; 7] = [
+        const MEMORY: [Memory; 8] = [
             Memory::Anon,
             Memory::Zero,
             Memory::SharedAnon,
@@ -83,6 +83,7 @@ mod tests {
             Memory::Tmpfs,
             Memory::Library,
             Memory::Disk,
+            Memory::Huge,
         ];
         const FRAMES: [Behind; 5] =
             [Behind::Zero, Behind::Anon, Behind::Exclusive, Behind::Merged, Behind::Cache];

@@ -10,6 +10,7 @@
 //! Frozen from this version on: what an rng seed and an index give never changes,
 //! so that they can name a sequence. A better generator is another type beside this one.
 
+mod huge;
 mod memory;
 mod motifs;
 mod sketch;
@@ -21,6 +22,7 @@ use pinfold_contract::{
 };
 
 use crate::draw::Draw;
+use crate::profile::{HugePages, Profile};
 use sketch::Sketch;
 use swarm::Swarm;
 
@@ -62,6 +64,15 @@ impl Generator {
             }
         }
         Sequence { ops: making.ops }
+    }
+
+    /// Sequence `index` of the list for a kernel of `profile`: where that has huge pages, some sequences have them too.
+    pub fn sequence_on(&self, profile: &Profile, index: u64) -> Sequence {
+        let sequence = self.sequence(index);
+        match profile.huge_pages {
+            HugePages::None => sequence,
+            HugePages::Pool => huge::woven(sequence, self.rng_seed, index),
+        }
     }
 }
 

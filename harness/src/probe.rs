@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 21] = [
+pub const PROBES: [Probe; 23] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -41,6 +41,8 @@ pub const PROBES: [Probe; 21] = [
     probe!("populate_at_hole"),
     probe!("table_for_last_page"),
     probe!("huge_advice"),
+    probe!("huge_pages"),
+    probe!("huge_zap"),
     probe!("write_only_load"),
     probe!("gup_fast"),
     probe!("ksm_swap"),

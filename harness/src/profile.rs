@@ -86,6 +86,17 @@ pub struct Profile {
     /// which User Mode Linux does not have, knows it.
     pub huge_advice: HugeAdvice,
 
+    /// Whether the machine has a pool of huge pages.
+    ///
+    /// Source: `ksys_mmap_pgoff()`, mm/mmap.c, 6.1 and 6.12: without CONFIG_HUGETLBFS, which User Mode Linux does not
+    /// have, no size of huge page is known, and `mmap` is refused with EINVAL.
+    pub huge_pages: HugePages,
+
+    /// What becomes of the promise of a huge page that its owner unmaps, when nobody else maps it.
+    ///
+    /// Source: `__unmap_hugepage_range()`, mm/hugetlb.c, 6.1 and 6.12.
+    pub huge_zap: HugeZap,
+
     /// Whether memory that may be written and nothing else can be read.
     ///
     /// Source: `handle_page_fault()`, arch/um/kernel/trap.c, asks a read fault for VM_READ or VM_EXEC; `access_error()`,
@@ -269,6 +280,24 @@ pub enum HugeAdvice {
     Noted,
 }
 
+/// Huge pages of hugetlb.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugePages {
+    /// No such memory: EINVAL.
+    None,
+    /// A pool of [`HUGE_POOL_PAGES`](pinfold_contract::HUGE_POOL_PAGES), and no surplus.
+    Pool,
+}
+
+/// The promise of a huge page that was used and is unmapped.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeZap {
+    /// It stays used up: whoever touches the page again needs one that nobody was promised.
+    UsesUp,
+    /// The page is promised again, and counts so as soon as it is free.
+    PromisesAgain,
+}
+
 /// Loads from memory that may be written and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOnlyLoad {
@@ -309,7 +338,7 @@ pub enum TrackedWritePin {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but the series and the machine, in order.
-pub const FIELDS: [Field; 21] = [
+pub const FIELDS: [Field; 23] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -324,6 +353,8 @@ pub const FIELDS: [Field; 21] = [
     ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
     ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
+    ("huge_pages", |to, from| to.huge_pages = from.huge_pages),
+    ("huge_zap", |to, from| to.huge_zap = from.huge_zap),
     ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
     ("gup_fast", |to, from| to.gup_fast = from.gup_fast),
     ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
@@ -377,13 +408,14 @@ pub static LINUX_6_1: Profile = UML_6_1;
 pub static LINUX_6_12_X86: Profile = Profile { ksm_swap: KsmSwap::Works, ..on_x86(&UML_6_12) };
 
 /// Linux 6.1 on a PC.
-pub static LINUX_6_1_X86: Profile = on_x86(&UML_6_1);
+pub static LINUX_6_1_X86: Profile = Profile { huge_zap: HugeZap::UsesUp, ..on_x86(&UML_6_1) };
 
 /// What a PC changes in every series.
 const fn on_x86(uml: &Profile) -> Profile {
     Profile {
         machine: Machine::X86,
         huge_advice: HugeAdvice::Noted,
+        huge_pages: HugePages::Pool,
         write_only_load: WriteOnlyLoad::Works,
         gup_fast: GupFast::First,
         ..*uml
@@ -407,6 +439,8 @@ const UML_6_12: Profile = Profile {
     populate_at_hole: PopulateAtHole::Stops,
     table_for_last_page: LastPageTable::Missing,
     huge_advice: HugeAdvice::Unknown,
+    huge_pages: HugePages::None,
+    huge_zap: HugeZap::PromisesAgain,
     write_only_load: WriteOnlyLoad::WithoutFault,
     gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::FailsOnce,
@@ -433,6 +467,8 @@ const UML_6_1: Profile = Profile {
     populate_at_hole: PopulateAtHole::Continues,
     table_for_last_page: LastPageTable::Made,
     huge_advice: HugeAdvice::Unknown,
+    huge_pages: HugePages::None,
+    huge_zap: HugeZap::PromisesAgain,
     write_only_load: WriteOnlyLoad::WithoutFault,
     gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::Works,

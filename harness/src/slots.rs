@@ -28,6 +28,7 @@ pub(crate) trait Slots {
 /// Whether `op` is skipped: a slot that it needs is empty, or one that it fills is taken.
 pub(crate) fn is_skipped(slots: &impl Slots, op: &Op) -> bool {
     !slots.has_proc(op.proc())
+        || op.mixes_page_sizes()
         || match *op {
             Op::Fork { child, .. } => slots.has_proc(child),
             Op::Exit { proc } => proc == Proc::P0,

@@ -2,8 +2,7 @@
 
 use crate::{
     Access, Advice, Backing, ByteRange, Chore, File, Handle, Key, LockScope, Mr, Mw, MwKind,
-    PAGE_BYTES, PageRange, Pd, Position, Proc, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span,
-    Target,
+    PageRange, Pd, Position, Proc, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
 };
 
 /// One argument of an op, by what it means. Made by [`Op::args_mut`](crate::Op::args_mut).
@@ -124,7 +123,12 @@ impl Arg<'_> {
 
 /// The pages of so many bytes, at least one; of a span that goes on for ever, those in reach.
 fn touched(at: Position, len_bytes: u64) -> Vec<u32> {
-    let len = u32::try_from(len_bytes).unwrap_or(u32::MAX);
-    let end = at.0.saturating_add(len).min(crate::arena::NEAR_BYTES.max(at.0));
-    (at.page_index()..end.div_ceil(PAGE_BYTES).max(at.page_index() + 1)).collect()
+    let end = u64::from(at.0).saturating_add(len_bytes);
+    let mut pages = vec![at.page_index()];
+    let mut next = at.page_end();
+    while u64::from(next.0) < end && next.is_near() {
+        pages.push(next.page_index());
+        next = next.page_end();
+    }
+    pages
 }

@@ -23,8 +23,9 @@ mod wire;
 
 pub use access::Access;
 pub use arena::{
-    ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, BOUNCE_PINS, BadRange, ByteRange, FILE_COUNT,
-    FILE_PAGES, PAGE_BYTES, PageRange, Position, Span,
+    ALL_PAGES, ARENA_BASE, ARENA_PAGES, BOUNCE_PAGES, BOUNCE_PINS, BadRange, ByteRange, FILE_COUNT,
+    FILE_PAGES, HUGE_PAGE_BYTES, HUGE_PAGES, HUGE_POOL_PAGES, PAGE_BYTES, PageRange, Position,
+    Span, page_bytes, page_name,
 };
 pub use arg::Arg;
 pub use decode::{Decoded, decode};
@@ -39,7 +40,9 @@ pub use slot::{
     Proc,
 };
 pub use text::{Cases, Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
-pub use trace::{Checkpoint, End, MrView, PageView, ProcView, RdmaCounts, Step, Teardown, Trace};
+pub use trace::{
+    Checkpoint, End, HugePool, MrView, PageView, ProcView, RdmaCounts, Step, Teardown, Trace,
+};
 pub use verbs::{Handle, Key, MwKind, RegCall, Rereg, SGES_MAX, Sge, Sges, Target};
 pub use wire::{
     CREDIT_BYTES, FRAME_BYTES_MAX, FrameReader, FromGuest, LOG_MARK, Observe,

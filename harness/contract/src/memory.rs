@@ -23,6 +23,9 @@ pub enum Backing {
         /// The offset of the first page of the mapping, in pages.
         page: u8,
     },
+    /// Huge pages of the machine's pool (`MAP_ANONYMOUS | MAP_HUGETLB`). The only memory that huge pages
+    /// of the arena can show, and that small ones cannot.
+    Huge,
 }
 
 /// `MAP_PRIVATE` or `MAP_SHARED`.

@@ -579,6 +579,15 @@ impl Op {
         }
     }
 
+    /// Whether it would bring pages of one size where those of the other are: no such call is made, and the op
+    /// is skipped.
+    pub fn mixes_page_sizes(&self) -> bool {
+        if let Op::Map { pages, backing, .. } = self {
+            return pages.is_huge() != (*backing == Backing::Huge);
+        }
+        matches!(self, Op::Remap { from, to, .. } if from.is_huge() != to.is_huge())
+    }
+
     /// The process that acts. Asked for each op of each run, so it makes no list of arguments.
     pub fn proc(&self) -> Proc {
         match *self {
@@ -654,7 +663,7 @@ impl Op {
     }
 
     /// The pages of the arena that its arguments name, not below
-    /// [`ARENA_PAGES`](crate::ARENA_PAGES) where they lie past its end. What an MR covers is not among them.
+    /// [`ALL_PAGES`](crate::ALL_PAGES) where they lie past its end. What an MR covers is not among them.
     pub fn pages(&self) -> Vec<u32> {
         self.with_args(|args| args.into_iter().flat_map(|arg| arg.pages()).collect())
     }

@@ -260,7 +260,7 @@ fn position(u: &mut Unstructured<'_>) -> Result<Position> {
         0xc0..0xe0 => 2048,
         _ => u32::from(u.arbitrary::<u16>()?) % PAGE_BYTES,
     };
-    Ok(Position(Position::page(page).0 + offset))
+    Ok(Position(u32::from(page) * PAGE_BYTES + offset))
 }
 
 fn len_bytes(u: &mut Unstructured<'_>) -> Result<u32> {

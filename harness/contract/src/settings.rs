@@ -3,12 +3,14 @@
 /// Settings that keep the kernel from moving, merging or writing back pages by itself, those with which it merges all it
 /// can when it is told to, and the one by which its log takes all that the executor writes. Path and value; a kernel that
 /// lacks one lacks what it is about.
-pub const SETTINGS: [(&str, &str); 11] = [
+pub const SETTINGS: [(&str, &str); 12] = [
     ("/proc/sys/vm/compaction_proactiveness", "0"),
     ("/proc/sys/vm/dirty_writeback_centisecs", "0"),
     // A limit that was reached is told of without a list of all processes.
     ("/proc/sys/vm/oom_dump_tasks", "0"),
     ("/proc/sys/kernel/numa_balancing", "0"),
+    // HUGE_POOL_PAGES.
+    ("/proc/sys/vm/nr_hugepages", "6"),
     ("/proc/sys/kernel/printk_devkmsg", "on"),
     ("/sys/kernel/mm/transparent_hugepage/enabled", "never"),
     ("/sys/kernel/mm/ksm/run", "0"),

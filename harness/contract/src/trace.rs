@@ -64,6 +64,18 @@ pub struct Checkpoint {
     /// Pages pinned system-wide since the sequence began, without the bounce buffer:
     /// `nr_foll_pin_acquired - nr_foll_pin_released` of `/proc/vmstat`.
     pub pins: i64,
+    /// The machine's pool of huge pages. Nothing where the kernel has none.
+    #[serde(default)]
+    pub huge: HugePool,
+}
+
+/// Counters of the machine's pool of huge pages, in huge pages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct HugePool {
+    /// `HugePages_Free` of `/proc/meminfo`: in nobody's use, promised or not.
+    pub free: i64,
+    /// `HugePages_Rsvd` of `/proc/meminfo`: promised to a mapping and not used yet.
+    pub reserved: i64,
 }
 
 /// How many objects of RDMA there are.
@@ -96,6 +108,9 @@ pub struct ProcView {
     pub vm_pin: i64,
     /// The pages of the arena that are present, ascending.
     pub pages: Vec<PageView>,
+    /// `HugetlbPages` of `/proc/PID/status`, in huge pages. They are no part of the resident set.
+    #[serde(default)]
+    pub huge: i64,
 }
 
 impl ProcView {
@@ -111,6 +126,7 @@ impl ProcView {
             pss_kib: 0,
             vm_pin: 0,
             pages: Vec::new(),
+            huge: 0,
         }
     }
 }
@@ -127,7 +143,7 @@ pub struct PageView {
     pub file_or_shared: bool,
     /// Bit 56 of pagemap: no other page table entry maps this frame.
     pub exclusively_mapped: bool,
-    /// Its 4096 bytes, unless the process may not read them.
+    /// All its bytes, unless the process may not read them.
     pub bytes: Option<Runs>,
 }
 
@@ -156,4 +172,7 @@ pub struct Teardown {
     pub ksm_pages: i64,
     /// Objects of RDMA that are still there.
     pub rdma: RdmaCounts,
+    /// Huge pages that did not come back to the pool, as fewer free ones, and promises that were not taken back.
+    #[serde(default)]
+    pub huge: HugePool,
 }

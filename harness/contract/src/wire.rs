@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Checkpoint, Outcome, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 3;
+pub const WIRE_VERSION: u16 = 4;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -65,6 +65,9 @@ pub enum FromGuest {
         kernel_release: String,
         /// `uname -v`.
         kernel_version: String,
+        /// Huge pages in the machine's pool: [`HUGE_POOL_PAGES`](crate::HUGE_POOL_PAGES), or none where
+        /// the kernel does not know them.
+        huge_pages: u8,
     },
     /// An op is done.
     Step {

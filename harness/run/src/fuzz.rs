@@ -309,7 +309,7 @@ impl Run<'_> {
     /// Sequence `index`; none behind the last of those that are given.
     fn sequence(&self, generator: &Generator, index: u64, profile: &Profile) -> Option<Sequence> {
         match &self.options.special.given {
-            None => Some(asked_of(profile, index, generator.sequence(index))),
+            None => Some(asked_of(profile, index, generator.sequence_on(profile, index))),
             Some(given) => given.get(usize::try_from(index).ok()?).cloned(),
         }
     }

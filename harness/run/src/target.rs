@@ -291,6 +291,7 @@ impl Prepared {
             PreparedKind::Model { profile, fault } => {
                 let (profile, rules) = self.rules_given().unwrap_or_else(|| own_rules(profile));
                 let kernel_release = format!("model-{}", profile.series);
+                let profile = fault.map_or(profile, |fault| fault.shown_on(profile));
                 let kind = Kind::Model { fault: *fault };
                 Ok(Target { name, arguments, profile, rules, kernel_release, kind })
             }

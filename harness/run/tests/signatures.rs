@@ -24,7 +24,7 @@ const SEQUENCES: u64 = 2000;
 /// as different results of one check. A name that two faults share is one manifestation: with
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
 /// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit.
-const MEASURED: [(Fault, &[&str]); 38] = [
+const MEASURED: [(Fault, &[&str]); 39] = [
     (
         Fault::StaleReadOnlyPin,
         &[
@@ -214,6 +214,10 @@ const MEASURED: [(Fault, &[&str]); 38] = [
         ],
     ),
     (Fault::LoggedLimit, &["kernel_log-out-of-memory"]),
+    (
+        Fault::HugeForkSharesPinned,
+        &["frames-fork-registrar-own-common-huge", "outcome-fork-enomem-ok"],
+    ),
 ];
 
 /// The names that two faults may share, since they show in one way.

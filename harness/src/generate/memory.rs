@@ -200,7 +200,7 @@ impl Making {
             .iter()
             .filter_map(|page| match self.sketch.backing(Proc::P0, *page)? {
                 Backing::File { file: other, page } => (other == file).then_some(page),
-                Backing::Anon | Backing::DevZero { .. } => None,
+                Backing::Anon | Backing::DevZero { .. } | Backing::Huge => None,
             })
             .collect();
         if shown.is_empty() || self.draw.rarely() {

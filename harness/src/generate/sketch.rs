@@ -268,8 +268,7 @@ impl Sketch {
     /// Whether this would probably work, limits left aside.
     fn may_register(&self, range: ByteRange, access: Access) -> bool {
         let writes = access.has_any(WRITERS);
-        let first = range.start().page_index();
-        let mut pages = first..first + range.page_span();
+        let mut pages = range.pages().map(|(page, _)| page);
         access.without(PLAIN) == Access(0)
             && (!access.has_any(Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC))
                 || access.has(Access::LOCAL_WRITE))
@@ -397,6 +396,7 @@ impl Slots for Sketch {
 fn advanced(backing: Backing, by: u8) -> Backing {
     match backing {
         Backing::Anon => Backing::Anon,
+        Backing::Huge => Backing::Huge,
         Backing::File { file, page } => Backing::File { file, page: page.saturating_add(by) },
         Backing::DevZero { page } => Backing::DevZero { page: page.saturating_add(by) },
     }

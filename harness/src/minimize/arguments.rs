@@ -100,9 +100,10 @@ fn toward_p0(op: Op) -> Vec<Op> {
 
 fn toward_anon(op: Op) -> Vec<Op> {
     let backings = |backing: Backing| {
-        let mut simpler = vec![Backing::Anon];
+        // Huge pages show nothing else.
+        let mut simpler = if backing == Backing::Huge { Vec::new() } else { vec![Backing::Anon] };
         match backing {
-            Backing::Anon => {}
+            Backing::Anon | Backing::Huge => {}
             Backing::File { file, page } => {
                 simpler.extend(File::all().map(|file| Backing::File { file, page }));
                 let low = [0, page.saturating_sub(1)];
@@ -299,9 +300,10 @@ const EDGES: usize = 9;
 
 fn edges_below(pages: PageRange) -> [Option<PageRange>; EDGES] {
     let (first, end, count) = (pages.first(), pages.end(), pages.page_count());
+    let lowest = if pages.is_huge() { ARENA_PAGES } else { 0 };
     [
-        (0, 1),
-        (0, count),
+        (lowest, lowest + 1),
+        (lowest, lowest + count),
         (first, first + 1),
         (end - 1, end),
         (first, first + count / 2),
@@ -313,15 +315,23 @@ fn edges_below(pages: PageRange) -> [Option<PageRange>; EDGES] {
     .map(|(first, end)| PageRange::new(first, end))
 }
 
-/// The same place on page 0, on the page before, and the start of its own page.
+/// The same place on the first page, on the page before, and the start of its own page.
 fn positions_below(at: Position) -> Vec<Position> {
     let own_page = at.0 - at.page_offset();
-    let before = at.0.saturating_sub(PAGE_BYTES);
-    [0, at.page_offset(), own_page, before].map(Position).to_vec()
+    let before = at.0.saturating_sub(at.page_bytes());
+    let lowest = lowest_byte(at);
+    let below = [lowest, lowest + at.page_offset(), own_page, before].map(Position);
+    below.into_iter().filter(|at| at.is_near()).collect()
+}
+
+/// The first byte of all pages of the size of that which `at` is on.
+fn lowest_byte(at: Position) -> u32 {
+    if at.is_huge() { Position::page(ARENA_PAGES).0 } else { 0 }
 }
 
 fn bytes_below(range: ByteRange) -> Vec<ByteRange> {
-    let (start, end, len) = (range.start().0, range.end().0, range.len_bytes());
+    let lowest = lowest_byte(range.start());
+    let (start, end, len) = (range.start().0 - lowest, range.end().0 - lowest, range.len_bytes());
     let down = |bytes: u32| bytes / PAGE_BYTES * PAGE_BYTES;
     let up = |bytes: u32| bytes.div_ceil(PAGE_BYTES) * PAGE_BYTES;
     let mut edges = vec![
@@ -338,11 +348,13 @@ fn bytes_below(range: ByteRange) -> Vec<ByteRange> {
         (down(start), down(start) + len),
     ];
     edges.extend(lens_below(len).into_iter().map(|len| (start, start + len)));
-    let on_arena = |&(_, end): &(u32, u32)| end <= (u32::from(ARENA_PAGES) + 2) * PAGE_BYTES;
+    let room =
+        if lowest == 0 { (u32::from(ARENA_PAGES) + 2) * PAGE_BYTES } else { (end).max(PAGE_BYTES) };
+    let on_arena = |&(_, end): &(u32, u32)| end <= room;
     edges
         .into_iter()
         .filter(on_arena)
-        .filter_map(|(start, end)| ByteRange::new(Position(start), Position(end)))
+        .filter_map(|(start, end)| ByteRange::new(Position(lowest + start), Position(lowest + end)))
         .collect()
 }
 

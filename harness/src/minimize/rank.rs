@@ -153,6 +153,7 @@ fn backing_rank(backing: Backing) -> u64 {
         Backing::Anon => 0,
         Backing::File { file, page } => 1 + file.index() as u64 * 256 + u64::from(page),
         Backing::DevZero { page } => 0x1_0000 + u64::from(page),
+        Backing::Huge => 0x2_0000,
     }
 }
 

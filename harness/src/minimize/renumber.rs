@@ -4,8 +4,8 @@
 //! none that is not simpler by [`rank`](super::rank).
 
 use pinfold_contract::{
-    ARENA_PAGES, Arg, Backing, ByteRange, File, FileKind, Mr, Mw, Op, PAGE_BYTES, PageRange,
-    Position, Proc, Sequence, Span,
+    ALL_PAGES, ARENA_PAGES, Arg, Backing, ByteRange, File, FileKind, Mr, Mw, Op, PAGE_BYTES,
+    PageRange, Position, Proc, Sequence, Span,
 };
 
 /// A pass over the names in a sequence.
@@ -125,8 +125,8 @@ impl FilePlace<'_> {
     fn get(&self) -> u32 {
         match self {
             FilePlace::Page(page) => u32::from(**page),
-            FilePlace::Byte(at) => at.page_index(),
-            FilePlace::Bytes(range) => range.start().page_index(),
+            FilePlace::Byte(at) => at.0 / PAGE_BYTES,
+            FilePlace::Bytes(range) => range.start().0 / PAGE_BYTES,
             FilePlace::Whole => u32::MAX,
         }
     }
@@ -167,7 +167,9 @@ fn visit_files(op: &mut Op, mut visit: impl FnMut(&mut File, FilePlace<'_>)) {
 /// All pages that nothing touches taken out at once; then each page alone, those above moving down; then a page of what
 /// is moved together with the page that it moves to.
 fn without_pages(sequence: &Sequence) -> Vec<Sequence> {
-    let touched: Vec<u32> = sequence.ops.iter().flat_map(Op::pages).collect();
+    // Huge pages stay: one is like the other.
+    let touched: Vec<u32> =
+        sequence.ops.iter().flat_map(Op::pages).filter_map(small_page).collect();
     let Some(&last) = touched.iter().max() else { return Vec::new() };
     let pages = 0..=last.min(u32::from(ARENA_PAGES) + 1);
     let mut unused = pages.clone().rev().filter(|page| !touched.contains(page));
@@ -180,7 +182,15 @@ fn without_pages(sequence: &Sequence) -> Vec<Sequence> {
     closed.into_iter().chain(one_less.chain(two_less).flat_map(shorter)).collect()
 }
 
-/// The pages that ops move, each with its new place: the lower one of the two first.
+/// The number of a small page, in the arena or past its end.
+fn small_page(index: u32) -> Option<u32> {
+    let past_end = index.checked_sub(u32::from(ALL_PAGES));
+    past_end
+        .map(|past| u32::from(ARENA_PAGES) + past)
+        .or_else(|| Some(index).filter(|index| *index < u32::from(ARENA_PAGES)))
+}
+
+/// The small pages that ops move, each with its new place: the lower one of the two first.
 fn moved_pages(sequence: &Sequence) -> Vec<(u32, u32)> {
     let pairs = sequence.ops.iter().flat_map(|op| {
         let mut ranges = Vec::new();
@@ -192,7 +202,7 @@ fn moved_pages(sequence: &Sequence) -> Vec<(u32, u32)> {
         let second = ranges.get(1).cloned().unwrap_or(0..0);
         ranges.into_iter().take(1).flatten().zip(second)
     });
-    let distinct = pairs.filter(|(from, to)| from != to);
+    let distinct = pairs.filter(|(from, to)| from != to && *from.max(to) < ARENA_PAGES);
     distinct.map(|(from, to)| (u32::from(from.min(to)), u32::from(from.max(to)))).collect()
 }
 
@@ -274,7 +284,7 @@ fn joined(one: Op, other: Op) -> Option<Op> {
     })
 }
 
-/// `sequence` as it would be if the arena had no `page`; `None` if an op has nothing left.
+/// `sequence` as it would be if the arena had no small page `page`; `None` if an op has nothing left.
 fn without_page(sequence: &Sequence, page: u32) -> Option<Sequence> {
     let gone = Gone { start: page * PAGE_BYTES, end: (page + 1) * PAGE_BYTES };
     let mut less = sequence.clone();
@@ -300,10 +310,16 @@ struct Gone {
 impl Gone {
     /// Where a byte is then.
     fn byte(self, byte: u32) -> u32 {
+        if Position(byte).is_huge() {
+            return byte;
+        }
         byte - byte.saturating_sub(self.start).min(self.end - self.start)
     }
 
     fn pages(self, pages: PageRange) -> Option<PageRange> {
+        if pages.is_huge() {
+            return Some(pages);
+        }
         let edge = |edge: u8| u8::try_from(self.byte(u32::from(edge) * PAGE_BYTES) / PAGE_BYTES);
         PageRange::new(edge(pages.first()).ok()?, edge(pages.end()).ok()?)
     }

@@ -47,7 +47,10 @@ impl State<'_> {
     /// Source: `madvise_vma_behavior()`, mm/madvise.c, 6.1 and 6.12.
     fn advise_piece(&mut self, proc: Proc, piece: &Vma, advice: Advice) -> Result<(), Errno> {
         let flags = piece.flags;
+        let is_huge = piece.object.is_huge();
         let flags = match advice {
+            // `madvise_dontneed_free_valid_vma()`, `can_madv_lru_vma()`, mm/madvise.c, 6.1 and 6.12.
+            Advice::Free | Advice::Cold | Advice::PageOut if is_huge => return Err(Errno::EINVAL),
             Advice::DontNeed => return self.zap_piece(proc, piece),
             Advice::Free => return self.free_piece(proc, piece),
             Advice::PopulateRead => return self.advise_populate(proc, piece, Touch::Read),
@@ -66,8 +69,8 @@ impl State<'_> {
             Advice::WipeOnFork if !is_plain_anon(piece) => return Err(Errno::EINVAL),
             Advice::WipeOnFork => flags.with(Flags::WIPE_ON_FORK),
             Advice::KeepOnFork => flags.without(Flags::WIPE_ON_FORK),
-            // On shared memory it is ignored: `ksm_madvise()`, mm/ksm.c, 6.1 and 6.12.
-            Advice::Mergeable if piece.sharing == Sharing::Shared => flags,
+            // On shared memory and huge pages it is ignored: `ksm_madvise()`, mm/ksm.c, 6.1 and 6.12.
+            Advice::Mergeable if piece.sharing == Sharing::Shared || is_huge => flags,
             Advice::Mergeable => {
                 self.ksm_enter(proc);
                 flags.with(Flags::MERGEABLE)
@@ -86,7 +89,7 @@ impl State<'_> {
     /// Source: `madvise_dontneed_free()`, mm/madvise.c, 6.1 and 6.12.
     fn zap_piece(&mut self, proc: Proc, piece: &Vma) -> Result<(), Errno> {
         not_locked(piece)?;
-        (piece.first..piece.end).for_each(|page| self.clear_pte(proc, page));
+        (piece.first..piece.end).for_each(|page| self.zap(proc, page));
         Ok(())
     }
 
@@ -150,6 +153,11 @@ impl State<'_> {
         let (file, bias) = match piece.object {
             Object::Anon { .. } => return Err(Errno::EINVAL),
             Object::Zero { .. } => return Err(Errno::EACCES),
+            Object::Huge { .. } if piece.is_shared_maywrite() => {
+                self.punch_huge(piece);
+                return Ok(());
+            }
+            Object::Huge { .. } => return Err(Errno::EACCES),
             Object::File { file, bias } => (file, bias),
         };
         if !piece.is_shared_maywrite() {

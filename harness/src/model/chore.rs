@@ -1,6 +1,6 @@
 //! What the whole machine does at once: merging, reclaim, dropping caches.
 
-use pinfold_contract::{ARENA_PAGES, Chore, Outcome, Proc};
+use pinfold_contract::{ALL_PAGES, Chore, Outcome, Proc};
 
 use super::Fault;
 use super::file::FileState;
@@ -111,7 +111,7 @@ impl State<'_> {
         }
     }
 
-    pub(super) fn files_of(&self, wanted: fn(&FileState) -> bool) -> Vec<FileId> {
+    pub(super) fn files_of(&self, wanted: impl Fn(&FileState) -> bool) -> Vec<FileId> {
         let named = (0..).map(FileId).zip(&self.files);
         named.filter(|(_, file)| wanted(file)).map(|(id, _)| id).collect()
     }
@@ -140,7 +140,7 @@ impl State<'_> {
         }
     }
 
-    fn unmap_everywhere(&mut self, id: FrameId) {
+    pub(super) fn unmap_everywhere(&mut self, id: FrameId) {
         for (proc, page) in self.places_of(id) {
             self.clear_pte(proc, page);
         }
@@ -156,7 +156,7 @@ impl State<'_> {
     /// Where processes show the frame.
     pub(super) fn places_of(&self, id: FrameId) -> Vec<(Proc, u8)> {
         let live = Proc::all().filter(|proc| self.is_live(*proc));
-        live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
+        live.flat_map(|proc| (0..ALL_PAGES).map(move |page| (proc, page)))
             .filter(|(proc, page)| self.pte(*proc, *page) == Some(id))
             .collect()
     }

@@ -1,8 +1,6 @@
 //! Loads and stores of the CPU, and those that it is made to do through `/proc/self/mem`.
 
-use pinfold_contract::{
-    ARENA_PAGES, Errno, Outcome, PAGE_BYTES, Position, Proc, Runs, Sharing, Signal,
-};
+use pinfold_contract::{Errno, Outcome, Position, Proc, Runs, Signal};
 
 use super::fault::Touch;
 use super::frame::Use;
@@ -55,10 +53,10 @@ impl State<'_> {
         }
     }
 
-    /// A mapping that is not writable must be one that copies on write (`is_cow_mapping()`): private.
+    /// A mapping that is not writable must be one that copies on write (`is_cow_mapping()`).
     fn may_force(&self, proc: Proc, page: u8) -> bool {
         let vma = self.process(proc).vmas.at(page);
-        vma.is_some_and(|vma| vma.prot.write() || vma.sharing == Sharing::Private)
+        vma.is_some_and(|vma| vma.prot.write() || vma.may_be_forced())
     }
 
     /// Loads `len_bytes` bytes from `at` on.
@@ -143,8 +141,8 @@ pub(super) fn pieces(at: Position, len_bytes: u32) -> impl Iterator<Item = Piece
         (next < end).then(|| {
             let start = Position(next);
             let from = start.page_offset();
-            let to = PAGE_BYTES.min(from + (end - next));
-            let page = u8::try_from(start.page_index()).ok().filter(|page| *page < ARENA_PAGES);
+            let to = start.page_bytes().min(from + (end - next));
+            let page = start.arena_page();
             let done_bytes = next - at.0;
             next += to - from;
             Piece { page, from, to, done_bytes }

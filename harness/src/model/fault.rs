@@ -22,7 +22,7 @@ pub(super) enum Touch {
 /// Why there is no memory behind a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum NoMemoryBehind {
-    /// No mapping, or it lies beyond the end of its file.
+    /// No mapping, or it lies beyond the end of its file, or no huge page is left for it.
     BeyondEnd,
     /// The memory cgroup of the registrations is at its limit.
     OverLimit,
@@ -44,6 +44,9 @@ impl State<'_> {
         let Some(&vma) = self.process(proc).vmas.at(page) else {
             return Err(NoMemoryBehind::BeyondEnd);
         };
+        if vma.object.is_huge() {
+            return self.touch_huge(proc, page, &vma, touch);
+        }
         match (self.pte(proc, page), touch) {
             (Some(_), Touch::Read) => {}
             (Some(frame), Touch::Write | Touch::Unshare) => {
@@ -110,6 +113,7 @@ impl State<'_> {
     fn read_missing(&mut self, proc: Proc, page: u8, vma: &Vma) -> Result<(), NoMemoryBehind> {
         match vma.object {
             Object::Anon { .. } | Object::Zero { .. } => self.set_pte(proc, page, FrameId::ZERO),
+            Object::Huge { .. } => self.touch_huge(proc, page, vma, Touch::Read)?,
             Object::File { file, bias } => {
                 self.fault_around(proc, page, vma, file, bias);
                 if self.pte(proc, page).is_none() {
@@ -136,6 +140,7 @@ impl State<'_> {
             (Object::Anon { .. } | Object::Zero { .. }, _) => {
                 self.new_anon_page(proc, page, Runs::uniform(PAGE_BYTES, 0))?;
             }
+            (Object::Huge { .. }, _) => self.touch_huge(proc, page, vma, Touch::Write)?,
             (Object::File { file, bias }, Sharing::Private) => {
                 // The anon_vma and the frame of the copy come before the file is asked for its page.
                 self.prepare_anon_vma(proc, page);
@@ -222,7 +227,7 @@ impl State<'_> {
         Ok(())
     }
 
-    fn prepare_anon_vma(&mut self, proc: Proc, page: u8) {
+    pub(super) fn prepare_anon_vma(&mut self, proc: Proc, page: u8) {
         let mut count = self.anon_vma_count;
         self.process_mut(proc).vmas.prepare_anon_vma(page, &mut count);
         self.anon_vma_count = count;

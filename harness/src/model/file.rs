@@ -11,6 +11,7 @@ use super::Fault;
 use super::cpu::pieces;
 use super::fault::NoMemoryBehind;
 use super::frame::{FrameId, Frames, Use};
+use super::huge::Promises;
 use super::state::{PteBits, State};
 use super::vma::{FileId, Object, Vma};
 use crate::profile::DiskTail;
@@ -28,6 +29,8 @@ pub(super) struct FileState {
     pub(super) cache: BTreeMap<u32, FrameId>,
     /// What the disk has of it: pages that are not here are zeroes.
     stored: BTreeMap<u32, Runs>,
+    /// If its pages are huge: what is promised of them. Then each page counts as one.
+    pub(super) huge: Option<Promises>,
 }
 
 impl FileState {
@@ -155,12 +158,18 @@ impl State<'_> {
     ///
     /// Source: `shmem_evict_inode()`, mm/shmem.c, 6.1 and 6.12.
     pub(super) fn forget_nameless_memory(&mut self) {
-        let nameless = |file: &FileState| file.kind.is_none() && !file.cache.is_empty();
-        for file in self.files_of(nameless) {
-            let shows =
-                |vma: &Vma| matches!(vma.object, Object::File { file: shown, .. } if shown == file);
+        let promised = |file: &FileState| file.huge.as_ref().is_some_and(|p| !p.regions.is_empty());
+        let is_used = |file: &FileState| !file.cache.is_empty() || promised(file);
+        for file in self.files_of(|file| file.kind.is_none() && is_used(file)) {
+            let shows = |vma: &Vma| match vma.object {
+                Object::File { file: shown, .. } | Object::Huge { file: shown, .. } => {
+                    shown == file
+                }
+                Object::Anon { .. } | Object::Zero { .. } => false,
+            };
             let mut live = Proc::all().filter(|proc| self.is_live(*proc));
             if !live.any(|proc| self.process(proc).vmas.iter().any(shows)) {
+                self.evict_huge(file);
                 let pages: Vec<u32> = self.file(file).cache.keys().copied().collect();
                 pages.into_iter().for_each(|page| self.uncache(file, page));
             }

@@ -105,6 +105,7 @@ impl<'s, 'a> Print<'s, 'a> {
         let named = (0u32..).zip(&state.files).filter(|(_, file)| file.kind.is_some());
         named.for_each(|(index, _)| self.file(index));
         self.add((state.ipc_lock, state.limit_bytes, state.charge));
+        self.add(state.huge_pool());
         let (procs, stable) = state.ksm.known();
         self.add(procs);
         stable.iter().for_each(|frame| self.frame(*frame));
@@ -125,7 +126,9 @@ impl<'s, 'a> Print<'s, 'a> {
 
     fn mapping(&mut self, vma: &Vma) {
         self.add((vma.first, vma.end, vma.sharing, vma.prot, vma.flags));
-        if let Object::File { file: FileId(index), bias } = vma.object {
+        if let Object::File { file: FileId(index), bias }
+        | Object::Huge { file: FileId(index), bias } = vma.object
+        {
             self.add(bias);
             self.file(index);
         } else {
@@ -148,6 +151,7 @@ impl<'s, 'a> Print<'s, 'a> {
             self.add(page);
             self.frame(*frame);
         }
+        self.add(file.huge.as_ref().map(|promises| &promises.regions));
         for (page, content) in file.stored() {
             self.add(page);
             self.content(content);

@@ -65,6 +65,10 @@ pub(super) struct Frame {
     pub(super) batched: bool,
     /// Whether it is charged to the memory cgroup in which `p0` registers.
     pub(super) charged: bool,
+    /// Whether it is a huge page.
+    pub(super) is_huge: bool,
+    /// Whether a promise counts again when it comes back to the pool (HPageRestoreReserve, once it was mapped).
+    pub(super) restores_promise: bool,
 }
 
 impl Frame {
@@ -77,7 +81,8 @@ impl Frame {
     pub(super) fn marks(&self) -> impl std::hash::Hash {
         let held = (self.usage, self.map_count, self.pin_count, self.cached, self.charged);
         let kept = (self.on_disk, self.block_only, self.lazyfree, self.batched);
-        (held, kept, self.dirty, self.marked_dirty, self.passed_over)
+        let huge = (self.is_huge, self.restores_promise);
+        (held, kept, huge, self.dirty, self.marked_dirty, self.passed_over)
     }
 
     /// Notes that its bytes were written: no longer clean, no longer given up.
@@ -116,6 +121,8 @@ impl Frames {
             lazyfree: false,
             batched: false,
             charged: false,
+            is_huge: false,
+            restores_promise: false,
         });
         FrameId(id)
     }

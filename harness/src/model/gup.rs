@@ -1,6 +1,6 @@
 //! Pinning: what `pin_user_pages()` does for a registration.
 
-use pinfold_contract::{ARENA_PAGES, Access, Proc, Sharing};
+use pinfold_contract::{ALL_PAGES, Access, Proc, Sharing};
 
 use super::Fault;
 use super::fault::Touch;
@@ -89,7 +89,7 @@ impl State<'_> {
         page: u32,
         pin: Pin,
     ) -> Result<FrameId, BadAddress> {
-        let page = u8::try_from(page).ok().filter(|page| *page < ARENA_PAGES).ok_or(BadAddress)?;
+        let page = u8::try_from(page).ok().filter(|page| *page < ALL_PAGES).ok_or(BadAddress)?;
         let vma = *self.process(proc).vmas.at(page).ok_or(BadAddress)?;
         let wanted = pin.of(&vma);
         if !self.is_open_to_gup_fast(proc, page, wanted) {
@@ -141,7 +141,7 @@ impl State<'_> {
         let allowed = match wanted {
             Wanted::Write => vma.prot.write() || self.has(Fault::WritableOverReadOnly),
             // VM_SHARED is missing where the file is open for reading only, but so is VM_MAYWRITE.
-            Wanted::ForcedWrite => vma.prot.write() || vma.sharing == Sharing::Private,
+            Wanted::ForcedWrite => vma.prot.write() || vma.may_be_forced(),
             Wanted::Read => vma.prot.read(),
             // All that can be mapped here may be made readable: VM_MAYREAD.
             Wanted::ForcedRead => true,

@@ -6,8 +6,8 @@
 //! show has a reason here. A test holds the list against what the model says of
 //! generated sequences, in both directions.
 //!
-//! Nothing of swap, of huge pages or of an allocation that fails outside of a
-//! memory cgroup is in it: the model has no rule for these, because no target does them.
+//! Nothing of swap or of an allocation that fails outside of a memory cgroup is in it:
+//! the model has no rule for these, because no target does them.
 
 use std::fmt;
 
@@ -51,6 +51,8 @@ pub enum Unseen {
     TooLong,
     /// It depends on how much memory the executor has mapped for itself.
     NearLimit,
+    /// It takes huge pages.
+    HugePages,
 }
 
 impl Unseen {
@@ -62,6 +64,7 @@ impl Unseen {
             Unseen::Order => "it depends on the order in which the packets of a message move",
             Unseen::TooLong => "only a message of more than 2 GiB is refused so",
             Unseen::NearLimit => "it depends on what the executor has mapped for itself",
+            Unseen::HugePages => "User Mode Linux has no huge pages",
         }
     }
 
@@ -73,6 +76,7 @@ impl Unseen {
             Unseen::Order => "a kernel with several processors",
             Unseen::TooLong => "any kernel, by a sequence written for it",
             Unseen::NearLimit => "any kernel, by a sequence written for it",
+            Unseen::HugePages => "a stock kernel in QEMU",
         }
     }
 }
@@ -137,6 +141,7 @@ const TABLE: &[Row] = &[
     seen(OpKind::Protect, &["EACCES", "ENOMEM"]),
     seen(OpKind::Write, &["SIGBUS", "SIGSEGV"]),
     seen(OpKind::Read, &["SIGBUS", "SIGSEGV"]),
+    unseen(OpKind::Fork, BOTH, Unseen::HugePages, &["ENOMEM"]),
     seen(OpKind::Reg, &["EFAULT", "EINVAL", "ENOMEM", "EPERM"]),
     seen_in(OpKind::Reg, NEW, &["EOPNOTSUPP"]),
     seen(OpKind::Dereg, &["EINVAL"]),

@@ -2,7 +2,7 @@
 //! brought in for it.
 
 use pinfold_contract::{
-    ARENA_PAGES, Errno, LockScope, Outcome, PAGE_BYTES, PageRange, Proc, Sharing,
+    ALL_PAGES, ARENA_PAGES, Errno, LockScope, Outcome, PAGE_BYTES, PageRange, Proc, Sharing,
 };
 
 use super::fault::Touch;
@@ -45,7 +45,7 @@ impl State<'_> {
             return Outcome::Errno(Errno::EPERM);
         }
         let already = self.process(proc).vmas.locked_pages(pages);
-        let added = i64::from(pages.page_count()) - already;
+        let added = i64::from(pages.small_page_count()) - already;
         if !capable && !self.lock_fits(proc, added) {
             return Outcome::Errno(Errno::ENOMEM);
         }
@@ -72,7 +72,7 @@ impl State<'_> {
     }
 
     /// Locks or unlocks every mapping there is or will be. What is there is locked on fault, so
-    /// nothing is brought in.
+    /// nothing is brought in but huge pages, which are not locked at all.
     ///
     /// Source: `SYSCALL_DEFINE1(mlockall)`, `apply_mlockall_flags()`, mm/mlock.c, 6.1 and 6.12.
     fn lock_mappings(&mut self, proc: Proc, scope: LockScope) -> Outcome {
@@ -99,6 +99,11 @@ impl State<'_> {
             for vma in self.process(proc).vmas.iter().copied().collect::<Vec<Vma>>() {
                 self.lock_piece(proc, &vma, flags);
             }
+        }
+        // `mm_populate()` of all there is: what cannot be locked is not locked on fault either.
+        if matches!(scope, LockScope::Current | LockScope::Both) {
+            let huge = PageRange::new(ARENA_PAGES, ALL_PAGES).expect("there are huge pages");
+            self.populate_or_not(proc, huge);
         }
         Outcome::Done
     }
@@ -153,8 +158,13 @@ impl State<'_> {
         if at == pages.end() { Ok(()) } else { Err(BadAddress) }
     }
 
+    /// Huge pages are never locked, as nothing takes them away.
+    ///
     /// Source: `mlock_fixup()`, mm/mlock.c, 6.1 and 6.12.
     fn lock_piece(&mut self, proc: Proc, piece: &Vma, flags: Flags) {
+        if piece.object.is_huge() {
+            return;
+        }
         let count = i64::from(piece.end - piece.first);
         let new_flags = piece.flags.without(Flags::LOCK_MASK).with(flags);
         let twice = self.has(Fault::LockedTwice);
@@ -204,7 +214,7 @@ impl State<'_> {
         }
         let writes = piece.prot.write() && piece.sharing == Sharing::Private;
         let touch = if writes { Touch::Write } else { Touch::Read };
-        (piece.first..piece.end.min(ARENA_PAGES))
+        (piece.first..piece.end.min(ALL_PAGES))
             .try_for_each(|page| self.touch(proc, page, touch).map_err(|_| BadAddress))
     }
 }

@@ -15,6 +15,7 @@ mod fingerprint;
 mod frame;
 mod gup;
 mod hole;
+mod huge;
 mod knows;
 mod ksm;
 mod lists;

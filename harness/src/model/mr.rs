@@ -1,7 +1,8 @@
 //! Registration: `ibv_reg_mr` and `ibv_dereg_mr`.
 
 use pinfold_contract::{
-    Access, BOUNCE_PINS, Errno, Mr, Outcome, PAGE_BYTES, Pd, Proc, RegCall, Runs, Span, WcStatus,
+    Access, BOUNCE_PINS, ByteRange, Errno, Mr, Outcome, PAGE_BYTES, Pd, Position, Proc, RegCall,
+    Runs, Span, WcStatus,
 };
 
 use super::Fault;
@@ -71,7 +72,7 @@ impl State<'_> {
             pages.is_some_and(|pages| pinned.saturating_add(pages) > self.limit_bytes / page);
         let bad_count = pages.is_some_and(|pages| pages == 0 || pages > u64::from(u32::MAX));
         let mut refusals = Vec::new();
-        if iova % page != u64::from(span.start.page_offset()) {
+        if iova % page != span.start.address() % page {
             refusals.push(Errno::EINVAL);
         }
         refusals.extend(self.access_refusals(access));
@@ -105,13 +106,17 @@ impl State<'_> {
     /// Pins every page of `span`, or none; the pages before a bad one stay faulted in.
     fn pin_pages(&mut self, span: Span, access: Access) -> Result<Vec<FrameId>, Errno> {
         let pin = self.pin_for(access);
-        let first = span.start.page_index();
         // Beyond the arena nothing is mapped: the first page there ends the loop.
-        let pages = page_span(span).and_then(|pages| u32::try_from(pages).ok()).unwrap_or(u32::MAX);
+        let reach = span.range().map(ByteRange::pages);
+        let far = || std::iter::successors(Some(span.start), |at| Some(at.page_end()));
+        let pages: Box<dyn Iterator<Item = u32>> = match reach {
+            Some(pages) => Box::new(pages.map(|(page, _)| page)),
+            None => Box::new(far().map(Position::page_index)),
+        };
         self.set_charging(true);
         let mut frames = Vec::new();
         let mut bad = false;
-        for page in first..first.saturating_add(pages) {
+        for page in pages {
             let Ok(frame) = self.frame_to_pin(Proc::P0, page, pin) else {
                 bad = true;
                 break;
@@ -220,9 +225,10 @@ fn spans(
 ) -> impl Iterator<Item = (FrameId, u32, u32)> + '_ {
     let start = mr.range.start().page_offset() + offset;
     let end = start + len_bytes;
+    let page_bytes = mr.range.start().page_bytes();
     mr.frames.iter().zip(0u32..).filter_map(move |(frame, index)| {
-        let base = index * PAGE_BYTES;
-        let (from, to) = (start.max(base), end.min(base + PAGE_BYTES));
+        let base = index * page_bytes;
+        let (from, to) = (start.max(base), end.min(base + page_bytes));
         (from < to).then(|| (*frame, from - base, to - base))
     })
 }

@@ -1,7 +1,7 @@
 //! What can be seen of the state from user space.
 
 use pinfold_contract::{
-    ARENA_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView, RdmaCounts, Teardown,
+    ALL_PAGES, Checkpoint, MrView, PAGE_BYTES, PageView, Proc, ProcView, RdmaCounts, Teardown,
 };
 
 use super::Fault;
@@ -24,6 +24,7 @@ impl State<'_> {
             rdma: self.rdma_counts(),
             charged: self.charged_visibly(),
             pins: self.pins(),
+            huge: self.huge_pool(),
         }
     }
 
@@ -47,7 +48,7 @@ impl State<'_> {
     /// The present pages whose mapping permits writing but not reading.
     pub(super) fn write_only(&self) -> Vec<(Proc, u8)> {
         let live = Proc::all().filter(|proc| self.is_live(*proc));
-        live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
+        live.flat_map(|proc| (0..ALL_PAGES).map(move |page| (proc, page)))
             .filter(|(proc, page)| self.read_right(*proc, *page) == ReadRight::Perhaps)
             .collect()
     }
@@ -71,13 +72,13 @@ impl State<'_> {
     }
 
     /// Every pin of every registration: an overlap counts as often as it is registered. The zero page, which goes
-    /// nowhere, is never pinned.
+    /// nowhere, is never pinned. Of a huge page each small page's worth that is registered counts.
     ///
-    /// Source: `try_grab_page()`, `gup_put_folio()`, mm/gup.c, 6.1 and 6.12.
+    /// Source: `try_grab_page()`, `try_grab_folio()`, `gup_put_folio()`, mm/gup.c, 6.1 and 6.12.
     pub(super) fn pins(&self) -> i64 {
-        let frames = self.mrs.values().flat_map(|mr| &mr.frames);
-        let held = frames.filter(|frame| **frame != FrameId::ZERO).count();
-        i64::try_from(held).unwrap_or(i64::MAX) + self.leaked_pins
+        let held = self.mrs.values().flat_map(|mr| mr.frames.iter().zip(mr.range.pages()));
+        let held = held.filter(|(frame, _)| **frame != FrameId::ZERO);
+        held.map(|(_, (_, count))| i64::from(count)).sum::<i64>() + self.leaked_pins
     }
 
     /// What the sequence holds of the RDMA device.
@@ -95,12 +96,14 @@ impl State<'_> {
     }
 
     /// Counters as `dec_mm_counter()` and friends keep them: an anonymous frame counts in RssAnon, merged
-    /// or not, a page of shmem in RssShmem, one of a disk in RssFile, the zero page nowhere.
+    /// or not, a page of shmem in RssShmem, one of a disk in RssFile, the zero page nowhere. Huge pages have a counter
+    /// of their own.
     ///
-    /// Source: `mm_counter()`, include/linux/mm.h, 6.1 and 6.12.
+    /// Source: `mm_counter()`, include/linux/mm.h; `hugetlb_report_usage()`, mm/hugetlb.c, 6.1 and 6.12.
     fn proc_view(&self, proc: Proc) -> ProcView {
         let process = self.process(proc);
-        let present = || process.ptes.iter().flatten().map(|id| &self.frames[*id]);
+        let all = || process.ptes.iter().flatten().map(|id| &self.frames[*id]);
+        let present = || all().filter(|frame| !frame.is_huge);
         let count = |wanted: fn(&Frame) -> bool| {
             i64::try_from(present().filter(|frame| wanted(frame)).count()).unwrap_or(i64::MAX)
         };
@@ -114,14 +117,16 @@ impl State<'_> {
             vm_swap: 0,
             pss_kib: self.pss_kib(proc),
             vm_pin: process.pinned_vm,
-            pages: (0..ARENA_PAGES).filter_map(|page| self.page_view(proc, page)).collect(),
+            huge: i64::try_from(all().filter(|frame| frame.is_huge).count()).unwrap_or(i64::MAX),
+            pages: (0..ALL_PAGES).filter_map(|page| self.page_view(proc, page)).collect(),
         }
     }
 
     /// The lines `Pss:` of the mappings of the arena: each present page counts with the share that its
-    /// mappings leave, in 1/4096 of a byte, and each mapping is cut to whole KiB. The zero page counts nothing.
+    /// mappings leave, in 1/4096 of a byte, and each mapping is cut to whole KiB. The zero page counts nothing, nor do
+    /// huge pages.
     ///
-    /// Source: `smaps_account()`, `__show_smap()`, fs/proc/task_mmu.c, 6.1 and 6.12.
+    /// Source: `smaps_account()`, `smaps_hugetlb_range()`, `__show_smap()`, fs/proc/task_mmu.c, 6.1 and 6.12.
     fn pss_kib(&self, proc: Proc) -> i64 {
         const SHARE_SHIFT: u32 = 12;
         const KIB_SHIFT: u32 = 10;
@@ -133,6 +138,7 @@ impl State<'_> {
         };
         let vmas = self.process(proc).vmas.iter();
         let kib: u64 = vmas
+            .filter(|vma| !vma.object.is_huge())
             .map(|vma| (vma.first..vma.end).map(share).sum::<u64>() >> (SHARE_SHIFT + KIB_SHIFT))
             .sum();
         i64::try_from(kib).unwrap_or(i64::MAX)

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::profile::{Machine, Profile};
+
 /// A bug put into the model on purpose, to show that an oracle sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Fault {
@@ -81,11 +83,13 @@ pub enum Fault {
     CacheUncharged,
     /// A registration that RLIMIT_MEMLOCK refuses logs that memory ran out.
     LoggedLimit,
+    /// Fork shares pinned huge pages with the child instead of copying them.
+    HugeForkSharesPinned,
 }
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 38] = [
+    pub const ALL: [(Fault, &'static str); 39] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -124,11 +128,17 @@ impl Fault {
         (Fault::MovedPagesLost, "moved_pages_lost"),
         (Fault::CacheUncharged, "cache_uncharged"),
         (Fault::LoggedLimit, "logged_limit"),
+        (Fault::HugeForkSharesPinned, "huge_fork_shares_pinned"),
     ];
 
     /// The fault with this name.
     pub fn from_name(name: &str) -> Option<Fault> {
         Self::ALL.iter().find(|(_, n)| *n == name).map(|(fault, _)| *fault)
+    }
+
+    /// A profile like `profile` on which it can show: some need what User Mode Linux does not have.
+    pub fn shown_on(self, profile: &'static Profile) -> &'static Profile {
+        if self == Fault::HugeForkSharesPinned { profile.on(Machine::X86) } else { profile }
     }
 
     /// Its name on the command line.

@@ -160,7 +160,7 @@ pub struct Held {
     pub range: ByteRange,
     /// Its rights.
     pub access: Access,
-    /// The frames it pins, one a page of the range.
+    /// The frames it pins, one a page of the range, small or huge.
     pub frames: Vec<HeldFrame>,
 }
 
@@ -171,6 +171,6 @@ pub struct HeldFrame {
     pub frame: u64,
     /// Whether it is a page of a file or of shared anonymous memory.
     pub file_or_shared: bool,
-    /// Its 4096 bytes.
+    /// All its bytes.
     pub bytes: Runs,
 }

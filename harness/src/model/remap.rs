@@ -11,8 +11,13 @@ impl State<'_> {
     ///
     /// Source: `SYSCALL_DEFINE5(mremap)`, mm/mremap.c, 6.1 and 6.12.
     pub(super) fn remap(&mut self, proc: Proc, from: PageRange, to: PageRange) -> Prediction {
-        let result = if self.process(proc).vmas.at(from.first()).is_none() {
+        let vma = self.process(proc).vmas.at(from.first());
+        let result = if vma.is_none() {
             Err(Errno::EFAULT)
+        } else if vma.is_some_and(|vma| vma.object.is_huge()) && to.page_count() > from.page_count()
+        {
+            // Promises do not grow.
+            Err(Errno::EINVAL)
         } else if from.first() == to.first() {
             self.resize(proc, from, to.end())
         } else {
@@ -67,6 +72,8 @@ impl State<'_> {
                 self.set_pte_bits(proc, new, bits);
             }
         }
+        // Promises move with the pages: `clear_vma_resv_huge_pages()`, mm/hugetlb.c, 6.1 and 6.12.
+        self.process_mut(proc).vmas.disown(kept);
         self.unmap(proc, kept);
         if vma.is_locked() {
             self.process_mut(proc).locked_vm += i64::from(to.page_count());

@@ -1,7 +1,8 @@
 //! The ops on an address space: map, unmap, protect, fork, exit.
 
 use pinfold_contract::{
-    ARENA_PAGES, Backing, Errno, FileKind, Outcome, PageRange, Proc, Prot, Seals, Sharing,
+    ALL_PAGES, ARENA_PAGES, Backing, Errno, FileKind, Outcome, PageRange, Proc, Prot, Seals,
+    Sharing,
 };
 
 use super::file::FileState;
@@ -9,7 +10,7 @@ use super::frame::{FrameId, Use};
 use super::state::{Process, PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma, flags_after};
 use super::{Fault, Prediction};
-use crate::profile::FutureWriteCheck;
+use crate::profile::{FutureWriteCheck, HugePages};
 
 impl State<'_> {
     /// `mmap(MAP_FIXED)`. Pages are brought in if that was asked for or they are locked.
@@ -43,8 +44,11 @@ impl State<'_> {
         sharing: Sharing,
         prot: Prot,
     ) -> Outcome {
+        if backing == Backing::Huge && self.profile.huge_pages == HugePages::None {
+            return Outcome::Errno(Errno::EINVAL);
+        }
         let new_flags = self.process(proc).new_flags;
-        let locked = i64::from(pages.page_count());
+        let locked = i64::from(pages.small_page_count());
         if new_flags.has(Flags::LOCKED) && !self.lock_fits(proc, locked) {
             return Outcome::Errno(Errno::EAGAIN);
         }
@@ -53,7 +57,14 @@ impl State<'_> {
             Err(errno) => return Outcome::Errno(errno),
         };
         self.unmap(proc, pages);
-        let object = self.object_to_map(pages, backing, sharing);
+        let Ok(object) = self.object_to_map(pages, backing, sharing) else {
+            return Outcome::Errno(Errno::ENOMEM);
+        };
+        let flags = if object.is_huge() {
+            flags.without(Flags::LOCK_MASK).with(owner_flags(sharing))
+        } else {
+            flags
+        };
         let new = Vma::new(pages, object, sharing, prot, flags);
         if self.is_refused_late(proc, backing, &new) {
             return Outcome::Errno(Errno::EPERM);
@@ -100,9 +111,22 @@ impl State<'_> {
         sealed && writes && !self.process(proc).vmas.would_extend(new)
     }
 
-    fn object_to_map(&mut self, pages: PageRange, backing: Backing, sharing: Sharing) -> Object {
+    /// What a mapping shows. Huge pages must be promised to it.
+    ///
+    /// Source: `hugetlbfs_file_mmap()`, fs/hugetlbfs/inode.c, 6.1 and 6.12: what was there is unmapped by then, and
+    /// does not come back.
+    fn object_to_map(
+        &mut self,
+        pages: PageRange,
+        backing: Backing,
+        sharing: Sharing,
+    ) -> Result<Object, Errno> {
         let bias_of = |page: u8| i32::from(page) - i32::from(pages.first());
-        match (backing, sharing) {
+        Ok(match (backing, sharing) {
+            (Backing::Huge, _) => {
+                let file = self.promise_huge(pages, sharing)?;
+                Object::Huge { file, bias: bias_of(0) }
+            }
             (Backing::Anon, Sharing::Private) => Object::ANON,
             (Backing::Anon, Sharing::Shared) => {
                 Object::File { file: self.new_shared_memory(pages), bias: bias_of(0) }
@@ -117,7 +141,7 @@ impl State<'_> {
                 let index = u32::try_from(file.index()).expect("there are few files");
                 Object::File { file: FileId(index), bias: bias_of(page) }
             }
-        }
+        })
     }
 
     fn new_shared_memory(&mut self, pages: PageRange) -> FileId {
@@ -129,12 +153,13 @@ impl State<'_> {
 
     /// `munmap`: never fails inside the arena, holes or not.
     pub(super) fn unmap(&mut self, proc: Proc, pages: PageRange) -> Outcome {
-        pages.pages().for_each(|page| self.clear_pte(proc, page));
+        pages.pages().for_each(|page| self.zap(proc, page));
+        self.break_promises(proc, pages);
         let process = self.process_mut(proc);
         process.locked_vm -= process.vmas.locked_pages(pages);
         process.vmas.unmap(pages);
         // `free_pgtables()`, mm/memory.c, 6.1 and 6.12.
-        process.has_table &= process.vmas.iter().next().is_some();
+        process.has_table &= process.vmas.any_in(0, ARENA_PAGES);
         Outcome::Done
     }
 
@@ -167,9 +192,10 @@ impl State<'_> {
         if at == pages.end() { Outcome::Done } else { Outcome::Errno(Errno::ENOMEM) }
     }
 
-    /// `fork`: shares what it can, and copies early what is pinned.
+    /// `fork`: shares what it can, and copies early what is pinned. Without a huge page for a copy there is no child;
+    /// what was shared with it until then is the parent's alone again, but not known to be.
     ///
-    /// Source: `dup_mmap()`, kernel/fork.c; `copy_page_range()`, `vma_needs_copy()`,
+    /// Source: `dup_mmap()`, `dup_mm()` and `copy_mm()`, kernel/fork.c; `copy_page_range()`, `vma_needs_copy()`,
     /// `copy_present_page()`, mm/memory.c, 6.1 and 6.12.
     pub(super) fn fork(&mut self, proc: Proc, child: Proc) -> Outcome {
         let parent = self.process(proc).clone();
@@ -187,10 +213,15 @@ impl State<'_> {
             vma.anon_vma.is_some() && !lost
         };
         for vma in parent.vmas.iter().filter(copied) {
-            self.process_mut(child).has_table = parent.has_table;
+            let is_huge = vma.object.is_huge();
+            self.process_mut(child).has_table |= parent.has_table && !is_huge;
             for page in vma.first..vma.end {
-                if let Some(frame) = parent.ptes[usize::from(page)] {
+                let Some(frame) = parent.ptes[usize::from(page)] else { continue };
+                if !is_huge {
                     self.copy_pte((proc, child), page, frame, vma.prot.write());
+                } else if self.fork_huge(child, page, frame).is_err() {
+                    self.exit(child);
+                    return Outcome::Errno(Errno::ENOMEM);
                 }
             }
         }
@@ -236,10 +267,20 @@ impl State<'_> {
 
     /// `_exit` of a process other than `p0`.
     pub(super) fn exit(&mut self, proc: Proc) -> Outcome {
-        (0..ARENA_PAGES).for_each(|page| self.clear_pte(proc, page));
+        (0..ALL_PAGES).for_each(|page| self.zap(proc, page));
+        let huge = PageRange::new(ARENA_PAGES, ALL_PAGES).expect("there are huge pages");
+        self.break_promises(proc, huge);
         *self.process_slot(proc) = None;
         self.ksm_exit(proc);
         Outcome::Done
+    }
+}
+
+/// Whether a mapping of huge pages keeps its promises for the process that makes it.
+fn owner_flags(sharing: Sharing) -> Flags {
+    match sharing {
+        Sharing::Private => Flags::HUGE_OWNER,
+        Sharing::Shared => Flags::NONE,
     }
 }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_contract::{ARENA_PAGES, Access, ByteRange, File, Mr, Mw, PROC_SLOTS, Pd, Proc};
+use pinfold_contract::{
+    ALL_PAGES, ARENA_PAGES, Access, ByteRange, File, Mr, Mw, PROC_SLOTS, Pd, Proc,
+};
 
 use super::Fault;
 use super::charge::Charge;
@@ -35,6 +37,8 @@ pub(super) struct State<'a> {
     pub(super) ipc_lock: bool,
     /// RLIMIT_MEMLOCK of `p0`, in bytes.
     pub(super) limit_bytes: u64,
+    /// Huge pages that are promised, but for the promises that came back with their pages.
+    pub(super) huge_promised: i64,
     /// Names given to anon_vmas so far.
     pub(super) anon_vma_count: u32,
     /// Pins that only a planted fault leaves behind, in pages.
@@ -69,10 +73,10 @@ pub(super) struct PteBits {
 pub(super) struct Process {
     pub(super) vmas: Vmas,
     /// The frame behind each present page.
-    pub(super) ptes: [Option<FrameId>; ARENA_PAGES as usize],
+    pub(super) ptes: [Option<FrameId>; ALL_PAGES as usize],
     /// What else the entry of each present page of private memory says.
-    pub(super) pte_bits: [PteBits; ARENA_PAGES as usize],
-    /// Whether there is a page table for the arena, which lies in one (`pmd_none()`).
+    pub(super) pte_bits: [PteBits; ALL_PAGES as usize],
+    /// Whether there is a page table for the small pages of the arena, which lie in one (`pmd_none()`).
     pub(super) has_table: bool,
     /// `mm->pinned_vm` without the executor's own, in pages.
     pub(super) pinned_vm: i64,
@@ -91,8 +95,8 @@ impl Process {
     pub(super) fn new(vmas: Vmas, limit_bytes: u64) -> Process {
         Process {
             vmas,
-            ptes: [None; ARENA_PAGES as usize],
-            pte_bits: [PteBits::default(); ARENA_PAGES as usize],
+            ptes: [None; ALL_PAGES as usize],
+            pte_bits: [PteBits::default(); ALL_PAGES as usize],
             has_table: false,
             pinned_vm: 0,
             locked_vm: 0,
@@ -140,6 +144,7 @@ impl<'a> State<'a> {
             mws: BTreeMap::new(),
             ipc_lock: false,
             limit_bytes: u64::MAX,
+            huge_promised: 0,
             anon_vma_count: 0,
             leaked_pins: 0,
             leaked_objects: 0,
@@ -184,7 +189,7 @@ impl<'a> State<'a> {
         self.frames[frame].map_count += 1;
         self.frames[frame].batched |= locked;
         self.process_mut(proc).ptes[usize::from(page)] = Some(frame);
-        self.process_mut(proc).has_table = true;
+        self.process_mut(proc).has_table |= page < ARENA_PAGES;
         self.set_pte_bits(proc, page, PteBits::default());
     }
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{ARENA_PAGES, FileKind, Op, OpKind, Outcome, Proc, Prot, Sequence, Sharing};
+use pinfold_contract::{ALL_PAGES, FileKind, Op, OpKind, Outcome, Proc, Prot, Sequence, Sharing};
 
 use super::frame::Use;
 use super::state::State;
@@ -60,6 +60,8 @@ pub enum Memory {
     Library,
     /// A file on a disk.
     Disk,
+    /// Huge pages.
+    Huge,
 }
 
 /// Kinds of frames.
@@ -91,14 +93,12 @@ impl State<'_> {
         let named = op.pages().into_iter().filter_map(|page| u8::try_from(page).ok());
         let of_actor = named.map(|page| (op.proc(), page));
         let mrs = op.mrs().into_iter().filter_map(|mr| self.mrs.get(&mr));
-        let registered = mrs.flat_map(|mr| {
-            let first = mr.range.start().page_index();
-            (first..first + mr.range.page_span()).filter_map(|page| u8::try_from(page).ok())
-        });
+        let registered =
+            mrs.flat_map(|mr| mr.range.pages().filter_map(|(page, _)| u8::try_from(page).ok()));
         let of_mrs = registered.map(|page| (Proc::P0, page));
         let pages: BTreeSet<(Proc, u8)> = of_actor.chain(of_mrs).collect();
         let there =
-            pages.into_iter().filter(|(proc, page)| self.is_live(*proc) && *page < ARENA_PAGES);
+            pages.into_iter().filter(|(proc, page)| self.is_live(*proc) && *page < ALL_PAGES);
         there.map(|(proc, page)| self.page_state(proc, page)).collect()
     }
 
@@ -120,6 +120,7 @@ impl State<'_> {
         match object {
             Object::Anon { .. } => Memory::Anon,
             Object::Zero { .. } => Memory::Zero,
+            Object::Huge { .. } => Memory::Huge,
             Object::File { file, .. } => match self.files[file.0 as usize].kind {
                 None => Memory::SharedAnon,
                 Some(FileKind::Memfd) => Memory::Memfd,

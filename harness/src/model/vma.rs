@@ -37,6 +37,13 @@ pub(super) enum Object {
         /// when a mapping is split, and equal where neighbours continue each other.
         bias: i32,
     },
+    /// Huge pages of a hugetlbfs inode, which each mapping brings for itself.
+    Huge {
+        /// Which.
+        file: FileId,
+        /// Page of it that page 0 of the arena would show, as that of [`Object::File`].
+        bias: i32,
+    },
 }
 
 impl Object {
@@ -49,8 +56,13 @@ impl Object {
     pub(super) fn is_anonymous(self) -> bool {
         match self {
             Object::Anon { .. } | Object::Zero { .. } => true,
-            Object::File { .. } => false,
+            Object::File { .. } | Object::Huge { .. } => false,
         }
+    }
+
+    /// Whether it is huge pages.
+    pub(super) fn is_huge(self) -> bool {
+        matches!(self, Object::Huge { .. })
     }
 
     /// The same object where page 0 of the arena has page offset `bias`.
@@ -59,12 +71,16 @@ impl Object {
             Object::Anon { .. } => Object::Anon { bias },
             Object::Zero { .. } => Object::Zero { bias },
             Object::File { file, .. } => Object::File { file, bias },
+            Object::Huge { file, .. } => Object::Huge { file, bias },
         }
     }
 
     fn bias(self) -> i32 {
         match self {
-            Object::Anon { bias } | Object::Zero { bias } | Object::File { bias, .. } => bias,
+            Object::Anon { bias }
+            | Object::Zero { bias }
+            | Object::File { bias, .. }
+            | Object::Huge { bias, .. } => bias,
         }
     }
 }
@@ -96,6 +112,10 @@ impl Flags {
     pub(super) const HUGE: Flags = Flags(128);
     /// VM_NOHUGEPAGE.
     pub(super) const NOT_HUGE: Flags = Flags(256);
+    /// HPAGE_RESV_OWNER: private huge pages, of the process that mapped them.
+    pub(super) const HUGE_OWNER: Flags = Flags(512);
+    /// HPAGE_RESV_UNMAPPED: the owner of private huge pages took one back from here.
+    pub(super) const HUGE_TAKEN: Flags = Flags(1024);
 
     /// Whether every flag of `flags` is in it.
     pub(super) fn has(self, flags: Flags) -> bool {
@@ -165,7 +185,7 @@ impl Vma {
         prot: Prot,
         flags: Flags,
     ) -> Vma {
-        let account = sharing == Sharing::Private && prot.write();
+        let account = sharing == Sharing::Private && prot.write() && !object.is_huge();
         let flags = flags.with_account(account);
         Vma { first: pages.first(), end: pages.end(), object, sharing, prot, flags, anon_vma: None }
     }
@@ -173,6 +193,13 @@ impl Vma {
     /// VM_MAYWRITE.
     pub(super) fn may_write(&self) -> bool {
         !self.flags.has(Flags::NEVER_WRITABLE)
+    }
+
+    /// Whether a forced write may copy where the process may not write: private memory, but not huge pages.
+    ///
+    /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
+    pub(super) fn may_be_forced(&self) -> bool {
+        self.sharing == Sharing::Private && !self.object.is_huge()
     }
 
     /// VM_MERGEABLE.
@@ -196,11 +223,14 @@ impl Vma {
         self.first <= page && page < self.end
     }
 
-    /// The flags and the object that two mappings must share to be merged.
+    /// The flags and the object that two mappings must share to be merged. Huge pages are never merged: hugetlbfs
+    /// sets VM_DONTEXPAND, which is one of VM_SPECIAL.
     ///
-    /// Source: `is_mergeable_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12.
+    /// Source: `is_mergeable_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12; `vma_merge()`, mm/mmap.c, 6.1;
+    /// `vma_merge_existing_range()`, `vma_merge_new_range()`, mm/vma.c, 6.12.
     fn looks_like(&self, other: &Vma) -> bool {
-        self.object == other.object
+        !self.object.is_huge()
+            && self.object == other.object
             && self.sharing == other.sharing
             && self.prot == other.prot
             && self.flags == other.flags
@@ -388,6 +418,14 @@ impl Vmas {
         self.0.splice(from..=to, [merged]);
     }
 
+    /// Makes nobody the owner of huge pages in `pages`.
+    pub(super) fn disown(&mut self, pages: PageRange) {
+        for piece in self.pieces(pages) {
+            let flags = piece.flags.without(Flags::HUGE_OWNER);
+            self.modify(piece.first, piece.end, piece.prot, flags);
+        }
+    }
+
     fn split(&mut self, page: u8) {
         if let Some(index) = self.0.iter().position(|vma| vma.first < page && page < vma.end) {
             let low = Vma { end: page, ..self.0[index] };
@@ -427,7 +465,9 @@ impl Vmas {
         let copy = |vma: &Vma| {
             let inherited = vma.anon_vma.filter(|_| !vma.flags.has(Flags::WIPE_ON_FORK));
             let anon_vma = inherited.map(|_| new_anon_vma(fresh, false));
-            Vma { flags: vma.flags.without(Flags::LOCK_MASK), anon_vma, ..*vma }
+            // `hugetlb_dup_vma_private()`, mm/hugetlb.c: promises are the parent's.
+            let own = Flags::LOCK_MASK.with(Flags::HUGE_OWNER).with(Flags::HUGE_TAKEN);
+            Vma { flags: vma.flags.without(own), anon_vma, ..*vma }
         };
         Vmas(copied.map(copy).collect())
     }

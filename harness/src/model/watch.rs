@@ -326,6 +326,5 @@ fn is_rdma(op: &Op) -> bool {
 
 /// The pages of the arena that a range of bytes lies on.
 fn pages_of(range: ByteRange) -> impl Iterator<Item = u8> {
-    let first = range.start().page_index();
-    (first..first + range.page_span()).filter_map(|page| u8::try_from(page).ok())
+    range.pages().filter_map(|(page, _)| u8::try_from(page).ok())
 }

@@ -52,6 +52,9 @@ impl Values {
 
     /// What of `arg` may do elsewhere. Arguments that have few values are not asked.
     fn take_in(&mut self, arg: Arg<'_>) {
+        if is_huge(&arg) {
+            return;
+        }
         if let Arg::Pages(pages) = arg {
             self.take_in_range(bytes_of(*pages));
         } else if let Arg::Bytes(Position(start), len) = arg {
@@ -151,6 +154,15 @@ impl Values {
         }
         Span { len_bytes: u64::MAX - u64::from(self.byte(draw)), ..range }
     }
+}
+
+/// Whether it is a place among huge pages: their edges are few, and known.
+fn is_huge(arg: &Arg<'_>) -> bool {
+    if let Arg::Pages(pages) = arg {
+        return pages.is_huge();
+    }
+    matches!(arg, Arg::Bytes(at, _) if at.is_huge())
+        || matches!(arg, Arg::Span(span) if span.start.is_huge())
 }
 
 /// The bytes between two edges, whichever is first.

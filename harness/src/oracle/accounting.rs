@@ -2,9 +2,10 @@
 //!
 //! Checks the resident set of every process by kind (`RssAnon`, `RssShmem`,
 //! `RssFile`), what it has locked, swapped out and pinned (`VmLck`, `VmSwap`,
-//! `VmPin`), its proportional share (`Pss`), the pages pinned system-wide, those
-//! charged to the memory cgroup of the registrations, and how many RDMA objects
-//! the device and the rdma cgroup count. All exactly; in pages, the share in KiB.
+//! `VmPin`), its huge pages (`HugetlbPages`), its proportional share (`Pss`), the
+//! pages pinned system-wide, those charged to the memory cgroup of the registrations, huge
+//! pages that are free or promised, and how many RDMA objects the device and the rdma
+//! cgroup count. All exactly; in pages or huge pages, the share in KiB.
 //!
 //! Does not check limits: that one was applied or passed over is an outcome of
 //! the op. Nor memory of the kernel itself (page tables, rings), which user
@@ -28,6 +29,8 @@ pub(super) fn check(predicted: &Checkpoint, seen: &Checkpoint) -> Option<Finding
         whole("charged", |c| c.charged),
         whole("rdma_mrs", |c| c.rdma.mrs),
         whole("rdma_objects", |c| c.rdma.cgroup_objects),
+        whole("huge_free", |c| c.huge.free),
+        whole("huge_reserved", |c| c.huge.reserved),
     ];
     for (a, b) in predicted.procs.iter().zip(&seen.procs) {
         let proc = a.proc.to_string();
@@ -50,13 +53,14 @@ const SHARE: &str = "pss_kib";
 type Counter = (&'static str, fn(&ProcView) -> i64);
 
 /// Everything that a process is charged for.
-const COUNTERS: [Counter; 7] = [
+const COUNTERS: [Counter; 8] = [
     ("vm_pin", |view| view.vm_pin),
     ("rss_anon", |view| view.rss_anon),
     ("rss_shmem", |view| view.rss_shmem),
     ("rss_file", |view| view.rss_file),
     ("vm_lck", |view| view.vm_lck),
     ("vm_swap", |view| view.vm_swap),
+    ("huge", |view| view.huge),
     (SHARE, |view| view.pss_kib),
 ];
 

@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 
 use pinfold_contract::{
     Arg, Backing, Checkpoint, FILE_PAGES, FileKind, LIBRARY_TAG, Mr, MrView, Op, Outcome, PageView,
-    Proc, Runs, Sequence, WcStatus,
+    Proc, Runs, Sequence, WcStatus, page_name,
 };
 
 use super::{Finding, who};
@@ -202,7 +202,7 @@ fn page_differs(proc: Proc, predicted: &PageView, seen: &PageView, tags: &Tags) 
     if predicted.bytes == seen.bytes {
         return None;
     }
-    let whose = format!("{proc} sees page {}:", predicted.page);
+    let whose = format!("{proc} sees page {}:", page_name(predicted.page));
     match (&predicted.bytes, &seen.bytes) {
         (Some(a), Some(b)) => Some(bytes_differ(who(proc), &whose, a, b, tags)),
         (a, _) => {

@@ -17,7 +17,7 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_contract::{Checkpoint, PageView, Proc, ProcView};
+use pinfold_contract::{Checkpoint, PAGE_BYTES, PageView, Proc, ProcView, page_bytes, page_name};
 
 use super::{Finding, who};
 
@@ -170,14 +170,19 @@ fn flag_differs(
         predicted: text(predicted).to_owned(),
         seen: text(seen).to_owned(),
         mr: None,
-        class: format!("{}-{class}", who(proc)),
+        class: format!("{}-{class}{}", who(proc), size(page.page)),
         detail: format!(
             "{proc} page {}: predicted {}, seen {}",
-            page.page,
+            page_name(page.page),
             text(predicted),
             text(seen)
         ),
     })
+}
+
+/// What tells huge pages from small ones, which other code copies and shares.
+fn size(page: u8) -> &'static str {
+    if page_bytes(page) > PAGE_BYTES { "-huge" } else { "" }
 }
 
 fn pair(a: Place, b: Place, predicted: &str, seen: &str) -> Finding {
@@ -186,7 +191,8 @@ fn pair(a: Place, b: Place, predicted: &str, seen: &str) -> Finding {
     } else {
         format!("{}.{}", who(a.0).min(who(b.0)), who(a.0).max(who(b.0)))
     };
-    let places = format!("{} page {} and {} page {}", a.0, a.1, b.0, b.1);
+    let (one, other) = (page_name(a.1), page_name(b.1));
+    let places = format!("{} page {one} and {} page {other}", a.0, b.0);
     let text = |how: &str| match how {
         "shared" => "one frame",
         _ => "two frames",
@@ -195,7 +201,7 @@ fn pair(a: Place, b: Place, predicted: &str, seen: &str) -> Finding {
         predicted: text(predicted).to_owned(),
         seen: text(seen).to_owned(),
         mr: None,
-        class: format!("{whose}-{predicted}-{seen}"),
+        class: format!("{whose}-{predicted}-{seen}{}", size(a.1)),
         detail: format!("{places}: predicted {}, seen {}", text(predicted), text(seen)),
     }
 }
@@ -216,8 +222,11 @@ fn kept((proc, page): Place, number: u64) -> Finding {
         predicted: "a copy".to_owned(),
         seen: "the frame that was to be copied".to_owned(),
         mr: None,
-        class: format!("{}-copied-kept", who(proc)),
-        detail: format!("{proc} page {page}: predicted a copy, seen {number:#x} as before"),
+        class: format!("{}-copied-kept{}", who(proc), size(page)),
+        detail: format!(
+            "{proc} page {}: predicted a copy, seen {number:#x} as before",
+            page_name(page)
+        ),
     }
 }
 
@@ -226,9 +235,10 @@ fn moved((proc, page): Place, before: u64, now: u64) -> Finding {
         predicted: "the same frame as before".to_owned(),
         seen: "another frame".to_owned(),
         mr: None,
-        class: format!("{}-kept-moved", who(proc)),
+        class: format!("{}-kept-moved{}", who(proc), size(page)),
         detail: format!(
-            "{proc} page {page}: predicted the same frame as before, seen {now:#x} after {before:#x}"
+            "{proc} page {}: predicted the same frame as before, seen {now:#x} after {before:#x}",
+            page_name(page)
         ),
     }
 }

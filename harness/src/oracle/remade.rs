@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pinfold_contract::{LockScope, Op, Outcome, PAGE_BYTES, PageRange, Proc};
+use pinfold_contract::{LockScope, Op, Outcome, PageRange, Position, Proc};
 
 use super::Case;
 use crate::model::PredictedStep;
@@ -24,7 +24,7 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
     let Outcome::Fault { done_bytes, .. } = *case.predicted.prediction.expected() else {
         return None;
     };
-    let page = u8::try_from(at.0.saturating_add(done_bytes) / PAGE_BYTES).ok()?;
+    let page = Position(at.0.saturating_add(done_bytes)).arena_page()?;
     let mut procs = BTreeMap::new();
     let earlier = case.sequence.ops.iter().zip(steps).take(case.op_index);
     for (op, step) in earlier {

@@ -24,8 +24,8 @@
 use std::collections::BTreeMap;
 
 use pinfold_contract::{
-    ARENA_PAGES, Access, Arg, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind, Outcome, Pd, Proc,
-    Prot, Rereg, Sharing, Span, Target, WcStatus,
+    ALL_PAGES, ARENA_PAGES, Access, Arg, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind,
+    Outcome, PAGE_BYTES, Pd, Proc, Prot, Rereg, Sharing, Span, Target, WcStatus,
 };
 
 use super::{Case, Finding, Oracle, remade, uninherited};
@@ -128,7 +128,7 @@ fn intent(access: Access) -> &'static str {
 struct Before {
     mrs: BTreeMap<Mr, Registered>,
     mws: BTreeMap<Mw, Window>,
-    pages: [Option<(Sharing, Prot)>; ARENA_PAGES as usize],
+    pages: [Option<(Sharing, Prot)>; ALL_PAGES as usize],
 }
 
 /// An MR, live or remembered.
@@ -165,7 +165,7 @@ impl Before {
         let mut before = Before {
             mrs: BTreeMap::new(),
             mws: BTreeMap::new(),
-            pages: [None; ARENA_PAGES as usize],
+            pages: [None; ALL_PAGES as usize],
         };
         let done = |step: &&PredictedStep| *step.prediction.expected() == Outcome::Done;
         let earlier = case.sequence.ops.iter().zip(steps).take(case.op_index);
@@ -261,10 +261,14 @@ impl Before {
         if intent == "writer" {
             return vec![intent];
         }
-        let first = span.start.page_index();
-        let count = span.range().map_or(u32::from(ARENA_PAGES), ByteRange::page_span);
-        let below = (first..first.saturating_add(count).min(ARENA_PAGES.into()))
-            .filter_map(|page| *self.pages.get(page as usize)?)
+        let far_bytes = u64::from(ARENA_PAGES) * u64::from(PAGE_BYTES);
+        let far = || Span { start: span.start, len_bytes: far_bytes }.range();
+        let below = span
+            .range()
+            .or_else(far)
+            .into_iter()
+            .flat_map(ByteRange::pages)
+            .filter_map(|(page, _)| *self.pages.get(page as usize)?)
             .find(|(_, prot)| !(prot.read() && prot.write()));
         let sharing = below.map(|(sharing, _)| match sharing {
             Sharing::Private => "private",
@@ -502,7 +506,7 @@ mod tests {
         let mut before = Before {
             mrs: BTreeMap::new(),
             mws: BTreeMap::new(),
-            pages: [None; ARENA_PAGES as usize],
+            pages: [None; ALL_PAGES as usize],
         };
         ops[..2].iter().for_each(|op| before.apply(*op));
         assert_eq!(before.goes_around(ops[2]), None);

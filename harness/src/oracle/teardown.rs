@@ -1,7 +1,7 @@
 //! The teardown oracle: what is left when everything is gone.
 //!
 //! Checks that the pins, anonymous pages, pages of memory files, locked pages,
-//! merged pages and RDMA objects that a sequence took are all given back once its
+//! merged pages, huge pages and RDMA objects that a sequence took are all given back once its
 //! last process has ended.
 //!
 //! Does not check memory of the kernel itself, which only a leak detector in the
@@ -13,7 +13,7 @@ use super::{Finding, accounting};
 
 /// Compares what is left with nothing.
 pub(super) fn check(left: Teardown) -> Option<Finding> {
-    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma } = left;
+    let Teardown { pins, anon_pages, shmem_pages, locked_pages, ksm_pages, rdma, huge } = left;
     let counters = [
         ("pins", pins),
         ("anon_pages", anon_pages),
@@ -22,6 +22,8 @@ pub(super) fn check(left: Teardown) -> Option<Finding> {
         ("ksm_pages", ksm_pages),
         ("rdma_mrs", rdma.mrs),
         ("rdma_objects", rdma.cgroup_objects),
+        ("huge_free", huge.free),
+        ("huge_reserved", huge.reserved),
     ];
     accounting::finding(
         &counters.map(|(counter, left)| accounting::Difference::of("", counter, 0, left)),

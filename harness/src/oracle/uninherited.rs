@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pinfold_contract::{Advice, Errno, Op, Outcome, PAGE_BYTES, Proc, Signal};
+use pinfold_contract::{Advice, Errno, Op, Outcome, Position, Proc, Signal};
 
 use super::{Case, coherence};
 use crate::model::PredictedStep;
@@ -15,7 +15,7 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
     let (Op::Read { proc, at, .. } | Op::Write { proc, at, .. }) = case.op() else { return None };
     let expected = case.predicted.prediction.expected();
     let Outcome::Fault { signal: Signal::Segv, done_bytes } = *expected else { return None };
-    let page = u8::try_from(at.0.saturating_add(done_bytes) / PAGE_BYTES).ok()?;
+    let page = Position(at.0.saturating_add(done_bytes)).arena_page()?;
     left_out(case, steps).get(&proc)?.contains(&page).then_some("dontfork")
 }
 
@@ -138,7 +138,7 @@ mod tests {
         let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
         let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
         let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
-        child.pages[0].bytes = Some(Runs::uniform(PAGE_BYTES, 0x11));
+        child.pages[0].bytes = Some(Runs::uniform(pinfold_contract::PAGE_BYTES, 0x11));
         let predicted = predict(&LINUX_6_1, &sequence, Observe::End);
         let Verdict::Diverges(divergence) = judge(&sequence, &predicted, &trace) else {
             panic!("it agrees")
@@ -166,8 +166,8 @@ mod tests {
         let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
         let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
         let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
-        child.pages[0].bytes = Some(Runs::uniform(PAGE_BYTES, 0x11));
-        checkpoint.mrs[0].bytes = Ok(Runs::uniform(PAGE_BYTES, 0x22));
+        child.pages[0].bytes = Some(Runs::uniform(pinfold_contract::PAGE_BYTES, 0x11));
+        checkpoint.mrs[0].bytes = Ok(Runs::uniform(pinfold_contract::PAGE_BYTES, 0x22));
         let Verdict::Diverges(divergence) = judge(&sequence, &predicted, &trace) else {
             panic!("it agrees")
         };

@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use pinfold_contract::{
-    Checkpoint, Mr, MrView, Op, Outcome, PAGE_BYTES, PageView, Proc, Rereg, Runs, WcStatus,
+    Checkpoint, Mr, MrView, Op, Outcome, PageView, Position, Proc, Rereg, Runs, WcStatus,
 };
 
 use super::{Evidence, Pair, Side};
@@ -244,15 +244,17 @@ fn parts_of(
         return Vec::new();
     };
     let held = look.held.iter().find(|held| held.mr == view.mr);
-    let first = start / PAGE_BYTES;
-    let parts = (first..end.div_ceil(PAGE_BYTES).max(first)).map(|page| {
-        let base = page * PAGE_BYTES;
-        let (from, to) = (start.max(base), end.min(base + PAGE_BYTES));
+    let page_bytes = Position(start).page_bytes();
+    let first = start / page_bytes;
+    let parts = (first..end.div_ceil(page_bytes).max(first)).map(|nth| {
+        let base = nth * page_bytes;
+        let page = Position(base).page_index();
+        let (from, to) = (start.max(base), end.min(base + page_bytes));
         let slice = |runs: &Runs| runs.slice(from - start, to - start);
         let bytes = view.bytes.as_ref().map(slice).map_err(|status| *status);
         let frame = match side {
             Side::Model => held
-                .and_then(|held| held.frames.get((page - first) as usize))
+                .and_then(|held| held.frames.get((nth - first) as usize))
                 .map(|frame| look.named.model(frame.frame).to_owned()),
             Side::Target => {
                 inferred(looks, look, reg_index, page, (from - base, to - base), &bytes)
@@ -319,8 +321,8 @@ fn page_cell(
     let frame = look.name(side, view.frame).to_owned();
     let covers = |mr: &MrView| {
         let (index, start, end) = registered(evidence, side, mr.mr, look.op_index)?;
-        let base = u32::from(page) * PAGE_BYTES;
-        (proc == Proc::P0 && start < base + PAGE_BYTES && base < end).then_some(index)
+        let base = Position::page(page);
+        (proc == Proc::P0 && start < base.page_end().0 && base.0 < end).then_some(index)
     };
     let since = look.side(side)?.mrs.iter().filter_map(covers).min();
     let since = since.filter(|index| *index < look.op_index);

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{Checkpoint, End, Proc, ProcView, Runs};
+use pinfold_contract::{Checkpoint, End, Proc, ProcView, Runs, page_name};
 
 use super::comparison::{Comparison, FrameCell, FrameKind, PageCell, PageRow, PartCell, PartRow};
 use super::{Evidence, Pair, Side};
@@ -66,7 +66,7 @@ fn outcome(evidence: &Evidence, op_index: usize) -> Option<String> {
 }
 
 fn page(row: &PageRow, comparison: &Comparison) -> Option<String> {
-    let place = format!("{} page {}", row.proc, row.page);
+    let place = format!("{} page {}", row.proc, page_name(row.page));
     match (&row.cells.model, &row.cells.target) {
         (Some(_), None) => Some(format!("{place} should be present, and is not.")),
         (None, Some(cell)) => {
@@ -112,7 +112,7 @@ fn page_differs(
 }
 
 fn part(row: &PartRow, comparison: &Comparison) -> Option<String> {
-    let place = format!("page {} of {}", row.page, row.mr);
+    let place = format!("page {} of {}", page_name(row.page), row.mr);
     match (&row.cells.model, &row.cells.target) {
         (Some(model), Some(target)) if row.differs() => {
             let text = |cell: &PartCell| match &cell.bytes {

@@ -1,5 +1,7 @@
 //! The report as Markdown: the same facts, for a mail or an issue.
 
+use pinfold_contract::page_name;
+
 use super::comparison::{Comparison, FrameCell, FrameKind, compare};
 use super::facts::{counters, facts};
 use super::finding_page::{kernel_log, minimal, provenance_rows, reliability};
@@ -212,7 +214,7 @@ fn picture(text: &mut Text, comparison: &Comparison) {
             }
         };
         let mark = if row.differs() { "! " } else { "" };
-        let place = format!("{mark}{} page {}", row.proc, row.page);
+        let place = format!("{mark}{} page {}", row.proc, page_name(row.page));
         rows.push(vec![place, cell(Side::Model), cell(Side::Target)]);
     }
     for row in &comparison.parts {
@@ -229,7 +231,7 @@ fn picture(text: &mut Text, comparison: &Comparison) {
             }
         };
         let mark = if row.differs() { "! " } else { "" };
-        let place = format!("{mark}{} page {}", row.mr, row.page);
+        let place = format!("{mark}{} page {}", row.mr, page_name(row.page));
         rows.push(vec![place, cell(Side::Model), cell(Side::Target)]);
     }
     text.table(&["", "model", "kernel"], &rows);

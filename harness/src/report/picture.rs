@@ -4,7 +4,7 @@
 //! without reading. Every shape that means something has words beside it.
 
 use maud::{Markup, html};
-use pinfold_contract::{Proc, Runs};
+use pinfold_contract::{Proc, Runs, page_name};
 
 use super::Side;
 use super::comparison::{Comparison, FrameCell, FrameKind, PageCell, PageRow, PartCell, PartRow};
@@ -182,7 +182,7 @@ fn page(row: &PageRow, side: Side, y: i32) -> Markup {
     let middle = if second.is_empty() { y + 25 } else { y + 17 };
     html! {
         rect class=(hot(class, row.differs())) x="0.5" y=(y) width=(PAGE_WIDTH) height=(BOX) rx="3" {}
-        (text(9, middle, "label", &format!("page {}", row.page)))
+        (text(9, middle, "label", &format!("page {}", page_name(row.page))))
         @if !second.is_empty() { (text(9, y + 32, &hot("small", row.differs()), &second)) }
     }
 }
@@ -226,7 +226,7 @@ fn part(row: &PartRow, side: Side, y: i32) -> Markup {
     let bytes = cell.map(|cell| cell.bytes.as_ref());
     html! {
         rect class=(hot(class, row.differs())) x=(MR_X) y=(y) width=(MR_WIDTH - 1) height=(BOX) rx="3" {}
-        (text(MR_X + 9, y + 14, "small", &format!("page {}, reads", row.page)))
+        (text(MR_X + 9, y + 14, "small", &format!("page {}, reads", page_name(row.page))))
         @match bytes {
             None => { (text(MR_X + 9, y + 29, "small", "not there")) }
             Some(Err(status)) => { (text(MR_X + 9, y + 29, "bytes", &status.to_string())) }

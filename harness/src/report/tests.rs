@@ -9,8 +9,9 @@ use crate::oracle::Oracle;
 use crate::profile::LINUX_6_12;
 
 fn evidence(fault: Option<Fault>, sequence: &Sequence) -> Evidence {
-    let trace = perform(&LINUX_6_12, fault, sequence, Observe::Each);
-    Evidence::of(&LINUX_6_12, sequence.clone(), trace, &any_name())
+    let profile = fault.map_or(&LINUX_6_12, |fault| fault.shown_on(&LINUX_6_12));
+    let trace = perform(profile, fault, sequence, Observe::Each);
+    Evidence::of(profile, sequence.clone(), trace, &any_name())
 }
 
 /// Not the name of what is found: then it is the first divergence that counts.
@@ -79,10 +80,13 @@ fn well_formed(page: &str) -> String {
     texts.map(|node| node.text().unwrap_or("").to_owned() + " ").collect()
 }
 
+fn generated(fault: Fault, index: u64) -> Sequence {
+    Generator::new(1).sequence_on(fault.shown_on(&LINUX_6_12), index)
+}
+
 /// The first sequence that the generator has in which `fault` shows.
 fn shows(fault: Fault) -> Evidence {
-    let candidates =
-        (0..3000).map(|index| evidence(Some(fault), &Generator::new(1).sequence(index)));
+    let candidates = (0..3000).map(|index| evidence(Some(fault), &generated(fault, index)));
     candidates.into_iter().find(|evidence| evidence.divergence.is_some()).unwrap()
 }
 

@@ -1,8 +1,8 @@
 //! Plain words for ops and divergences.
 
 use pinfold_contract::{
-    Arg, Backing, Chore, Key, LockScope, Op, OpKind, PAGE_BYTES, PageRange, Position, Sharing,
-    Span, Target, print_op,
+    Arg, Backing, Chore, Key, LockScope, Op, OpKind, PageRange, Position, Sharing, Span, Target,
+    page_name, print_op,
 };
 
 use crate::oracle::{Divergence, Oracle};
@@ -170,6 +170,7 @@ fn backing_text(backing: Backing) -> String {
         Backing::Anon => "anonymous memory".to_owned(),
         Backing::File { file, page } => format!("file {file} from page {page} on"),
         Backing::DevZero { page } => format!("/dev/zero from page {page} on"),
+        Backing::Huge => "huge pages".to_owned(),
     }
 }
 
@@ -242,7 +243,9 @@ pub(super) fn is_remote(op: &Op) -> bool {
 fn span_text(span: Span) -> String {
     match span.range() {
         Some(range) => bytes_text(range.start(), range.len_bytes()),
-        None => format!("{} from page {} on", count(span.len_bytes), span.start.page_index()),
+        None => {
+            format!("{} from page {} on", count(span.len_bytes), page_name(span.start.page_index()))
+        }
     }
 }
 
@@ -255,18 +258,19 @@ fn count(len_bytes: impl Into<u64>) -> String {
 /// `page 3`, `pages 3 to 5`.
 fn pages_text(pages: PageRange) -> String {
     match pages.page_count() {
-        1 => format!("page {}", pages.first()),
-        _ => format!("pages {} to {}", pages.first(), pages.end() - 1),
+        1 => format!("page {}", page_name(pages.first())),
+        _ => format!("pages {} to {}", page_name(pages.first()), page_name(pages.end() - 1)),
     }
 }
 
 /// `page 3`, `8 bytes of page 3 at offset 16`, `pages 3 to 5`.
 fn bytes_text(at: Position, len_bytes: u32) -> String {
-    let (page, offset) = (at.page_index(), at.page_offset());
-    let whole = offset == 0 && len_bytes > 0 && len_bytes.is_multiple_of(PAGE_BYTES);
+    let (index, offset, page_bytes) = (at.page_index(), at.page_offset(), at.page_bytes());
+    let whole = offset == 0 && len_bytes > 0 && len_bytes.is_multiple_of(page_bytes);
+    let page = page_name(index);
     match (whole, offset) {
-        (true, _) if len_bytes == PAGE_BYTES => format!("page {page}"),
-        (true, _) => format!("pages {page} to {}", page + len_bytes / PAGE_BYTES - 1),
+        (true, _) if len_bytes == page_bytes => format!("page {page}"),
+        (true, _) => format!("pages {page} to {}", page_name(index + len_bytes / page_bytes - 1)),
         (false, 0) => format!("{} from page {page} on", count(len_bytes)),
         (false, _) => format!("{} from page {page}, offset {offset} on", count(len_bytes)),
     }

@@ -96,6 +96,10 @@ impl Body {
         let offset = |page: u8| words::length(u32::from(page) * PAGE_BYTES);
         match backing {
             Backing::Anon => (" | MAP_ANONYMOUS", "-1, 0".to_owned()),
+            Backing::Huge => {
+                let nothing = self.using(Piece::HugePool, "-1, 0".to_owned());
+                (" | MAP_ANONYMOUS | MAP_HUGETLB", nothing)
+            }
             Backing::File { file, page } => ("", format!("{}, {}", self.file(file), offset(page))),
             Backing::DevZero { page } => {
                 ("", self.using(Piece::ZeroFile, format!("zero, {}", offset(page))))

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{ARENA_BASE, FILE_PAGES, FileKind, LIBRARY_TAG, Proc};
+use pinfold_contract::{
+    ARENA_BASE, ARENA_PAGES, FILE_PAGES, FileKind, HUGE_PAGE_BYTES, HUGE_POOL_PAGES, LIBRARY_TAG,
+    Position, Proc,
+};
 
 use super::Reproduction;
 use super::body::{Body, Statement};
@@ -128,7 +131,20 @@ fn headers(pieces: &BTreeSet<Piece>) -> BTreeSet<&'static str> {
 fn definitions(body: &Body, pieces: &BTreeSet<Piece>) -> String {
     let mut text = format!("\n#define TESTS {}\n", body.test_count);
     text.push_str("\n/* Page n of the memory that is used here, at a fixed address. */\n");
-    text.push_str(&format!("#define PAGE(n) ((char *){ARENA_BASE:#x}ul + (n) * 4096l)\n"));
+    let small = "(n) * 4096l";
+    let place = if pieces.contains(&Piece::HugePool) {
+        let huge = Position::page(ARENA_PAGES).0;
+        text.push_str(&format!("/* Pages from {ARENA_PAGES} on are huge. */\n"));
+        format!(
+            "((n) < {ARENA_PAGES} ? {small} : \\\n\t\t {huge:#x} + ((n) - {ARENA_PAGES}) * {HUGE_PAGE_BYTES}l)"
+        )
+    } else {
+        small.to_owned()
+    };
+    text.push_str(&format!("#define PAGE(n) ((char *){ARENA_BASE:#x}ul + {place})\n"));
+    if pieces.contains(&Piece::HugePool) {
+        text.push_str(&format!("#define HUGE_POOL_PAGES {HUGE_POOL_PAGES}\n"));
+    }
     let files = [Piece::MemoryFile, Piece::TmpfsFile, Piece::Library, Piece::DiskFile];
     if files.iter().any(|file| pieces.contains(file)) {
         text.push_str(&format!("#define FILE_PAGES {FILE_PAGES}\n"));
@@ -201,6 +217,7 @@ fn set_up(body: &Body, pieces: &BTreeSet<Piece>, device: &str) -> Vec<String> {
     };
     push(has(Piece::Settle), "touch_heap();");
     push(has(Piece::FinishShared), "prepare_turns();");
+    push(has(Piece::HugePool), "fill_huge_pool();");
     push(has(Piece::Guard), "catch_faults();");
     push(has(Piece::IpcLock), "start_privileged();");
     push(has(Piece::Caps), "drop_ipc_lock();");

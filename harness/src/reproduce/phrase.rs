@@ -2,7 +2,7 @@
 
 use pinfold_contract::{
     Access, Backing, ByteRange, Chore, File, FileKind, Handle, Key, LockScope, Mr, Op, PageRange,
-    Pd, Position, Prot, RegCall, Rereg, Sges, Sharing, Span, Target,
+    Pd, Position, Prot, RegCall, Rereg, Sges, Sharing, Span, Target, page_name,
 };
 
 /// What an op does, for a person. `many` says whether there are several processes to tell apart.
@@ -92,6 +92,7 @@ fn map(
         Backing::Anon => "anonymous memory".to_owned(),
         Backing::File { file, page } => format!("{}, from its page {page}", file_words(file)),
         Backing::DevZero { page } => format!("/dev/zero, from its page {page}"),
+        Backing::Huge => "huge pages".to_owned(),
     };
     let populate = if populate { ", populated" } else { "" };
     format!("map {} ({prot}): {sharing} {backing}{populate}", page_range(pages))
@@ -177,19 +178,20 @@ fn list(sges: Sges) -> String {
 }
 
 fn span_words(span: Span) -> String {
-    let far = || format!("{:#x} bytes of page {}", span.len_bytes, span.start.page_index());
+    let far =
+        || format!("{:#x} bytes of page {}", span.len_bytes, page_name(span.start.page_index()));
     span.range().map_or_else(far, byte_range)
 }
 
 fn page_range(pages: PageRange) -> String {
     match (pages.first(), pages.end() - 1) {
-        (first, last) if first == last => format!("page {first}"),
-        (first, last) => format!("pages {first} to {last}"),
+        (first, last) if first == last => format!("page {}", page_name(first)),
+        (first, last) => format!("pages {} to {}", page_name(first), page_name(last)),
     }
 }
 
 fn bytes_at(at: Position, len_bytes: u32) -> String {
-    format!("{len_bytes} bytes of page {}{}", at.page_index(), from_byte(at))
+    format!("{len_bytes} bytes of page {}{}", page_name(at.page_index()), from_byte(at))
 }
 
 fn byte_range(range: ByteRange) -> String {

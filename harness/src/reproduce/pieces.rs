@@ -56,6 +56,7 @@ pub(super) enum Piece {
     DiskFile,
     /// `/dev/zero`.
     ZeroFile,
+    HugePool,
     /// Opens the RDMA device.
     Device,
     /// Another protection domain.
@@ -199,6 +200,7 @@ impl Piece {
             Piece::Library => include_str!("pieces/library.c"),
             Piece::DiskFile => include_str!("pieces/disk.c"),
             Piece::ZeroFile => include_str!("pieces/zero.c"),
+            Piece::HugePool => include_str!("pieces/huge_pool.c"),
             Piece::Device => include_str!("pieces/device.c"),
             Piece::SecondPd => include_str!("pieces/second_pd.c"),
             Piece::Landing => include_str!("pieces/landing.c"),
@@ -287,6 +289,7 @@ impl Piece {
             | P::Library
             | P::DiskFile
             | P::ZeroFile
+            | P::HugePool
             | P::Device
             | P::Pagemap
             | P::Status
@@ -358,6 +361,7 @@ impl Piece {
             P::Fill => &["errno.h", "string.h", "unistd.h"],
             P::MemoryFile => &["sys/mman.h", "unistd.h"],
             P::TmpfsFile | P::ZeroFile => &["fcntl.h", "unistd.h"],
+            P::HugePool => &["stdio.h"],
             P::Library => &["fcntl.h", "string.h", "unistd.h"],
             P::DiskFile => &["fcntl.h", "stdio.h", "stdlib.h", "unistd.h"],
             P::Device => &["infiniband/verbs.h", "string.h"],

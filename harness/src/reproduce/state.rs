@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use pinfold_contract::{Checkpoint, MrView, PageView, Proc, ProcView, Runs};
+use pinfold_contract::{Checkpoint, MrView, PageView, Proc, ProcView, Runs, page_bytes, page_name};
 
 use super::body::{Body, IfNot, is_of_the_op};
 use super::pieces::Piece;
@@ -93,12 +93,15 @@ fn bytes(body: &mut Body, checkpoint: &Checkpoint, write_only: &[(Proc, u8)]) {
         let readable = view.pages.iter().filter(|page| !unsure(page.page));
         for (first, count, runs) in stretches(readable) {
             let pages = if count == 1 {
-                format!("page {first}")
+                format!("page {}", page_name(first))
             } else {
-                format!("pages {first} to {}", first + count - 1)
+                format!("pages {} to {}", page_name(first), page_name(first + count - 1))
             };
             let what = format!("bytes of {pages} as {} sees them", name(body, view.proc));
-            let got = format!("load(PAGE({first}), {})", words::length(u32::from(count) * 4096));
+            let got = format!(
+                "load(PAGE({first}), {})",
+                words::length(u32::from(count) * page_bytes(first))
+            );
             body.pieces.insert(Piece::Load);
             body.check(view.proc, IfNot::Wrong, &what, &got, &words::quoted(&runs.to_string()));
         }
@@ -126,7 +129,9 @@ fn stretches<'a>(pages: impl Iterator<Item = &'a PageView>) -> Vec<(u8, u8, Runs
     for page in pages {
         let Some(bytes) = &page.bytes else { continue };
         match found.last_mut() {
-            Some((first, count, runs)) if *first + *count == page.page => {
+            Some((first, count, runs))
+                if *first + *count == page.page && page_bytes(*first) == page_bytes(page.page) =>
+            {
                 *count += 1;
                 runs.append(bytes);
             }

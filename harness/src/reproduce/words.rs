@@ -125,9 +125,14 @@ pub(super) fn access(access: Access) -> String {
 /// Address of a byte.
 pub(super) fn address(at: Position) -> String {
     match at.page_offset() {
-        0 => format!("PAGE({})", at.page_index()),
-        offset => format!("PAGE({}) + {offset}", at.page_index()),
+        0 => format!("PAGE({})", page_number(at)),
+        offset => format!("PAGE({}) + {offset}", page_number(at)),
     }
+}
+
+/// The number that the program has for a page: huge ones follow the small ones, and nothing lies behind these.
+fn page_number(at: Position) -> u32 {
+    if at.is_huge() { at.page_index() } else { at.0 / PAGE_BYTES }
 }
 
 /// Address of the byte `offset` bytes from `at`.

@@ -90,6 +90,7 @@ fn one_word(arg: Arg<'_>) -> Option<&'static str> {
             Backing::Anon => "anon",
             Backing::File { file, .. } => file_name(file.kind()),
             Backing::DevZero { .. } => "dev_zero",
+            Backing::Huge => "huge",
         })
     } else if let Arg::File(file) = arg {
         Some(file_name(file.kind()))

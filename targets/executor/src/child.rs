@@ -153,7 +153,8 @@ impl Process {
         populate: bool,
     ) -> Result<Outcome, Failure> {
         let file = self.files.mapped(backing)?;
-        Ok(outcome(memory::map(pages, Shown { file, sharing, prot, populate })))
+        let huge = backing == Backing::Huge;
+        Ok(outcome(memory::map(pages, Shown { file, huge, sharing, prot, populate })))
     }
 
     /// Looks at this process.

@@ -4,13 +4,16 @@ use std::fs::{self, File};
 use std::os::unix::fs::FileExt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use pinfold_contract::PAGE_BYTES;
+use pinfold_contract::{HUGE_PAGE_BYTES, HugePool, PAGE_BYTES};
 
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
 /// Room for what is read at once, in bytes.
 const BUFFER_BYTES: usize = 4 << 10;
+
+/// How many huge pages the machine has. Only a kernel that knows them has this file.
+pub(crate) const HUGE_POOL: &str = "/proc/sys/vm/nr_hugepages";
 
 /// Has the kernel collect what each processor counts for itself.
 const REFRESH: &str = "/proc/sys/vm/stat_refresh";
@@ -30,6 +33,8 @@ pub(crate) struct Charges {
     pub(crate) vm_swap: i64,
     /// `VmPin`.
     pub(crate) vm_pin: i64,
+    /// `HugetlbPages`, in huge pages.
+    pub(crate) huge: i64,
 }
 
 /// A page that is read only to be dropped; zero where nothing is put off.
@@ -104,6 +109,9 @@ fn charges(status: &[u8]) -> Option<Charges> {
         vm_lck: pages(b"VmLck:")?,
         // Absent where the kernel knows no swap.
         vm_swap: pages(b"VmSwap:").unwrap_or(0),
+        // Absent where it knows no huge pages.
+        huge: pages(b"HugetlbPages:").unwrap_or(0) * i64::from(PAGE_BYTES)
+            / i64::from(HUGE_PAGE_BYTES),
     })
 }
 
@@ -158,8 +166,43 @@ fn totals(vmstat: &[u8]) -> Option<Totals> {
     })
 }
 
+/// `/proc/meminfo`, for the pool of huge pages. Absent where the kernel has none: then the pool has nothing.
+#[derive(Debug)]
+pub(crate) struct MemInfo {
+    file: Option<File>,
+    buffer: Vec<u8>,
+}
+
+impl MemInfo {
+    /// Opens it.
+    pub(crate) fn open() -> Result<MemInfo, Failure> {
+        let has_pool = fs::exists(HUGE_POOL).unwrap_or(false);
+        let file = has_pool.then(|| File::open("/proc/meminfo")).transpose();
+        Ok(MemInfo { file: file.doing("open /proc/meminfo")?, buffer: vec![0; BUFFER_BYTES] })
+    }
+
+    /// Reads it.
+    pub(crate) fn huge_pool(&mut self) -> Result<HugePool, Failure> {
+        let Some(file) = &self.file else { return Ok(HugePool::default()) };
+        let len = file.read_at(&mut self.buffer, 0).doing("read /proc/meminfo")?;
+        huge_pool(&self.buffer[..len])
+            .ok_or_else(|| Failure::State("/proc/meminfo lacks a counter".to_owned()))
+    }
+}
+
+fn huge_pool(meminfo: &[u8]) -> Option<HugePool> {
+    // The kernel counts without a sign, and below zero goes around.
+    let count = |name| Some(unsigned(meminfo, name)?.cast_signed());
+    Some(HugePool { free: count(b"HugePages_Free:")?, reserved: count(b"HugePages_Rsvd:")? })
+}
+
 /// The number in the line that begins with `name`.
 pub(crate) fn number(lines: &[u8], name: &[u8]) -> Option<i64> {
+    i64::try_from(unsigned(lines, name)?).ok()
+}
+
+/// The number in the line that begins with `name`.
+fn unsigned(lines: &[u8], name: &[u8]) -> Option<u64> {
     let line = lines.split(|&byte| byte == b'\n').find_map(|line| line.strip_prefix(name))?;
     let digits = line.trim_ascii_start().split(|byte| !byte.is_ascii_digit()).next()?;
     std::str::from_utf8(digits).ok()?.parse().ok()
@@ -172,11 +215,27 @@ mod tests {
     #[test]
     fn charges_are_in_pages() {
         let status = b"Name:\tx\nVmLck:\t      8 kB\nVmPin:\t     256 kB\nRssAnon:\t      12 kB\n\
-            RssFile:\t      20 kB\nRssShmem:\t       0 kB\nVmSwap:\t      4 kB\n";
-        let want =
-            Charges { rss_anon: 3, rss_shmem: 0, rss_file: 5, vm_lck: 2, vm_swap: 1, vm_pin: 64 };
+            RssFile:\t      20 kB\nRssShmem:\t       0 kB\nVmSwap:\t      4 kB\n\
+            HugetlbPages:\t    4096 kB\n";
+        let want = Charges {
+            rss_anon: 3,
+            rss_shmem: 0,
+            rss_file: 5,
+            vm_lck: 2,
+            vm_swap: 1,
+            vm_pin: 64,
+            huge: 2,
+        };
         assert_eq!(charges(status), Some(want));
         assert_eq!(charges(b"VmPin:\t 4 kB\n"), None);
+    }
+
+    #[test]
+    fn promises_may_be_below_zero() {
+        let meminfo = b"HugePages_Total:       6\nHugePages_Free:        5\n\
+            HugePages_Rsvd:    18446744073709551615\nHugePages_Surp:        0\n";
+        assert_eq!(huge_pool(meminfo), Some(HugePool { free: 5, reserved: -1 }));
+        assert_eq!(huge_pool(b"HugePages_Free: 1\n"), None);
     }
 
     #[test]

@@ -44,7 +44,7 @@ impl Files {
     /// Descriptor and offset in bytes of what is mapped; nothing for anonymous memory.
     pub(crate) fn mapped(&self, backing: Backing) -> Result<Option<(libc::c_int, i64)>, Failure> {
         let (file, page) = match backing {
-            Backing::Anon => return Ok(None),
+            Backing::Anon | Backing::Huge => return Ok(None),
             Backing::File { file, page } => (self.get(file)?, page),
             Backing::DevZero { page } => (self.zero.as_ref().ok_or_else(not_open)?, page),
         };

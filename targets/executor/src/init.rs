@@ -27,12 +27,14 @@ pub(crate) fn be() -> ! {
 fn run() -> Result<(), Failure> {
     own_memory::settle();
     setup::mount_all()?;
+    // Before memory is in pieces.
+    let huge_pages = setup::fill_huge_pool();
     setup::load_modules()?;
     let command_line = std::fs::read_to_string("/proc/cmdline").doing("read /proc/cmdline")?;
     let mut wire = Wire::open(&command_line)?;
     let result = match parameter(&command_line, RUN_PARAMETER) {
-        Some(words) => run_program(words, &mut wire),
-        None => supervisor().and_then(|mut supervisor| supervisor.serve(&mut wire)),
+        Some(words) => huge_pages.and_then(|count| run_program(words, count, &mut wire)),
+        None => huge_pages.and_then(|count| supervisor()?.serve(count, &mut wire)),
     };
     if let Err(failure) = &result {
         // A failure to tell the host shows on the console.
@@ -43,14 +45,14 @@ fn run() -> Result<(), Failure> {
 }
 
 /// Makes the RDMA device, greets, and runs a program instead of sequences: `words` are its path and its arguments.
-fn run_program(words: &str, wire: &mut Wire) -> Result<(), Failure> {
+fn run_program(words: &str, huge_pages: u8, wire: &mut Wire) -> Result<(), Failure> {
     setup::make_rdma_device()?;
     Device::find(setup::RDMA_DEVICE, Some(setup::ADDRESS))?;
     // Not every program needs a disk.
     if let Err(failure) = setup::mount_disk() {
         console::say(&failure.reason());
     }
-    greet(wire)?;
+    greet(huge_pages, wire)?;
     let (end, output) = program::run(words)?;
     wire.send(&FromGuest::Ran { end, output })
 }

@@ -21,7 +21,10 @@ pub(crate) fn be(name: &'static str) -> ! {
 fn run(name: &'static str) -> Result<(), Failure> {
     own_memory::settle();
     let mut wire = Wire::of_standard_input()?;
-    let result = supervisor(name).and_then(|mut supervisor| supervisor.serve(&mut wire));
+    let result = supervisor(name).and_then(|mut supervisor| {
+        let huge_pages = setup::fill_huge_pool()?;
+        supervisor.serve(huge_pages, &mut wire)
+    });
     if let Err(failure) = &result {
         wire.send(&FromGuest::Failed { id: None, reason: failure.reason() })?;
     }

@@ -9,6 +9,8 @@ use pinfold_contract::{Advice, LockScope, PAGE_BYTES, PageRange, Prot, Sharing};
 pub(crate) struct Shown {
     /// A file, from an offset in bytes on; nothing for anonymous memory.
     pub(crate) file: Option<(libc::c_int, i64)>,
+    /// With `MAP_HUGETLB`.
+    pub(crate) huge: bool,
     /// Private or shared.
     pub(crate) sharing: Sharing,
     /// With which protection.
@@ -28,7 +30,8 @@ pub(crate) fn map(pages: PageRange, shown: Shown) -> io::Result<()> {
         None => (libc::MAP_ANONYMOUS, -1, 0),
         Some((fd, offset)) => (0, fd, offset),
     };
-    let flags = sharing | kind | populate | libc::MAP_FIXED;
+    let huge = if shown.huge { libc::MAP_HUGETLB | libc::MAP_HUGE_2MB } else { 0 };
+    let flags = sharing | kind | populate | huge | libc::MAP_FIXED;
     let (at, len) = place(pages);
     // SAFETY: no Rust object lies in the arena, so nothing is mapped over that matters.
     let got = unsafe { libc::mmap(at, len, i32::from(shown.prot.bits()), flags, fd, offset) };
@@ -162,7 +165,7 @@ mod tests {
     }
 
     fn anonymous(prot: Prot, populate: bool) -> Shown {
-        Shown { file: None, sharing: Sharing::Private, prot, populate }
+        Shown { file: None, huge: false, sharing: Sharing::Private, prot, populate }
     }
 
     fn errno(result: io::Result<()>) -> Option<i32> {

@@ -3,7 +3,10 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use pinfold_contract::{ARENA_BASE, ARENA_PAGES, PAGE_BYTES, PageView, Position, Proc, ProcView};
+use pinfold_contract::{
+    ALL_PAGES, ARENA_BASE, ARENA_PAGES, PAGE_BYTES, PageView, Position, Proc, ProcView, Runs,
+    page_bytes,
+};
 
 use crate::counters::{Charges, Status};
 use crate::cpu;
@@ -51,8 +54,11 @@ impl Observer {
     /// This process as `proc`, less the executor's `own` share.
     pub(crate) fn view(&mut self, proc: Proc, own: Charges) -> Result<ProcView, Failure> {
         let charges = self.charges()?;
-        let pages = self.pages()?;
+        let mut pages = self.pages()?;
         let pss_kib = pss_kib(&pages)?;
+        if charges.huge > 0 {
+            pages.extend(self.huge_pages()?);
+        }
         Ok(ProcView {
             proc,
             rss_anon: charges.rss_anon - own.rss_anon,
@@ -62,6 +68,7 @@ impl Observer {
             vm_swap: charges.vm_swap - own.vm_swap,
             pss_kib,
             vm_pin: charges.vm_pin - own.vm_pin,
+            huge: charges.huge,
             pages,
         })
     }
@@ -73,21 +80,46 @@ impl Observer {
         let entries = entries.as_chunks::<ENTRY_BYTES>().0;
         let mut pages = Vec::with_capacity(entries.len());
         for (page, &bytes) in (0..ARENA_PAGES).zip(entries) {
-            let entry = Entry::from_bytes(bytes);
-            // To look at an absent page would bring it in.
-            if !entry.present() {
-                continue;
-            }
-            let readable = cpu::load(Position::page(page).address(), &mut self.page).is_ok();
-            pages.push(PageView {
-                page,
-                frame: entry.frame(),
-                file_or_shared: entry.file_or_shared(),
-                exclusively_mapped: entry.exclusively_mapped(),
-                bytes: readable.then(|| runs::of(&self.page)),
-            });
+            pages.extend(self.page(page, Entry::from_bytes(bytes)));
         }
         Ok(pages)
+    }
+
+    /// The huge pages that are present. Each has an entry for each small page's worth of it, of which the first says all.
+    fn huge_pages(&mut self) -> Result<Vec<PageView>, Failure> {
+        let mut pages = Vec::new();
+        for page in ARENA_PAGES..ALL_PAGES {
+            let mut entry = [0u8; ENTRY_BYTES];
+            let at = Position::page(page).address() / u64::from(PAGE_BYTES) * ENTRY_BYTES as u64;
+            self.pagemap.read_exact_at(&mut entry, at).doing("read /proc/self/pagemap")?;
+            pages.extend(self.page(page, Entry::from_bytes(entry)));
+        }
+        Ok(pages)
+    }
+
+    /// A page, if it is present. To look at an absent one would bring it in.
+    fn page(&mut self, page: u8, entry: Entry) -> Option<PageView> {
+        if !entry.present() {
+            return None;
+        }
+        let (start, end) = (Position::page(page).address(), u64::from(page_bytes(page)));
+        let mut bytes = Some(Runs::default());
+        for at in (0..end).step_by(PAGE_BYTES as usize) {
+            match cpu::load(start + at, &mut self.page) {
+                Ok(()) => bytes.iter_mut().for_each(|bytes| runs::append(bytes, &self.page)),
+                Err(_) => bytes = None,
+            }
+            if bytes.is_none() {
+                break;
+            }
+        }
+        Some(PageView {
+            page,
+            frame: entry.frame(),
+            file_or_shared: entry.file_or_shared(),
+            exclusively_mapped: entry.exclusively_mapped(),
+            bytes,
+        })
     }
 }
 

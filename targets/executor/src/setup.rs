@@ -7,8 +7,9 @@ use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use pinfold_contract::SETTINGS;
+use pinfold_contract::{HUGE_POOL_PAGES, SETTINGS};
 
+use crate::counters::HUGE_POOL;
 use crate::failure::{Doing, Failure};
 use crate::{cgroup, netlink, sys};
 
@@ -51,6 +52,21 @@ pub(crate) fn mount_all() -> Result<(), Failure> {
         let _ = fs::write(path, value);
     }
     Ok(())
+}
+
+/// Fills the pool of huge pages, if the kernel knows them. Says how many there are.
+pub(crate) fn fill_huge_pool() -> Result<u8, Failure> {
+    if !fs::exists(HUGE_POOL).unwrap_or(false) {
+        return Ok(0);
+    }
+    let doing = format!("set {HUGE_POOL}");
+    fs::write(HUGE_POOL, HUGE_POOL_PAGES.to_string()).doing(&doing)?;
+    let got = fs::read_to_string(HUGE_POOL).doing(&doing)?;
+    if got.trim() == HUGE_POOL_PAGES.to_string() {
+        return Ok(HUGE_POOL_PAGES);
+    }
+    let got = got.trim();
+    Err(Failure::State(format!("{got} huge pages of {HUGE_POOL_PAGES} could be had")))
 }
 
 /// Loads the kernel modules that the host has put into the initramfs, if any.

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pinfold_contract::{
-    Advice, FromGuest, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
+    Advice, FromGuest, HugePool, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
 };
 
-use crate::counters::{Status, Totals, VmStat};
+use crate::counters::{MemInfo, Status, Totals, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::own_memory::{self, OwnMemory};
 use crate::process0::{Own, Told};
@@ -49,9 +49,10 @@ enum Watched {
 }
 
 /// Says to the host who is there.
-pub(crate) fn greet(wire: &mut Wire) -> Result<(), Failure> {
+pub(crate) fn greet(huge_pages: u8, wire: &mut Wire) -> Result<(), Failure> {
     let (kernel_release, kernel_version) = sys::kernel();
-    wire.send(&FromGuest::Hello { wire_version: WIRE_VERSION, kernel_release, kernel_version })
+    let wire_version = WIRE_VERSION;
+    wire.send(&FromGuest::Hello { wire_version, kernel_release, kernel_version, huge_pages })
 }
 
 /// Whose the machine is, and with it what its counters tell.
@@ -68,6 +69,7 @@ pub(crate) struct Supervisor {
     device: Device,
     own_memory: OwnMemory,
     vmstat: VmStat,
+    meminfo: MemInfo,
     status: Status,
     resources: Rc<Resources>,
     progress: Progress,
@@ -82,6 +84,7 @@ struct Levels {
     totals: Totals,
     ksm_pages: i64,
     rdma: RdmaCounts,
+    huge: HugePool,
 }
 
 impl Supervisor {
@@ -98,6 +101,7 @@ impl Supervisor {
             device,
             own_memory: OwnMemory::new()?,
             vmstat: VmStat::open()?,
+            meminfo: MemInfo::open()?,
             status: Status::open()?,
             resources: Rc::new(Resources::open(name)?),
             progress: Progress::new().doing("map a page for the progress of p0")?,
@@ -106,13 +110,13 @@ impl Supervisor {
         })
     }
 
-    /// Does what the host says until it says that it is enough.
+    /// Does what the host says until it says that it is enough. There are so many huge pages.
     ///
     /// # Errors
     ///
     /// When the machine is not to be used any more.
-    pub(crate) fn serve(&mut self, wire: &mut Wire) -> Result<(), Failure> {
-        greet(wire)?;
+    pub(crate) fn serve(&mut self, huge_pages: u8, wire: &mut Wire) -> Result<(), Failure> {
+        greet(huge_pages, wire)?;
         while let Some(message) = wire.receive()? {
             match message {
                 ToGuest::Run { id, sequence, observe, op_deadline_ms } => {
@@ -122,7 +126,7 @@ impl Supervisor {
                         return Ok(());
                     }
                 }
-                ToGuest::Greet => greet(wire)?,
+                ToGuest::Greet => greet(huge_pages, wire)?,
                 ToGuest::Shutdown => return Ok(()),
             }
         }
@@ -230,6 +234,10 @@ impl Supervisor {
                 locked_pages: new.locked_pages - old.locked_pages,
                 ksm_pages: now.ksm_pages - before.ksm_pages,
                 rdma: resources::difference(now.rdma, before.rdma),
+                huge: HugePool {
+                    free: now.huge.free - before.huge.free,
+                    reserved: now.huge.reserved - before.huge.reserved,
+                },
             };
             let is_clean = teardown == Teardown::default();
             self.levels = (is_clean && !merges).then_some(now);
@@ -258,6 +266,7 @@ impl Supervisor {
             totals: self.totals()?,
             ksm_pages: if merges { chores::merged_pages()? } else { 0 },
             rdma: self.resources.counts()?,
+            huge: self.meminfo.huge_pool()?,
         })
     }
 }

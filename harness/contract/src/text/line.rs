@@ -80,12 +80,12 @@ fn arguments(kind: OpKind, proc: Proc, words: &mut Words<'_>) -> Result<Op, Pars
             Op::Force { proc, at, len_bytes, tag }
         }
         OpKind::FileWrite => {
-            let (file, at) = (words.file()?, words.position()?);
+            let (file, at) = (words.file()?, words.file_position()?);
             let (len_bytes, tag) = words.len_and_tag()?;
             Op::FileWrite { file, at, len_bytes, tag }
         }
-        OpKind::Truncate => Op::Truncate { file: words.file()?, end: words.position()? },
-        OpKind::Punch => Op::Punch { file: words.file()?, range: words.byte_range()? },
+        OpKind::Truncate => Op::Truncate { file: words.file()?, end: words.file_position()? },
+        OpKind::Punch => Op::Punch { file: words.file()?, range: words.file_range()? },
         OpKind::Seal => Op::Seal { file: words.file()?, seals: words.seals()? },
         OpKind::IpcLock => Op::IpcLock { held: words.take("on or off", word::switch)? },
         OpKind::MemLimit => Op::MemLimit {

@@ -1,7 +1,8 @@
 //! Writing one op as its line.
 
 use crate::{
-    Backing, ByteRange, Key, Mr, Op, PageRange, Pd, Position, Proc, RegCall, Sharing, Span, Target,
+    ARENA_PAGES, Backing, ByteRange, Key, Mr, Op, PageRange, Pd, Position, Proc, RegCall, Sharing,
+    Span, Target,
 };
 
 /// Writes one op as its line, without the line's end.
@@ -85,13 +86,16 @@ fn arguments(op: &Op) -> String {
 }
 
 fn pages(pages: PageRange) -> String {
+    if let Some(first) = pages.first().checked_sub(ARENA_PAGES) {
+        return format!("h{first}..h{}", pages.end() - ARENA_PAGES);
+    }
     format!("{}..{}", pages.first(), pages.end())
 }
 
 fn position(position: Position) -> String {
-    match position.page_offset() {
-        0 => format!("{}", position.page_index()),
-        offset => format!("{}+{offset}", position.page_index()),
+    match position.place() {
+        (kind, page, 0) => format!("{kind}{page}"),
+        (kind, page, offset) => format!("{kind}{page}+{offset}"),
     }
 }
 
@@ -109,6 +113,7 @@ fn backing(backing: Backing) -> String {
         Backing::Anon => ("anon", 0),
         Backing::File { file, page } => (file.name(), page),
         Backing::DevZero { page } => ("zero", page),
+        Backing::Huge => ("huge", 0),
     };
     if page == 0 { name.to_owned() } else { format!("{name}+{page}") }
 }

@@ -1,6 +1,5 @@
 //! Reading one word.
 
-use crate::arena::NEAR_BYTES;
 use crate::{
     ARENA_PAGES, Backing, ByteRange, File, Handle, Key, Mr, Mw, MwKind, PAGE_BYTES, PageRange,
     Position, Proc, Prot, Sge, Sges, Sharing, Span,
@@ -35,16 +34,33 @@ pub(super) fn index(word: &str, prefix: &str) -> Option<u8> {
 
 pub(super) fn pages(word: &str) -> Option<PageRange> {
     let (first, end) = word.split_once("..")?;
-    PageRange::new(u8::try_from(number(first)?).ok()?, u8::try_from(number(end)?).ok()?)
+    if let (Some(first), Some(end)) = (index(first, "h"), index(end, "h")) {
+        return PageRange::new(ARENA_PAGES.checked_add(first)?, ARENA_PAGES.checked_add(end)?);
+    }
+    let small = |word| u8::try_from(number(word)?).ok().filter(|&page| page <= ARENA_PAGES);
+    PageRange::new(small(first)?, small(end)?)
 }
 
 pub(super) fn position(word: &str) -> Option<Position> {
     let (page, offset) = word.split_once('+').unwrap_or((word, "0"));
-    let offset = u32::try_from(number(offset)?).ok().filter(|&offset| offset < PAGE_BYTES)?;
-    let page = u32::try_from(number(page)?).ok()?;
-    let bytes = page.checked_mul(PAGE_BYTES)?.checked_add(offset)?;
+    let start = match index(page, "h") {
+        Some(slot) => Position::huge(slot),
+        None => Position(u32::try_from(number(page)?).ok()?.checked_mul(PAGE_BYTES)?),
+    };
+    let offset = u32::try_from(number(offset)?).ok().filter(|&o| o < start.page_bytes())?;
+    let byte = Position(start.0.checked_add(offset)?);
     // Far beyond the arena lie the executor's own mappings, which no sequence may touch.
-    (bytes <= NEAR_BYTES).then_some(Position(bytes))
+    byte.is_near().then_some(byte)
+}
+
+/// A byte of a file, which has small pages alone.
+pub(super) fn file_position(word: &str) -> Option<Position> {
+    position(word).filter(|byte| !byte.is_huge())
+}
+
+/// Bytes of a file.
+pub(super) fn file_range(word: &str) -> Option<ByteRange> {
+    byte_range(word).filter(|range| !range.start().is_huge())
 }
 
 /// Size of the arena, in bytes.
@@ -58,6 +74,9 @@ pub(super) fn byte_range(word: &str) -> Option<ByteRange> {
 pub(super) fn backing(word: &str) -> Option<Backing> {
     if word == "anon" {
         return Some(Backing::Anon);
+    }
+    if word == "huge" {
+        return Some(Backing::Huge);
     }
     let (name, page) = word.split_once('+').unwrap_or((word, "0"));
     let page = u8::try_from(number(page)?).ok()?;

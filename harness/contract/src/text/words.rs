@@ -58,15 +58,19 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn pages(&mut self) -> Result<PageRange, ParseError> {
-        self.take("a range of pages inside the arena (0..4, up to 0..64)", word::pages)
+        self.take("a range of pages inside the arena (0..4, up to 0..64, or h0..h4)", word::pages)
     }
 
     pub(super) fn position(&mut self) -> Result<Position, ParseError> {
-        self.take("a position (a page, or page+bytes, such as 3+0x10)", word::position)
+        self.take("a position (a page, or page+bytes, such as 3+0x10 or h0+8)", word::position)
     }
 
-    pub(super) fn byte_range(&mut self) -> Result<ByteRange, ParseError> {
-        self.take("a range of bytes (0..4, or 0+8..1+16)", word::byte_range)
+    pub(super) fn file_position(&mut self) -> Result<Position, ParseError> {
+        self.take("a byte of a file (a page, or page+bytes, such as 3+0x10)", word::file_position)
+    }
+
+    pub(super) fn file_range(&mut self) -> Result<ByteRange, ParseError> {
+        self.take("a range of bytes of a file (0..4, or 0+8..1+16)", word::file_range)
     }
 
     pub(super) fn span(&mut self) -> Result<Span, ParseError> {
@@ -108,8 +112,10 @@ impl<'a> Words<'a> {
 
     pub(super) fn backing(&mut self) -> Result<Backing, ParseError> {
         let names: Vec<&str> = File::all().map(File::name).collect();
-        let what =
-            format!("a backing (anon, zero+2, a file such as memfd1+2: {})", names.join(", "));
+        let what = format!(
+            "a backing (anon, huge, zero+2, a file such as memfd1+2: {})",
+            names.join(", ")
+        );
         self.take(&what, word::backing)
     }
 

@@ -70,6 +70,7 @@ fn hello() -> FromGuest {
         wire_version: WIRE_VERSION,
         kernel_release: "6.12.117".to_owned(),
         kernel_version: "#1".to_owned(),
+        huge_pages: 0,
     }
 }
 

@@ -13,7 +13,7 @@ use super::descendants::Descendants;
 use super::rights::Rights;
 use crate::child::{Process, errno, outcome};
 use crate::chores;
-use crate::counters::VmStat;
+use crate::counters::{MemInfo, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::protocol::{Command, Reply};
 use crate::resources::{self, Resources};
@@ -28,6 +28,7 @@ pub(super) struct Driver {
     rdma: Rdma,
     rights: Rights,
     vmstat: VmStat,
+    meminfo: MemInfo,
     resources: Rc<Resources>,
     before: Baseline,
     /// The kernel's log.
@@ -49,11 +50,11 @@ impl Driver {
         process: Process,
         descendants: Descendants,
         rdma: Rdma,
-        (vmstat, resources, before): (VmStat, Rc<Resources>, Baseline),
+        (vmstat, meminfo, resources, before): (VmStat, MemInfo, Rc<Resources>, Baseline),
         rights: Rights,
         log: File,
     ) -> Driver {
-        Driver { process, descendants, rdma, rights, vmstat, resources, before, log }
+        Driver { process, descendants, rdma, rights, vmstat, meminfo, resources, before, log }
     }
 
     /// Does all of `sequence`, and then ends every descendant.
@@ -86,7 +87,7 @@ impl Driver {
     }
 
     fn act(&mut self, op: Op) -> Result<Outcome, Failure> {
-        if !self.descendants.is_alive(op.proc()) {
+        if !self.descendants.is_alive(op.proc()) || op.mixes_page_sizes() {
             return Ok(Outcome::Skipped);
         }
         match op {
@@ -218,7 +219,8 @@ impl Driver {
         let pins = self.vmstat.totals()?.pins - self.before.pins;
         let rdma = resources::difference(self.resources.counts()?, self.before.rdma);
         let charged = self.rights.charged_pages()?;
-        Ok(Checkpoint { procs, mrs, rdma, charged, pins })
+        let huge = self.meminfo.huge_pool()?;
+        Ok(Checkpoint { procs, mrs, rdma, charged, pins, huge })
     }
 
     /// What each live MR shows, by ascending slot.

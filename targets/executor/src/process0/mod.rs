@@ -11,7 +11,7 @@ use pinfold_contract::{BOUNCE_PAGES, Checkpoint, FromGuest, Observe, Op, Outcome
 
 use crate::cgroup::Limited;
 use crate::child::{Process, socket_pairs};
-use crate::counters::VmStat;
+use crate::counters::{MemInfo, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::files::{self, Files};
 use crate::memory::Buffer;
@@ -105,10 +105,12 @@ fn set_up(sequence: &Sequence, own: Own) -> Result<Driver, Failure> {
     let bounce = Buffer::new(BOUNCE_PAGES).doing("map the bounce buffer")?;
     let rdma = Rdma::open(device, bounce, sequence)?;
     let mut vmstat = VmStat::open()?;
+    let meminfo = MemInfo::open()?;
     let log = File::options().write(true).open("/dev/kmsg").doing("open /dev/kmsg")?;
     process.settle(HEAP_BYTES + sequence.ops.len() * HEAP_BYTES_PER_OP)?;
     let before = Baseline { pins: vmstat.totals()?.pins, rdma: resources.counts()? };
-    Ok(Driver::new(process, descendants, rdma, (vmstat, resources, before), rights, log))
+    let counters = (vmstat, meminfo, resources, before);
+    Ok(Driver::new(process, descendants, rdma, counters, rights, log))
 }
 
 /// What `sequence` needs beside its first thread and its first control group.

@@ -259,18 +259,35 @@ impl Rdma {
     /// The bytes of an MR as the adapter sees them, written from its local key to
     /// the bounce buffer. That needs no right of the MR, and touches no page table.
     pub(crate) fn look(&mut self, region: Region) -> Result<Result<Runs, WcStatus>, Failure> {
-        let len_bytes = u32::try_from(region.len_bytes)
-            .map_err(|_| Failure::State("an MR that is longer than the arena".to_owned()))?;
+        let mut bytes = Runs::default();
+        let mut done = 0;
+        // Huge pages are longer than the buffer.
+        loop {
+            let left = region.len_bytes - done;
+            let part = left.min(self.bounce.bytes().len() as u64);
+            let address = region.iova.wrapping_add(done);
+            let status =
+                self.look_at(region, address, u32::try_from(part).expect("a part of it"))?;
+            if status != WcStatus::SUCCESS {
+                return Ok(Err(status));
+            }
+            let part_len = usize::try_from(part).expect("64-bit lengths");
+            runs::append(&mut bytes, &self.bounce.bytes()[..part_len]);
+            done += part;
+            if done == region.len_bytes {
+                return Ok(Ok(bytes));
+            }
+        }
+    }
+
+    /// Brings so many bytes of an MR to the bounce buffer.
+    fn look_at(&mut self, region: Region, addr: u64, len_bytes: u32) -> Result<WcStatus, Failure> {
         self.room(len_bytes)?.fill(SENTINEL);
         let lane = &mut self.lanes[region.pd.index()];
         let place = Place { address: self.bounce.address(), rkey: lane.bounce.remote };
-        let entry = ffi::ibv_sge { addr: region.iova, length: len_bytes, lkey: region.keys.local };
+        let entry = ffi::ibv_sge { addr, length: len_bytes, lkey: region.keys.local };
         let bounce = place.address;
-        let mut list = listed_unless_empty(entry);
-        Ok(match lane.execute(Request::Write(place), &mut list, bounce)? {
-            WcStatus::SUCCESS => Ok(runs::of(self.room(len_bytes)?)),
-            status => Err(status),
-        })
+        lane.execute(Request::Write(place), &mut listed_unless_empty(entry), bounce)
     }
 
     /// Does what `request` says of the place, and returns the bytes that came into the bounce buffer.
