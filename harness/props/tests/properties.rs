@@ -10,12 +10,18 @@ use pinfold_run::Judgement;
 /// Longest input that is drawn, in bytes. Bolero needs a bound: without one it draws nothing, and the test passes.
 const LEN_BYTES_MAX: usize = 4096;
 
-/// Draws `$count` values and calls `$property` with each; fails when it was called less often.
+/// How many times as many cases are drawn: what `PINFOLD_PROPERTY_TIMES` says, for a night.
+fn times() -> usize {
+    let times = std::env::var("PINFOLD_PROPERTY_TIMES").unwrap_or_else(|_| "1".to_owned());
+    times.parse().expect("PINFOLD_PROPERTY_TIMES is a whole number")
+}
+
+/// Draws `$count` values, or a multiple of it, and calls `$property` with each; fails when it was called less often.
 macro_rules! check {
     ($count:expr, |$value:ident : $type:ty| $property:expr) => {{
-        let calls = AtomicUsize::new(0);
+        let (count, calls) = ($count * times(), AtomicUsize::new(0));
         bolero::check!()
-            .with_iterations($count)
+            .with_iterations(count)
             .with_max_len(LEN_BYTES_MAX)
             .with_arbitrary::<$type>()
             .for_each(|$value: &$type| {
@@ -23,7 +29,7 @@ macro_rules! check {
                 $property
             });
         let calls = calls.into_inner();
-        assert!(calls >= $count, "bolero called the property {calls} times, not {}", $count);
+        assert!(calls >= count, "bolero called the property {calls} times, not {count}");
     }};
 }
 
