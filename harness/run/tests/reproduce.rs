@@ -83,8 +83,9 @@ fn compiles_without_a_word(text: &str) {
 
 /// A program that shows what `fault` does to `sequence`, if it does something.
 fn shown(fault: Fault, sequence: &Sequence) -> Option<(Signature, Divergence)> {
-    let predicted = predict(&LINUX_6_12, sequence, Observe::Each);
-    let trace = perform(&LINUX_6_12, Some(fault), sequence, Observe::Each);
+    let profile = fault.shown_on(&LINUX_6_12);
+    let predicted = predict(profile, sequence, Observe::Each);
+    let trace = perform(profile, Some(fault), sequence, Observe::Each);
     match judge(sequence, &predicted, &trace) {
         Verdict::Diverges(found) => Some((Signature::of(sequence, &found), found)),
         Verdict::Agrees | Verdict::Inconclusive { .. } => None,
@@ -103,7 +104,7 @@ fn minimized(fault: Fault) -> BTreeMap<Signature, (Sequence, Divergence)> {
         if index >= SEQUENCES && !found.is_empty() {
             break;
         }
-        let sequence = generator.sequence(index);
+        let sequence = generator.sequence_on(fault.shown_on(&LINUX_6_12), index);
         let Some((signature, _)) = shown(fault, &sequence) else { continue };
         if let Entry::Vacant(place) = found.entry(signature.clone()) {
             let same = |s: &Sequence| shown(fault, s).is_some_and(|(other, _)| other == signature);
@@ -154,7 +155,7 @@ fn the_program_for_every_planted_fault_compiles_without_a_word_and_is_short() {
         let found = minimized(fault);
         assert!(!found.is_empty(), "{name}");
         for (signature, (sequence, divergence)) in found {
-            let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+            let text = program(&sequence, fault.shown_on(&LINUX_6_12), Some(&divergence));
             compiles_without_a_word(&text);
             let length = text.lines().count();
             assert!(length <= 600, "{name}: {signature}: {length} lines for\n{}", print(&sequence));

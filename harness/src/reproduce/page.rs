@@ -11,6 +11,7 @@ use super::Reproduction;
 use super::body::{Body, Statement};
 use super::phrase::phrase;
 use super::pieces::{Piece, with_needs};
+use crate::profile::{HugePages, Profile};
 
 /// Columns that a line should have at most; a tab is eight.
 const COLUMNS: usize = 80;
@@ -30,7 +31,7 @@ pub(super) fn page(reproduction: &Reproduction<'_>, body: &Body) -> String {
     for header in headers(&pieces) {
         text.push_str(&format!("#include <{header}>\n"));
     }
-    text.push_str(&definitions(body, &pieces));
+    text.push_str(&definitions(reproduction.profile, body, &pieces));
     for piece in pieces.iter().filter(|piece| !piece.text().is_empty()) {
         text.push_str(&format!("\n{}", fitted(*piece, &pieces)));
     }
@@ -128,7 +129,7 @@ fn headers(pieces: &BTreeSet<Piece>) -> BTreeSet<&'static str> {
 
 // ---- what stands above main ----
 
-fn definitions(body: &Body, pieces: &BTreeSet<Piece>) -> String {
+fn definitions(profile: &Profile, body: &Body, pieces: &BTreeSet<Piece>) -> String {
     let mut text = format!("\n#define TESTS {}\n", body.test_count);
     text.push_str("\n/* Page n of the memory that is used here, at a fixed address. */\n");
     let small = "(n) * 4096l";
@@ -143,7 +144,11 @@ fn definitions(body: &Body, pieces: &BTreeSet<Piece>) -> String {
     };
     text.push_str(&format!("#define PAGE(n) ((char *){ARENA_BASE:#x}ul + {place})\n"));
     if pieces.contains(&Piece::HugePool) {
-        text.push_str(&format!("#define HUGE_POOL_PAGES {HUGE_POOL_PAGES}\n"));
+        let count = match profile.huge_pages {
+            HugePages::None => 0,
+            HugePages::Pool => HUGE_POOL_PAGES,
+        };
+        text.push_str(&format!("#define HUGE_POOL_PAGES {count}\n"));
     }
     let files = [Piece::MemoryFile, Piece::TmpfsFile, Piece::Library, Piece::DiskFile];
     if files.iter().any(|file| pieces.contains(file)) {
