@@ -44,8 +44,8 @@ fn outcome(outcome: &Outcome) -> u32 {
 }
 
 /// How many kinds of page are told apart: 129 mappings (of 8 kinds of memory, each private or shared, with 8
-/// protections, or none), 5 frames or none, pinned or not. One is left for no page at all.
-const PAGES: u32 = 129 * 6 * 2 + 1;
+/// protections, or none), 6 frames or none, pinned or not. One is left for no page at all.
+const PAGES: u32 = 129 * 7 * 2 + 1;
 
 /// The kind of a page, below `PAGES - 1`.
 fn page(page: &PageState) -> u32 {
@@ -54,7 +54,7 @@ fn page(page: &PageState) -> u32 {
         1 + mapping.memory as u32 * 16 + how
     });
     let frame = page.frame.map_or(0, |frame| 1 + frame as u32);
-    (mapping * 6 + frame) * 2 + u32::from(page.pinned)
+    (mapping * 7 + frame) * 2 + u32::from(page.pinned)
 }
 
 #[cfg(test)]
@@ -85,8 +85,14 @@ mod tests {
             Memory::Disk,
             Memory::Huge,
         ];
-        const FRAMES: [Behind; 5] =
-            [Behind::Zero, Behind::Anon, Behind::Exclusive, Behind::Merged, Behind::Cache];
+        const FRAMES: [Behind; 6] = [
+            Behind::Zero,
+            Behind::Anon,
+            Behind::Exclusive,
+            Behind::Merged,
+            Behind::Cache,
+            Behind::Swapped,
+        ];
         let hows = (0..8).flat_map(|prot_bits| [(false, prot_bits), (true, prot_bits)]);
         let mappings = hows.flat_map(|(shared, prot_bits)| {
             MEMORY.map(|memory| Some(Mapping { memory, shared, prot_bits }))

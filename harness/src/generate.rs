@@ -14,6 +14,7 @@ mod huge;
 mod memory;
 mod motifs;
 mod sketch;
+mod swapped;
 mod swarm;
 mod verbs;
 
@@ -22,7 +23,7 @@ use pinfold_contract::{
 };
 
 use crate::draw::Draw;
-use crate::profile::{HugePages, Profile};
+use crate::profile::{HugePages, Profile, SwapSpace};
 use sketch::Sketch;
 use swarm::Swarm;
 
@@ -66,12 +67,17 @@ impl Generator {
         Sequence { ops: making.ops }
     }
 
-    /// Sequence `index` of the list for a kernel of `profile`: where that has huge pages, some sequences have them too.
+    /// Sequence `index` of the list for a kernel of `profile`: where that has huge pages or swap space, some sequences
+    /// have them too.
     pub fn sequence_on(&self, profile: &Profile, index: u64) -> Sequence {
         let sequence = self.sequence(index);
-        match profile.huge_pages {
+        let sequence = match profile.huge_pages {
             HugePages::None => sequence,
             HugePages::Pool => huge::woven(sequence, self.rng_seed, index),
+        };
+        match profile.swap_space {
+            SwapSpace::None => sequence,
+            SwapSpace::RamDisk => swapped::woven(sequence, self.rng_seed, index),
         }
     }
 }
@@ -79,6 +85,9 @@ impl Generator {
 /// Ops that may well come after `before`: one of what a swarm of its own has switched on, with what belongs to it, or a
 /// motif. Perhaps none.
 pub(crate) fn ops_after(before: &[Op], mut draw: Draw) -> Vec<Op> {
+    if draw.one_in(24) {
+        return swapped::after(before, draw);
+    }
     let swarm = Swarm::draw(&mut draw);
     let mut sketch = Sketch::default();
     before.iter().for_each(|op| sketch.note(*op));
@@ -199,6 +208,7 @@ impl Making {
             OpKind::MemLimit => self.mem_limit(),
             OpKind::Chore => Op::Chore { chore: self.chore() },
             OpKind::IpcLock => Op::IpcLock { held: !self.draw.one_in(3) },
+            OpKind::Swap => Op::Swap { on: !self.draw.one_in(3) },
             OpKind::Reg => self.reg(),
             OpKind::Dereg => Op::Dereg { mr: self.mr(Access(0)) },
             OpKind::Rereg => self.rereg(),
@@ -327,6 +337,8 @@ fn weight(kind: OpKind, there: There) -> u32 {
         OpKind::CompareSwap | OpKind::FetchAdd => if_there(there.any_mr, 7),
         OpKind::Send => if_there(there.any_mr, 8),
         OpKind::Gather | OpKind::Scatter => if_there(there.any_mr, 6),
+        // A story of its own: `swapped.rs`.
+        OpKind::Swap => 0,
     }
 }
 

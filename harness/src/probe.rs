@@ -182,7 +182,8 @@ mod tests {
             text.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
         let names: Vec<&str> =
             names.filter_map(|line| line.trim().split_once(':')).map(|(n, _)| n).collect();
-        assert_eq!(names[2..], fields);
+        assert_eq!(names[..3], ["series", "machine", "swap_space"]);
+        assert_eq!(names[3..], fields);
     }
 
     #[test]

@@ -11,6 +11,9 @@ pub struct Profile {
     /// What the kernel runs on, which decides some of the other fields.
     pub machine: Machine,
 
+    /// What pages can be swapped to. The executor brings it, so it is no rule of a kernel.
+    pub swap_space: SwapSpace,
+
     /// What `ib_umem_get()` asks of GUP.
     ///
     /// Source: `ib_umem_get()`, drivers/infiniband/core/umem.c, 6.1 and 6.12.
@@ -298,6 +301,15 @@ pub enum HugeZap {
     PromisesAgain,
 }
 
+/// What pages can be swapped to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapSpace {
+    /// Nothing that sequences may use.
+    None,
+    /// A RAM disk: what is written to it is there at once.
+    RamDisk,
+}
+
 /// Loads from memory that may be written and nothing else.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WriteOnlyLoad {
@@ -337,7 +349,7 @@ pub enum TrackedWritePin {
 /// A field of [`Profile`] that two kernels can differ in: its name, and how it is taken over from another profile.
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
-/// Every field but the series and the machine, in order.
+/// Every field but the series and what the machine is and has, in order.
 pub const FIELDS: [Field; 23] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
@@ -425,6 +437,7 @@ const fn on_x86(uml: &Profile) -> Profile {
 const UML_6_12: Profile = Profile {
     series: "6.12",
     machine: Machine::Uml,
+    swap_space: SwapSpace::RamDisk,
     umem: Umem::WriteIfWritable,
     unshare: Unshare::Private,
     non_coherent: NonCoherent::Ignored,
@@ -453,6 +466,7 @@ const UML_6_12: Profile = Profile {
 const UML_6_1: Profile = Profile {
     series: "6.1",
     machine: Machine::Uml,
+    swap_space: SwapSpace::RamDisk,
     umem: Umem::AlwaysWrite,
     unshare: Unshare::Anonymous,
     non_coherent: NonCoherent::Ignored,

@@ -68,6 +68,7 @@ pub(crate) fn is_skipped(slots: &impl Slots, op: &Op) -> bool {
             | Op::Seal { .. }
             | Op::IpcLock { .. }
             | Op::MemLimit { .. }
+            | Op::Swap { .. }
             | Op::Chore { .. } => false,
         }
 }

@@ -78,8 +78,10 @@ fn oracles(fault: Fault) -> (Oracle, &'static [Oracle]) {
         Fault::PinnedMerged
         | Fault::UnmergeForgotten
         | Fault::PinnedMoved
-        | Fault::WipeOnForkIgnored
-        | Fault::MovedPagesLost => (Oracle::Frames, &[]),
+        | Fault::PinnedSwapped
+        | Fault::WipeOnForkIgnored => (Oracle::Frames, &[]),
+        // Those that are swapped out count in VmSwap.
+        Fault::MovedPagesLost => (Oracle::Frames, &[Oracle::Accounting]),
         Fault::WindowObjectKept | Fault::LockedTwice => (Oracle::Accounting, &[]),
         // What is not charged leaves room for more than the limit.
         Fault::CacheUncharged => (Oracle::Accounting, &[Oracle::Outcome, Oracle::Frames]),

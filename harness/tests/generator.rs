@@ -18,7 +18,7 @@ const NOT_FOLLOWED_MOST: usize = 3;
 fn tally_of(profile: &Profile) -> Tally {
     let (mut tally, mut not_followed) = (Tally::default(), Vec::new());
     for index in 0..SEQUENCES {
-        let sequence = Generator::new(7).sequence(index);
+        let sequence = Generator::new(7).sequence_on(profile, index);
         let predicted = predict(profile, &sequence, Observe::Each);
         let trace = perform(profile, None, &sequence, Observe::Each);
         let verdict = judge(&sequence, &predicted, &trace);

@@ -312,6 +312,12 @@ pub enum Op {
         /// To where.
         into: Sges,
     },
+    /// Whether pages may be swapped out from now on. Each sequence starts without. What is in swap space stays
+    /// there until it is touched. Skipped where there is no swap space.
+    Swap {
+        /// They may.
+        on: bool,
+    },
 }
 
 /// Which op, without its arguments.
@@ -354,11 +360,12 @@ pub enum OpKind {
     Send,
     Gather,
     Scatter,
+    Swap,
 }
 
 impl OpKind {
     /// Every kind, in the order in which they were added.
-    pub const ALL: [OpKind; 35] = [
+    pub const ALL: [OpKind; 36] = [
         OpKind::Map,
         OpKind::Unmap,
         OpKind::Protect,
@@ -394,6 +401,7 @@ impl OpKind {
         OpKind::Send,
         OpKind::Gather,
         OpKind::Scatter,
+        OpKind::Swap,
     ];
 
     /// The word that begins its line in the text form.
@@ -434,6 +442,7 @@ impl OpKind {
             OpKind::Send => "send",
             OpKind::Gather => "gather",
             OpKind::Scatter => "scatter",
+            OpKind::Swap => "swap",
         }
     }
 
@@ -488,6 +497,7 @@ impl Op {
             Op::Send { .. } => OpKind::Send,
             Op::Gather { .. } => OpKind::Gather,
             Op::Scatter { .. } => OpKind::Scatter,
+            Op::Swap { .. } => OpKind::Swap,
         }
     }
 
@@ -546,7 +556,7 @@ impl Op {
             Op::Truncate { file, end } => vec![Arg::File(file), Arg::FileEnd(end)],
             Op::Punch { file, range } => vec![Arg::File(file), Arg::FileRange(range)],
             Op::Seal { file, seals } => vec![Arg::File(file), Arg::Seals(seals)],
-            Op::IpcLock { held } => vec![Arg::Switch(held)],
+            Op::IpcLock { held: on } | Op::Swap { on } => vec![Arg::Switch(on)],
             Op::MemLimit { pages } => vec![Arg::PageCount(pages)],
             Op::Chore { chore } => vec![Arg::Chore(chore)],
             Op::Rereg { mr, what, span, access, pd } => vec![
@@ -625,7 +635,8 @@ impl Op {
             | Op::FetchAdd { .. }
             | Op::Send { .. }
             | Op::Gather { .. }
-            | Op::Scatter { .. } => Proc::P0,
+            | Op::Scatter { .. }
+            | Op::Swap { .. } => Proc::P0,
         }
     }
 

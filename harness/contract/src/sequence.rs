@@ -50,7 +50,7 @@ impl<'a> Arbitrary<'a> for Sequence {
 ///
 /// Append; never reorder, resize or remove, or stored bytes change their meaning.
 /// The values left over are no op: they are what later kinds will take.
-const OPCODES: [(OpKind, u8); 35] = [
+const OPCODES: [(OpKind, u8); 36] = [
     (OpKind::Map, 14),
     (OpKind::Unmap, 4),
     (OpKind::Protect, 8),
@@ -86,6 +86,7 @@ const OPCODES: [(OpKind, u8); 35] = [
     (OpKind::Send, 6),
     (OpKind::Gather, 4),
     (OpKind::Scatter, 4),
+    (OpKind::Swap, 2),
 ];
 
 fn opcode(byte: u8) -> Option<OpKind> {
@@ -149,6 +150,7 @@ fn arbitrary_op(u: &mut Unstructured<'_>) -> Result<Option<Op>> {
         OpKind::Punch => Op::Punch { file: file(u)?, range: byte_range(u)? },
         OpKind::Seal => Op::Seal { file: file(u)?, seals: Seals::from_bits(u.arbitrary()?) },
         OpKind::IpcLock => Op::IpcLock { held: u.arbitrary::<u8>()? & 1 == 0 },
+        OpKind::Swap => Op::Swap { on: u.arbitrary::<u8>()? & 1 == 0 },
         OpKind::MemLimit => Op::MemLimit { pages: page_count(u)? },
         OpKind::Chore => Op::Chore { chore: one_of(u, &Chore::ALL)?.0 },
         OpKind::Rereg => Op::Rereg {

@@ -11,7 +11,7 @@ use pinfold::designs::Pair;
 use pinfold::known::Running;
 use pinfold::model::{self, Fault};
 use pinfold::probe;
-use pinfold::profile::{Machine, Profile};
+use pinfold::profile::{Machine, Profile, SwapSpace};
 use pinfold_contract::{Observe, Sequence, Trace};
 use pinfold_machine::accel::AccelWish;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
@@ -301,7 +301,9 @@ impl Prepared {
             }
             PreparedKind::Local { parts } => {
                 let boot = LocalBoot::new(parts.clone(), cpu);
-                self.open_guest(Box::new(boot), &Expected::Any, local::machine(), stop)
+                let target =
+                    self.open_guest(Box::new(boot), &Expected::Any, local::machine(), stop);
+                target.map(Target::without_swap)
             }
         }
     }
@@ -436,6 +438,14 @@ impl Target {
             Kind::Model { fault } => Ok(model::perform(self.profile, *fault, sequence, observe)),
             Kind::Guest(guest) => guest.run(sequence, observe),
         }
+    }
+
+    /// The same without swap space: sequences do not use that of others.
+    fn without_swap(mut self) -> Target {
+        let profile = Profile { swap_space: SwapSpace::None, ..self.profile.clone() };
+        // One a target that is opened.
+        self.profile = Box::leak(Box::new(profile));
+        self
     }
 
     /// Has the next run begin on a fresh machine, for a kernel that is damaged.

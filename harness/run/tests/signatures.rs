@@ -218,6 +218,7 @@ const MEASURED: [(Fault, &[&str]); 39] = [
         Fault::HugeForkSharesPinned,
         &["frames-fork-registrar-own-common-huge", "outcome-fork-enomem-ok"],
     ),
+    (Fault::PinnedSwapped, &["frames-advise-registrar-missing"]),
 ];
 
 /// The names that two faults may share, since they show in one way.

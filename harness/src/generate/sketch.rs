@@ -155,6 +155,7 @@ impl Sketch {
             | Op::Punch { .. }
             | Op::Seal { .. }
             | Op::IpcLock { .. }
+            | Op::Swap { .. }
             | Op::Chore { .. }
             | Op::Rereg { .. }
             | Op::CompareSwap { .. }

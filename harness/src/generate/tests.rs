@@ -73,7 +73,8 @@ fn rng_seed_and_index_each_change_the_sequence() {
 #[test]
 fn every_kind_is_in_some_sequences_and_not_in_others() {
     let many = Many::generated();
-    for kind in OpKind::ALL {
+    // Swapping is a story of its own.
+    for kind in OpKind::ALL.into_iter().filter(|kind| *kind != OpKind::Swap) {
         let count = many.share(|ops| ops.iter().any(|op| op.kind() == kind));
         let is_rare = [OpKind::Chore, OpKind::Seal, OpKind::MemLimit].contains(&kind);
         assert!(count > if is_rare { 60 } else { 140 }, "{kind} in {count} of {COUNT}");

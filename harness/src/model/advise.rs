@@ -116,15 +116,20 @@ impl State<'_> {
             return Err(Errno::EINVAL);
         }
         for page in piece.first..piece.end {
+            // What is swapped out is not brought back for that.
+            self.clear_swapped(proc, page);
             let Some(id) = self.pte(proc, page) else { continue };
             let is_locked = self.is_locked(id);
-            let frame = &mut self.frames[id];
+            let frame = &self.frames[id];
             let is_anon = matches!(frame.usage, Use::Anon { .. } | Use::Ksm);
-            if !is_anon || frame.marked_dirty && frame.map_count > 1 {
+            let is_dirty = frame.marked_dirty || frame.in_swap_cache;
+            if !is_anon || is_dirty && frame.map_count > 1 || !self.leave_swap_cache(id) {
                 continue;
             }
+            let frame = &mut self.frames[id];
             frame.marked_dirty = false;
             frame.lazyfree |= !is_locked;
+            frame.is_droppable |= !is_locked;
             frame.batched = true;
             let bits = PteBits { dirty: false, ..self.pte_bits(proc, page) };
             self.set_pte_bits(proc, page, bits);
@@ -171,9 +176,8 @@ impl State<'_> {
         Ok(())
     }
 
-    /// Reclaims what only this process has mapped. There is no swap, so anonymous memory
-    /// stays, except what `MADV_FREE` gave up. A page of a file is unmapped, and
-    /// leaves the page cache if it is clean and not pinned.
+    /// Reclaims what only this process has mapped. Without swap anonymous memory stays, except what `MADV_FREE` gave
+    /// up. A page of a file is unmapped, and leaves the page cache if it is not pinned and clean, or has somewhere to go.
     ///
     /// Source: `madvise_pageout()`, mm/madvise.c; `shrink_folio_list()`, mm/vmscan.c;
     /// `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
@@ -189,7 +193,7 @@ impl State<'_> {
                     self.clear_pte(proc, page);
                     self.mark_for_reclaim(id);
                     if let Object::File { file, bias } = piece.object {
-                        self.drop_if_clean(file, file_page(page, bias), id);
+                        self.drop_from_cache(file, file_page(page, bias), id);
                     }
                 }
             }
@@ -198,11 +202,10 @@ impl State<'_> {
     }
 
     fn page_out_anon(&mut self, proc: Proc, page: u8, id: FrameId) {
-        let frame = &mut self.frames[id];
-        let taken = frame.lazyfree && frame.pin_count == 0;
-        frame.lazyfree = false;
-        if taken {
-            self.clear_pte(proc, page);
+        if self.frames[id].is_droppable {
+            self.discard(id);
+        } else {
+            self.swap_out(proc, page, id);
         }
     }
 
@@ -217,11 +220,19 @@ impl State<'_> {
         }
     }
 
-    /// A page of shmem that was never written is clean, too, and reads as zeroes when it comes back.
-    fn drop_if_clean(&mut self, file: FileId, page: u32, id: FrameId) {
-        let frame = &self.frames[id];
-        if !frame.dirty && frame.pin_count == 0 {
+    /// A page of shmem that was never written is clean, too, and reads as zeroes when it comes back. One that was
+    /// written goes to swap space.
+    ///
+    /// Source: `shmem_writepage()`, mm/shmem.c, 6.1 and 6.12.
+    fn drop_from_cache(&mut self, file: FileId, page: u32, id: FrameId) {
+        let frame = &mut self.frames[id];
+        if frame.pin_count > 0 {
+            return;
+        }
+        if !frame.dirty {
             self.uncache(file, page);
+        } else if !frame.on_disk && self.may_swap && !frame.charged {
+            self.swap_out_page(file, page, id);
         }
     }
 

@@ -43,6 +43,7 @@ impl State<'_> {
     ///
     /// Source: `shrink_folio_list()`, mm/vmscan.c; `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
     pub(super) fn reclaim_frames(&mut self, charged: bool) {
+        self.keep_what_was_written(charged);
         for id in self.reclaimable(charged) {
             let frame = &self.frames[id];
             let pinned = frame.pin_count > 0;
@@ -56,6 +57,21 @@ impl State<'_> {
                 }
                 Use::Zero => {}
             }
+        }
+    }
+
+    /// What MADV_FREE gave up and was written since is found so, and may be swapped again. Locked pages are not looked
+    /// at.
+    ///
+    /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12: `folio_set_swapbacked()`.
+    fn keep_what_was_written(&mut self, charged: bool) {
+        let is_written = |frame: &Frame| {
+            frame.is_droppable && !frame.lazyfree && frame.is_held() && frame.charged == charged
+        };
+        let found = self.frames.iter().filter(|(_, frame)| is_written(frame));
+        let found: Vec<FrameId> = found.map(|(id, _)| id).collect();
+        for id in found {
+            self.frames[id].is_droppable = self.is_locked(id);
         }
     }
 
@@ -76,13 +92,14 @@ impl State<'_> {
     /// gone by the time a dirty one is met depends on the order of mappings in their anon_vma.
     ///
     /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
-    fn discard(&mut self, id: FrameId) {
+    pub(super) fn discard(&mut self, id: FrameId) {
         let places = self.places_of(id);
         let dirty = places.iter().filter(|place| self.pte_bits(place.0, place.1).dirty).count();
         self.unclear |= dirty > 0 && places.len() > 1;
         let frame = &mut self.frames[id];
         if frame.pin_count > 0 || frame.marked_dirty || dirty > 0 {
             frame.lazyfree = false;
+            frame.is_droppable = false;
             frame.marked_dirty |= dirty > 0;
         } else {
             self.unmap_everywhere(id);

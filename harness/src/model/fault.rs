@@ -47,6 +47,7 @@ impl State<'_> {
         if vma.object.is_huge() {
             return self.touch_huge(proc, page, &vma, touch);
         }
+        self.swap_in(proc, page, &vma);
         match (self.pte(proc, page), touch) {
             (Some(_), Touch::Read) => {}
             (Some(frame), Touch::Write | Touch::Unshare) => {
@@ -83,11 +84,13 @@ impl State<'_> {
         let reusable = match frame.usage {
             Use::Anon { exclusive: true } => true,
             Use::Anon { exclusive: false } => {
-                frame.map_count == 1 && frame.pin_count == 0 && !self.has(Fault::CopyOfSolePage)
+                let is_alone = frame.map_count == 1 && frame.swap_entries == 0;
+                is_alone && frame.pin_count == 0 && !self.has(Fault::CopyOfSolePage)
             }
             Use::Zero | Use::Cache | Use::Ksm => false,
         };
         if reusable {
+            self.leave_swap_cache(old);
             let frame = &mut self.frames[old];
             let was_shared = frame.usage == Use::Anon { exclusive: false };
             frame.usage = Use::Anon { exclusive: true };
@@ -200,7 +203,8 @@ impl State<'_> {
             .filter_map(|p| u8::try_from(p).ok())
             .filter_map(|p| Some((p, *state.cache.get(&file_page(p, bias))?)))
             .filter(|(_, frame)| {
-                !self.frames[*frame].passed_over && !self.frames[*frame].block_only
+                let frame = &self.frames[*frame];
+                !frame.passed_over && !frame.block_only && !frame.is_swapped_file
             })
             .collect();
         let last_page = state.len_bytes.div_ceil(PAGE_BYTES).saturating_sub(1);
@@ -214,7 +218,9 @@ impl State<'_> {
             return;
         }
         for (page, frame) in cached {
-            if self.pte(proc, page).is_none() {
+            // An entry of swap space is left alone (`pte_none()`).
+            let is_swapped = self.process(proc).swapped[usize::from(page)].is_some();
+            if self.pte(proc, page).is_none() && !is_swapped {
                 self.set_pte(proc, page, frame);
             }
         }

@@ -128,6 +128,26 @@ impl State<'_> {
         Ok(frame)
     }
 
+    /// Takes a page of shared memory out of memory. What comes back comes back as another frame.
+    ///
+    /// Source: `shmem_writepage()`, mm/shmem.c, 6.1 and 6.12.
+    pub(super) fn swap_out_page(&mut self, file: FileId, page: u32, id: FrameId) {
+        let stored = self.frames.add(Use::Cache, self.frames[id].content.clone());
+        self.uncache(file, page);
+        self.file_mut(file).cache.insert(page, stored);
+        let frame = &mut self.frames[stored];
+        (frame.cached, frame.dirty, frame.is_swapped_file) = (true, true, true);
+    }
+
+    /// Brings a page of shared memory back from swap space, if it is there. It is dirty as it was.
+    ///
+    /// Source: `shmem_swapin_folio()`, mm/shmem.c, 6.1 and 6.12.
+    fn swap_in_page(&mut self, id: FrameId) {
+        let frame = &mut self.frames[id];
+        frame.passed_over &= !frame.is_swapped_file;
+        frame.is_swapped_file = false;
+    }
+
     /// Whether a page of a file can be mapped without a wait for its disk.
     pub(super) fn is_up_to_date(&self, file: FileId, page: u32) -> bool {
         let cached = self.file(file).cache.get(&page);
@@ -141,8 +161,9 @@ impl State<'_> {
         page: u32,
         reserved: usize,
     ) -> Result<FrameId, NoMemoryBehind> {
-        if let Some(frame) = self.file(file).cache.get(&page) {
-            return Ok(*frame);
+        if let Some(frame) = self.file(file).cache.get(&page).copied() {
+            self.swap_in_page(frame);
+            return Ok(frame);
         }
         let stored = self.file(file).stored.get(&page).cloned();
         let content = stored.unwrap_or_else(|| Runs::uniform(PAGE_BYTES, 0));
@@ -321,6 +342,8 @@ impl State<'_> {
             None => None,
         };
         if let Some(frame) = frame {
+            // `shmem_get_partial_folio()`, mm/shmem.c, 6.1 and 6.12.
+            self.swap_in_page(frame);
             let frame = &mut self.frames[frame];
             frame.content = frame.content.filled(from, to, 0);
             frame.passed_over &= frame.on_disk;
@@ -380,6 +403,7 @@ impl State<'_> {
                 let is_file = self
                     .pte(proc, page)
                     .is_some_and(|frame| self.frames[frame].usage == Use::Cache);
+                // Private copies that are swapped out go as those do that are present.
                 if even_cows || is_file {
                     self.clear_pte(proc, page);
                 }

@@ -104,7 +104,7 @@ impl<'s, 'a> Print<'s, 'a> {
         // Shared anonymous memory is met where it is mapped.
         let named = (0u32..).zip(&state.files).filter(|(_, file)| file.kind.is_some());
         named.for_each(|(index, _)| self.file(index));
-        self.add((state.ipc_lock, state.limit_bytes, state.charge));
+        self.add((state.ipc_lock, state.limit_bytes, state.charge, state.may_swap));
         self.add(state.huge_pool());
         let (procs, stable) = state.ksm.known();
         self.add(procs);
@@ -112,11 +112,18 @@ impl<'s, 'a> Print<'s, 'a> {
     }
 
     fn process(&mut self, process: &Process) {
-        let Process { vmas, ptes, pte_bits, has_table, pinned_vm, locked_vm, .. } = process;
+        let Process { vmas, ptes, swapped, pte_bits, has_table, pinned_vm, locked_vm, .. } =
+            process;
         vmas.iter().for_each(|vma| self.mapping(vma));
         for (page, (frame, bits)) in ptes.iter().zip(pte_bits).enumerate() {
             if let Some(frame) = frame {
                 self.add((page, bits));
+                self.frame(*frame);
+            }
+        }
+        for (page, frame) in swapped.iter().enumerate() {
+            if let Some(frame) = frame {
+                self.add(page);
                 self.frame(*frame);
             }
         }

@@ -65,6 +65,15 @@ pub(super) struct Frame {
     pub(super) batched: bool,
     /// Whether it is charged to the memory cgroup in which `p0` registers.
     pub(super) charged: bool,
+    /// Page table entries that are swap entries of it: what they had is in swap space.
+    pub(super) swap_entries: u32,
+    /// Whether it is in memory while it has a place in swap space (PG_swapcache).
+    pub(super) in_swap_cache: bool,
+    /// Whether it was a page of shared memory that is in swap space now, and in no memory.
+    pub(super) is_swapped_file: bool,
+    /// Whether MADV_FREE gave it up and no reclaim has found it written since: it is dropped or kept, but not
+    /// swapped (not PG_swapbacked).
+    pub(super) is_droppable: bool,
     /// Whether it is a huge page.
     pub(super) is_huge: bool,
     /// Whether a promise counts again when it comes back to the pool (HPageRestoreReserve, once it was mapped).
@@ -82,7 +91,9 @@ impl Frame {
         let held = (self.usage, self.map_count, self.pin_count, self.cached, self.charged);
         let kept = (self.on_disk, self.block_only, self.lazyfree, self.batched);
         let huge = (self.is_huge, self.restores_promise);
-        (held, kept, huge, self.dirty, self.marked_dirty, self.passed_over)
+        let swapped =
+            (self.swap_entries, self.in_swap_cache, self.is_swapped_file, self.is_droppable);
+        (held, kept, huge, swapped, self.dirty, self.marked_dirty, self.passed_over)
     }
 
     /// Notes that its bytes were written: no longer clean, no longer given up.
@@ -121,6 +132,10 @@ impl Frames {
             lazyfree: false,
             batched: false,
             charged: false,
+            swap_entries: 0,
+            in_swap_cache: false,
+            is_swapped_file: false,
+            is_droppable: false,
             is_huge: false,
             restores_promise: false,
         });

@@ -6,8 +6,8 @@
 //! show has a reason here. A test holds the list against what the model says of
 //! generated sequences, in both directions.
 //!
-//! Nothing of swap or of an allocation that fails outside of a memory cgroup is in it:
-//! the model has no rule for these, because no target does them.
+//! Nothing of an allocation that fails outside of a memory cgroup is in it: the model has no rule for that, because
+//! no target does it.
 
 use std::fmt;
 

@@ -11,7 +11,7 @@ use pinfold_contract::Proc;
 
 use super::Fault;
 use super::fault::Touch;
-use super::frame::{FrameId, Use};
+use super::frame::{Frame, FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::Vma;
 use crate::profile::KsmSwap;
@@ -36,6 +36,11 @@ impl Ksm {
     /// The processes it looks at, and the frames of the stable tree.
     pub(super) fn known(&self) -> (&[Proc], &[FrameId]) {
         (&self.procs, &self.stable)
+    }
+
+    /// A frame of the stable tree is no more.
+    pub(super) fn forget(&mut self, id: FrameId) {
+        self.stable.retain(|other| *other != id);
     }
 }
 
@@ -84,6 +89,10 @@ impl State<'_> {
     ///
     /// Source: `unmerge_and_remove_all_rmap_items()`, `break_ksm()`, mm/ksm.c, 6.1 and 6.12.
     pub(super) fn ksm_unmerge(&mut self) {
+        // Who reads what the swap cache has of a merged frame gets a copy, if nobody has mapped it by now:
+        // `remove_stable_node()`, `ksm_might_need_to_copy()`, mm/ksm.c, 6.1 and 6.12.
+        let in_cache = |frame: &Frame| frame.usage == Use::Ksm && frame.in_swap_cache;
+        self.unclear |= self.frames.iter().any(|(_, frame)| in_cache(frame));
         for place in self.ksm_places() {
             self.break_ksm(place);
         }
@@ -216,8 +225,9 @@ impl State<'_> {
         self.set_pte_bits(proc, page, PteBits::default());
     }
 
-    fn is_stable(&self, id: FrameId) -> bool {
-        self.frames[id].map_count > 0 && self.ksm.stable.contains(&id)
+    pub(super) fn is_stable(&self, id: FrameId) -> bool {
+        let frame = &self.frames[id];
+        (frame.map_count > 0 || frame.in_swap_cache) && self.ksm.stable.contains(&id)
     }
 }
 

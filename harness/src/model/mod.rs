@@ -30,6 +30,7 @@ mod reregister;
 mod seal;
 mod space;
 mod state;
+mod swap;
 mod touched;
 mod vma;
 mod watch;
@@ -160,6 +161,7 @@ fn dispatch(state: &mut State<'_>, op: &Op) -> Prediction {
         Op::Punch { file, range } => only(state.punch(file, range)),
         Op::Seal { file, seals } => only(state.seal(file, seals)),
         Op::IpcLock { held } => only(state.hold_ipc_lock(held)),
+        Op::Swap { on } => only(state.allow_swap(on)),
         Op::MemLimit { pages } => only(state.limit_memory(pages)),
         Op::Chore { chore } => only(state.chore(chore)),
         Op::Rereg { mr, what, access, pd, .. } => state.reregister(mr, what, access, pd),

@@ -113,8 +113,7 @@ impl State<'_> {
             rss_shmem: count(|frame| frame.usage == Use::Cache && !frame.on_disk),
             rss_file: count(|frame| frame.usage == Use::Cache && frame.on_disk),
             vm_lck: process.locked_vm,
-            // There is nothing to swap to.
-            vm_swap: 0,
+            vm_swap: i64::try_from(process.swapped.iter().flatten().count()).unwrap_or(i64::MAX),
             pss_kib: self.pss_kib(proc),
             vm_pin: process.pinned_vm,
             huge: i64::try_from(all().filter(|frame| frame.is_huge).count()).unwrap_or(i64::MAX),

@@ -85,11 +85,13 @@ pub enum Fault {
     LoggedLimit,
     /// Fork shares pinned huge pages with the child instead of copying them.
     HugeForkSharesPinned,
+    /// Pinned pages are swapped out.
+    PinnedSwapped,
 }
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 39] = [
+    pub const ALL: [(Fault, &'static str); 40] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -129,6 +131,7 @@ impl Fault {
         (Fault::CacheUncharged, "cache_uncharged"),
         (Fault::LoggedLimit, "logged_limit"),
         (Fault::HugeForkSharesPinned, "huge_fork_shares_pinned"),
+        (Fault::PinnedSwapped, "pinned_swapped"),
     ];
 
     /// The fault with this name.

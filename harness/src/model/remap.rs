@@ -71,6 +71,9 @@ impl State<'_> {
                 self.set_pte(proc, new, frame);
                 self.set_pte_bits(proc, new, bits);
             }
+            if let Some(frame) = self.process(proc).swapped[usize::from(old)].filter(|_| !lost) {
+                self.set_swapped(proc, new, frame);
+            }
         }
         // Promises move with the pages: `clear_vma_resv_huge_pages()`, mm/hugetlb.c, 6.1 and 6.12.
         self.process_mut(proc).vmas.disown(kept);

@@ -216,6 +216,10 @@ impl State<'_> {
             let is_huge = vma.object.is_huge();
             self.process_mut(child).has_table |= parent.has_table && !is_huge;
             for page in vma.first..vma.end {
+                if let Some(frame) = parent.swapped[usize::from(page)] {
+                    // `copy_nonpresent_pte()`, mm/memory.c, 6.1 and 6.12.
+                    self.set_swapped(child, page, frame);
+                }
                 let Some(frame) = parent.ptes[usize::from(page)] else { continue };
                 if !is_huge {
                     self.copy_pte((proc, child), page, frame, vma.prot.write());

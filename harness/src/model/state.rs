@@ -20,6 +20,8 @@ use crate::slots::Slots;
 #[derive(Clone, Debug)]
 pub(super) struct State<'a> {
     pub(super) profile: &'a Profile,
+    /// Whether pages may be swapped out now.
+    pub(super) may_swap: bool,
     /// The planted fault, when the model plays a broken target.
     pub(super) fault: Option<Fault>,
     pub(super) frames: Frames,
@@ -74,6 +76,8 @@ pub(super) struct Process {
     pub(super) vmas: Vmas,
     /// The frame behind each present page.
     pub(super) ptes: [Option<FrameId>; ALL_PAGES as usize],
+    /// The frame that each page which is a swap entry comes back as.
+    pub(super) swapped: [Option<FrameId>; ALL_PAGES as usize],
     /// What else the entry of each present page of private memory says.
     pub(super) pte_bits: [PteBits; ALL_PAGES as usize],
     /// Whether there is a page table for the small pages of the arena, which lie in one (`pmd_none()`).
@@ -96,6 +100,7 @@ impl Process {
         Process {
             vmas,
             ptes: [None; ALL_PAGES as usize],
+            swapped: [None; ALL_PAGES as usize],
             pte_bits: [PteBits::default(); ALL_PAGES as usize],
             has_table: false,
             pinned_vm: 0,
@@ -134,6 +139,7 @@ impl<'a> State<'a> {
         procs[Proc::P0.index()] = Some(p0);
         State {
             profile,
+            may_swap: false,
             fault,
             frames,
             files,
@@ -201,13 +207,15 @@ impl<'a> State<'a> {
         self.process_mut(proc).pte_bits[usize::from(page)] = bits;
     }
 
-    /// Makes `page` of `proc` not present.
+    /// Makes `page` of `proc` neither present nor a swap entry.
     pub(super) fn clear_pte(&mut self, proc: Proc, page: u8) {
+        self.clear_swapped(proc, page);
         let locked = self.process(proc).vmas.at(page).is_some_and(Vma::is_locked);
         if let Some(frame) = self.process_mut(proc).ptes[usize::from(page)].take() {
             self.frames[frame].map_count -= 1;
             self.frames[frame].batched |= locked;
             self.frames[frame].passed_over &= !self.pte_bits(proc, page).dirty;
+            self.free_if_unused(frame);
         }
     }
 }

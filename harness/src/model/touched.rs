@@ -26,7 +26,7 @@ pub struct Touched {
 pub struct PageState {
     /// The mapping, if there is one.
     pub mapping: Option<Mapping>,
-    /// The frame behind it, if it is present.
+    /// The frame behind it, if it is present or swapped out.
     pub frame: Option<Behind>,
     /// Whether that frame is pinned.
     pub pinned: bool,
@@ -77,6 +77,8 @@ pub enum Behind {
     Merged,
     /// A page of a file or of shared anonymous memory.
     Cache,
+    /// Anonymous memory that is in swap space.
+    Swapped,
 }
 
 /// What each op of `sequence` meets on a kernel of `profile`.
@@ -109,9 +111,11 @@ impl State<'_> {
             shared: vma.sharing == Sharing::Shared,
             prot_bits: Prot::bits(vma.prot),
         });
+        let is_swapped = self.process(proc).swapped[usize::from(page)].is_some();
+        let swapped = is_swapped.then_some(Behind::Swapped);
         PageState {
             mapping,
-            frame: frame.map(|frame| behind(frame.usage)),
+            frame: frame.map(|frame| behind(frame.usage)).or(swapped),
             pinned: frame.is_some_and(|frame| frame.pin_count > 0),
         }
     }

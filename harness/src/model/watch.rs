@@ -257,6 +257,7 @@ fn registration(op: &Op) -> Registration {
         | Op::Punch { .. }
         | Op::Seal { .. }
         | Op::MemLimit { .. }
+        | Op::Swap { .. }
         | Op::Chore { .. }
         | Op::Limit { .. }
         | Op::IpcLock { .. }
@@ -303,6 +304,7 @@ fn gives_away(op: &Op) -> bool {
         | OpKind::Seal
         | OpKind::IpcLock
         | OpKind::MemLimit
+        | OpKind::Swap
         | OpKind::Chore
         | OpKind::Rereg
         | OpKind::AllocMw

@@ -146,6 +146,9 @@ fn gloss_content(op: &Op) -> Option<String> {
     } else if let Op::IpcLock { held } = *op {
         let with = if held { "with" } else { "without" };
         format!("from now on p0 registers and locks {with} CAP_IPC_LOCK")
+    } else if let Op::Swap { on } = *op {
+        let may = if on { "may be" } else { "are not" };
+        format!("from now on pages {may} swapped out")
     } else if let Op::MemLimit { pages } = *op {
         match pages {
             Some(n) => format!("registrations may charge {n} more pages to their cgroup"),

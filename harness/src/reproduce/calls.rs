@@ -1,8 +1,9 @@
 //! The call that does an op, in C.
 
 use pinfold_contract::{
-    Access, Backing, ByteRange, Chore, File, FileKind, Handle, Key, LockScope, Mr, Mw, MwKind, Op,
-    PAGE_BYTES, PageRange, Pd, Position, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
+    Access, Advice, Backing, ByteRange, Chore, File, FileKind, Handle, Key, LockScope, Mr, Mw,
+    MwKind, Op, PAGE_BYTES, PageRange, Pd, Position, Prot, RegCall, Rereg, Seals, Sges, Sharing,
+    Span, Target,
 };
 
 use super::body::Body;
@@ -35,6 +36,10 @@ impl Body {
             Op::RemoteWrite { target, len_bytes, tag } => self.remote_write(target, len_bytes, tag),
             Op::Remap { from, to, .. } => self.remap(from, to),
             Op::Advise { pages, advice, .. } => {
+                if advice == Advice::PageOut {
+                    // Which pages may go to swap space is known of the group alone.
+                    self.pieces.insert(Piece::OwnGroup);
+                }
                 self.outcome_of(&format!("madvise({}, {})", place(pages), words::advice(advice)))
             }
             Op::Lock { pages, onfault, .. } => {
@@ -53,6 +58,7 @@ impl Body {
             Op::IpcLock { held } => {
                 self.using(Piece::IpcLock, format!("hold_ipc_lock({})", i32::from(held)))
             }
+            Op::Swap { on } => self.using(Piece::Swap, format!("allow_swap({})", i32::from(on))),
             Op::MemLimit { pages } => {
                 let count = pages.map_or(-1, i32::from);
                 self.using(Piece::MemLimit, format!("limit_memory({count})"))

@@ -226,7 +226,7 @@ fn set_up(body: &Body, pieces: &BTreeSet<Piece>, device: &str) -> Vec<String> {
     push(has(Piece::Guard), "catch_faults();");
     push(has(Piece::IpcLock), "start_privileged();");
     push(has(Piece::Caps), "drop_ipc_lock();");
-    push(has(Piece::Reclaim), "enter_own_group();");
+    push(has(Piece::OwnGroup), "enter_own_group();");
     push(has(Piece::MemLimit), "make_group();");
     push(has(Piece::Device), &format!("open_device({device});"));
     push(has(Piece::SecondPd), "second_pd();");

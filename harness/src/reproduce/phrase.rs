@@ -52,6 +52,9 @@ fn what(op: Op) -> String {
         }
         Op::Seal { file, seals } => format!("seal {}: {seals}", file_words(file)),
         Op::IpcLock { held } => format!("{} CAP_IPC_LOCK", if held { "take" } else { "drop" }),
+        Op::Swap { on } => {
+            format!("{} pages be swapped out", if on { "let" } else { "no longer let" })
+        }
         Op::MemLimit { pages } => mem_limit(pages),
         Op::Chore { chore } => chore_words(chore).to_owned(),
         Op::Rereg { mr, what, span, access, pd } => rereg(mr, what, span, access, pd),

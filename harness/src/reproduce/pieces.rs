@@ -117,8 +117,14 @@ pub(super) enum Piece {
     WithRights,
     /// RLIMIT_MEMLOCK.
     Limit,
+    /// A memory cgroup of its own.
+    OwnGroup,
     /// A limit of a memory cgroup.
     MemLimit,
+    /// Whether pages may be swapped out.
+    MaySwap,
+    /// Lets pages be swapped out.
+    Swap,
     /// Where KSM is controlled.
     Ksm,
     /// KSM merges equal pages.
@@ -231,7 +237,10 @@ impl Piece {
             Piece::IpcLock => include_str!("pieces/ipc_lock.c"),
             Piece::WithRights => include_str!("pieces/with_rights.c"),
             Piece::Limit => include_str!("pieces/limit.c"),
+            Piece::OwnGroup => include_str!("pieces/own_group.c"),
             Piece::MemLimit => include_str!("pieces/mem_limit.c"),
+            Piece::MaySwap => include_str!("pieces/may_swap.c"),
+            Piece::Swap => include_str!("pieces/swap.c"),
             Piece::Ksm => include_str!("pieces/ksm.c"),
             Piece::KsmMerge => include_str!("pieces/ksm_merge.c"),
             Piece::KsmUnmerge => include_str!("pieces/ksm_unmerge.c"),
@@ -280,6 +289,7 @@ impl Piece {
             | P::Both
             | P::FileCalls
             | P::Ksm
+            | P::MaySwap
             | P::WaitFor => &[],
             P::FinishShared => &[P::SharedPage, P::Turns],
             P::Unsure
@@ -294,31 +304,31 @@ impl Piece {
             | P::Pagemap
             | P::Status
             | P::KernelLog
+            | P::Caps
             | P::Turns => &[P::CannotTell],
             P::Map => &[P::Outcome],
             P::Describe | P::Guard => &[P::Done],
             P::Store => &[P::Guard],
             P::Load => &[P::Guard, P::Describe],
-            P::Landing | P::Region | P::SecondPd | P::List => &[P::Device],
+            P::Landing | P::Region | P::SecondPd | P::List | P::Window => &[P::Device],
             P::SecondLanding => &[P::SecondPd, P::Landing],
             P::Transfer => &[P::Landing],
             P::SecondPair => &[P::Transfer, P::SecondLanding],
             P::Reg | P::RegIova | P::RegLegacy | P::RegRaw => &[P::Registered],
             P::Registered | P::DeregRaw | P::Rereg => &[P::Region],
-            P::Window => &[P::Device],
             P::BindWindow => &[P::Window, P::Region, P::Transfer],
-            P::Invalidate => &[P::Transfer],
+            P::Invalidate | P::RdmaWrite => &[P::Transfer],
             P::Atomic => &[P::Transfer, P::Describe],
             P::ListTransfer | P::Message => &[P::Transfer, P::List],
             P::With => &[P::List],
             P::RdmaRead => &[P::Transfer, P::Describe],
-            P::RdmaWrite => &[P::Transfer],
             P::Gather => &[P::Transfer, P::Region, P::Describe],
-            P::Caps => &[P::CannotTell],
             P::IpcLock => &[P::Caps, P::SecondLanding],
             P::WithRights => &[P::IpcLock],
             P::Limit => &[P::Caps, P::Outcome, P::SecondLanding],
-            P::MemLimit | P::Reclaim => &[P::CannotTell, P::Put],
+            P::OwnGroup => &[P::CannotTell, P::Put],
+            P::MemLimit => &[P::OwnGroup],
+            P::Swap | P::Reclaim => &[P::OwnGroup, P::MaySwap],
             P::KsmMerge => &[P::Ksm, P::CannotTell, P::Put],
             P::KsmUnmerge => &[P::Ksm, P::Put],
             P::Chore => &[P::Put],
@@ -377,10 +387,12 @@ impl Piece {
             P::Message => &["stdint.h", "stdio.h", "string.h", "unistd.h"],
             P::Both | P::InKib => &["stdio.h"],
             P::MemLimit => &["errno.h", "stdio.h", "string.h", "sys/stat.h"],
-            P::Ksm | P::KsmUnmerge => &[],
+            P::Ksm | P::KsmUnmerge | P::MaySwap => &[],
             P::KsmMerge => &["stdio.h", "unistd.h"],
             P::Chore => &["errno.h", "string.h"],
-            P::Reclaim => &["errno.h", "string.h", "sys/stat.h"],
+            P::OwnGroup => &["sys/stat.h"],
+            P::Reclaim => &["errno.h", "string.h"],
+            P::Swap => &["errno.h", "stdio.h", "string.h"],
             P::Smaps => &["stdio.h", "stdlib.h", "string.h"],
             P::Region => &["stdint.h"],
             P::Registered => &["errno.h", "string.h"],

@@ -38,7 +38,7 @@ fn program(sequence: &Sequence) -> String {
 fn every_op_is_a_step_of_its_program() {
     let mut left = OpKind::ALL.to_vec();
     for index in 0..200 {
-        let sequence = Generator::new(1).sequence(index);
+        let sequence = Generator::new(1).sequence_on(&LINUX_6_12, index);
         let text = program(&sequence);
         let exits = sequence.ops.iter().filter(|op| op.kind() == OpKind::Exit).count();
         let steps = text.matches("check(WRONG,").count() + exits;
@@ -51,7 +51,7 @@ fn every_op_is_a_step_of_its_program() {
 #[test]
 fn braces_and_parentheses_are_paired() {
     for index in 0..200 {
-        let text = program(&Generator::new(2).sequence(index));
+        let text = program(&Generator::new(2).sequence_on(&LINUX_6_12, index));
         for (open, close) in [('{', '}'), ('(', ')')] {
             let count = |wanted| text.chars().filter(|c| *c == wanted).count();
             assert_eq!(count(open), count(close), "{text}");

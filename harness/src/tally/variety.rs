@@ -50,8 +50,12 @@ pub fn varieties() -> Vec<String> {
 }
 
 /// What a switch is called that is on.
-const SWITCHES: [(OpKind, &str); 3] =
-    [(OpKind::Map, "populate"), (OpKind::Lock, "onfault"), (OpKind::IpcLock, "held")];
+const SWITCHES: [(OpKind, &str); 4] = [
+    (OpKind::Map, "populate"),
+    (OpKind::Lock, "onfault"),
+    (OpKind::IpcLock, "held"),
+    (OpKind::Swap, "on"),
+];
 const SHARINGS: [&str; 2] = ["private", "shared"];
 const CALLS: [&str; 5] = ["legacy", "iova2", "raw", "iova2_iova", "raw_iova"];
 const CHANGES: [&str; 3] = ["trans", "pd", "access"];

@@ -50,6 +50,13 @@ pub(crate) fn make() -> Result<(), Failure> {
     for group in [CGROUP_MOUNT, CGROUP] {
         write(&format!("{group}/cgroup.subtree_control"), "+memory +rdma")?;
     }
+    for group in [MAIN, LIMITED] {
+        let path = format!("{group}/memory.swap.max");
+        // Without CONFIG_SWAP there is no such file, and nothing to swap to.
+        if fs::exists(&path).unwrap_or(false) {
+            write(&path, "0")?;
+        }
+    }
     write(&format!("{MAIN}/cgroup.procs"), "0")
 }
 
@@ -112,6 +119,33 @@ fn objects(current: &[u8], device: &str) -> Option<i64> {
         .find_map(|count| count.strip_prefix("hca_object="))?
         .parse()
         .ok()
+}
+
+/// What the processes of sequences may have in swap space: nothing or anything. What they have there stays.
+#[derive(Debug)]
+pub(crate) struct SwapLimit {
+    max: File,
+    is_lifted: bool,
+}
+
+impl SwapLimit {
+    /// As it is at the start of a sequence: nothing more.
+    pub(crate) fn open() -> Result<SwapLimit, Failure> {
+        Ok(SwapLimit { max: open(MAIN, "memory.swap.max")?, is_lifted: false })
+    }
+
+    /// Lifts it, or has nothing more swapped out.
+    pub(crate) fn lift(&mut self, lifted: bool) -> Result<(), Failure> {
+        let value: &[u8] = if lifted { b"max" } else { b"0" };
+        self.max.write_at(value, 0).doing("set memory.swap.max")?;
+        self.is_lifted = lifted;
+        Ok(())
+    }
+
+    /// Whether it is lifted.
+    pub(crate) fn is_lifted(&self) -> bool {
+        self.is_lifted
+    }
 }
 
 /// The group in which `p0` registers under a limit.

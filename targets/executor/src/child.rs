@@ -125,6 +125,7 @@ impl Process {
             | Op::Limit { .. }
             | Op::IpcLock { .. }
             | Op::MemLimit { .. }
+            | Op::Swap { .. }
             | Op::Chore { .. }
             | Op::Reg { .. }
             | Op::Dereg { .. }

@@ -48,8 +48,8 @@ fn run() -> Result<(), Failure> {
 fn run_program(words: &str, huge_pages: u8, wire: &mut Wire) -> Result<(), Failure> {
     setup::make_rdma_device()?;
     Device::find(setup::RDMA_DEVICE, Some(setup::ADDRESS))?;
-    // Not every program needs a disk.
-    if let Err(failure) = setup::mount_disk() {
+    // Not every program needs a disk, or swap space.
+    if let Err(failure) = setup::mount_disk().and_then(|()| setup::make_swap()) {
         console::say(&failure.reason());
     }
     greet(huge_pages, wire)?;
@@ -69,6 +69,7 @@ fn supervisor() -> Result<Supervisor, Failure> {
     setup::make_rdma_device()?;
     let device = Device::find(setup::RDMA_DEVICE, Some(setup::ADDRESS))?;
     setup::mount_disk()?;
+    setup::make_swap()?;
     setup::take_control()?;
     Supervisor::new(device, setup::RDMA_DEVICE, Neighbours::None)
 }

@@ -2,12 +2,12 @@
 
 use std::ffi::{CStr, CString, OsStr};
 use std::fs::{self, File};
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::path::Path;
 
-use pinfold_contract::{HUGE_POOL_PAGES, SETTINGS};
+use pinfold_contract::{HUGE_POOL_PAGES, PAGE_BYTES, SETTINGS};
 
 use crate::counters::HUGE_POOL;
 use crate::failure::{Doing, Failure};
@@ -30,6 +30,15 @@ const MODULE_FOLDER: &str = "/modules";
 const DISK_IMAGE: &str = "/disk.img";
 const DISK_DEVICE: &str = "/dev/ram0";
 const READ_AHEAD: &str = "/sys/block/ram0/queue/read_ahead_kb";
+
+/// The disk that pages are swapped to.
+const SWAP_DEVICE: &CStr = c"/dev/ram1";
+/// Where the kernel says what it swaps to.
+const SWAPS: &str = "/proc/swaps";
+/// Length of that disk in pages.
+const SWAP_PAGES: u32 = 1024;
+/// What is swapped in brings no neighbours along.
+const SWAP_READ_AHEAD: (&str, &str) = ("/proc/sys/vm/page-cluster", "0");
 
 /// Has the kernel say no more that it drops caches, which it never does again.
 const DROP_QUIETLY: (&str, &str) = ("/proc/sys/vm/drop_caches", "4");
@@ -91,8 +100,8 @@ pub(crate) fn load_modules() -> Result<(), Failure> {
 fn parameters(path: &Path) -> &'static CStr {
     let name = path.file_stem().and_then(OsStr::to_str).and_then(|name| name.split_once('-'));
     match name {
-        // One disk, as large as its image: what is not there needs no memory and no time.
-        Some((_, "brd")) => c"rd_nr=1 rd_size=1024",
+        // As KERNEL_ARGUMENTS of targets/machine has them for a kernel that has it built in: a disk, and one to swap to.
+        Some((_, "brd")) => c"rd_nr=2 rd_size=4096",
         _ => c"",
     }
 }
@@ -122,6 +131,34 @@ fn copy_image() -> io::Result<()> {
     disk.sync_all()?;
     // Nobody needs it again, and memory is scarce.
     fs::remove_file(DISK_IMAGE)
+}
+
+/// Makes swap space of a RAM disk: what is written there is there at once. Nothing goes there before a control group may
+/// have something there.
+pub(crate) fn make_swap() -> Result<(), Failure> {
+    let (path, value) = SWAP_READ_AHEAD;
+    fs::write(path, value).doing(&format!("write {value} to {path}"))?;
+    if fs::read_to_string(SWAPS).is_ok_and(|swaps| swaps.contains("/dev/ram1")) {
+        return Ok(());
+    }
+    let device = SWAP_DEVICE.to_str().expect("ASCII");
+    let disk = File::options().write(true).open(device);
+    let written = disk.and_then(|mut disk| disk.write_all(&swap_header()));
+    written.doing(&format!("make {device} swap space"))?;
+    sys::swap_on(SWAP_DEVICE).doing(&format!("swap to {device}, which takes CONFIG_SWAP"))
+}
+
+/// The first page of swap space: `union swap_header`, include/linux/swap.h, version 1.
+fn swap_header() -> [u8; PAGE_BYTES as usize] {
+    const VERSION_AT: usize = 1024;
+    const LAST_PAGE_AT: usize = VERSION_AT + 4;
+    const MAGIC: &[u8] = b"SWAPSPACE2";
+    let mut page = [0; PAGE_BYTES as usize];
+    page[VERSION_AT..LAST_PAGE_AT].copy_from_slice(&1u32.to_ne_bytes());
+    page[LAST_PAGE_AT..LAST_PAGE_AT + 4].copy_from_slice(&(SWAP_PAGES - 1).to_ne_bytes());
+    let end = page.len();
+    page[end - MAGIC.len()..].copy_from_slice(MAGIC);
+    page
 }
 
 /// Gives the executor and all its descendants their control groups, and their exemption from
@@ -213,7 +250,7 @@ mod tests {
 
     #[test]
     fn a_module_is_told_parameters_by_its_name() {
-        assert_eq!(parameters(Path::new("/modules/007-brd.ko")), c"rd_nr=1 rd_size=1024");
+        assert_eq!(parameters(Path::new("/modules/007-brd.ko")), c"rd_nr=2 rd_size=4096");
         assert_eq!(parameters(Path::new("/modules/007-ext4.ko")), c"");
         assert_eq!(parameters(Path::new("/modules/brd.ko")), c"");
     }

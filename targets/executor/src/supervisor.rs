@@ -171,6 +171,8 @@ impl Supervisor {
             memory: self.own_memory.clone(),
             // The supervisor asks for nothing while `p0` lives.
             resources: Rc::clone(&self.resources),
+            // Only what the executor has made itself is swapped to.
+            may_swap: self.neighbours == Neighbours::None,
         };
         let told = Told { wire, id: job.id, progress: &self.progress };
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {

@@ -238,6 +238,12 @@ pub(crate) fn memory_file(name: &CStr, bytes: u64) -> io::Result<std::fs::File> 
     Ok(file)
 }
 
+/// Lets the kernel swap to `device`.
+pub(crate) fn swap_on(device: &CStr) -> io::Result<()> {
+    // SAFETY: the string outlives the call, which only reads it.
+    check(unsafe { libc::swapon(device.as_ptr(), 0) }).map(drop)
+}
+
 /// Mounts a file system of `kind`, which is on `device` or needs none, at `place`.
 pub(crate) fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> io::Result<()> {
     let (source, kind) = (device.unwrap_or(kind).as_ptr(), kind.as_ptr());

@@ -88,6 +88,7 @@ fn arguments(kind: OpKind, proc: Proc, words: &mut Words<'_>) -> Result<Op, Pars
         OpKind::Punch => Op::Punch { file: words.file()?, range: words.file_range()? },
         OpKind::Seal => Op::Seal { file: words.file()?, seals: words.seals()? },
         OpKind::IpcLock => Op::IpcLock { held: words.take("on or off", word::switch)? },
+        OpKind::Swap => Op::Swap { on: words.take("on or off", word::switch)? },
         OpKind::MemLimit => Op::MemLimit {
             pages: words
                 .take("a number of pages (up to 65535) or `unlimited`", word::page_count)?,

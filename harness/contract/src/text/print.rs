@@ -55,7 +55,7 @@ fn arguments(op: &Op) -> String {
         Op::Truncate { file, end } => format!(" {file} {}", position(end)),
         Op::Punch { file, range } => format!(" {file} {}", byte_range(range)),
         Op::Seal { file, seals } => format!(" {file} {seals}"),
-        Op::IpcLock { held } => format!(" {}", if held { "on" } else { "off" }),
+        Op::IpcLock { held: on } | Op::Swap { on } => format!(" {}", if on { "on" } else { "off" }),
         Op::Chore { chore } => format!(" {chore}"),
         Op::Rereg { mr, what, span: s, access, pd } => {
             format!(" {mr} {what} {} {access}{}", span(s), domain("pd", pd))

@@ -5,10 +5,11 @@ static int is_limited; /* whether registrations are done inside the group */
 /* A memory cgroup in which this process registers and does nothing else. */
 static void make_group(void)
 {
-	put("/sys/fs/cgroup/cgroup.subtree_control", "+memory");
 	mkdir(GROUP, 0755);
 	if (put(GROUP "/memory.max", "max"))
 		cannot_tell("no memory cgroup: mount cgroup2 at /sys/fs/cgroup");
+	/* Without swap there is no such file. */
+	put(GROUP "/memory.swap.max", "0");
 	/* What cannot be charged is refused, and nobody is killed. */
 	put("/proc/self/oom_score_adj", "-1000");
 }
@@ -55,7 +56,7 @@ static int enter_group(void)
 
 static const char *leave_group(const char *result)
 {
-	if (is_limited && put("/sys/fs/cgroup/cgroup.procs", "0"))
+	if (is_limited && put(OWN_GROUP "/cgroup.procs", "0"))
 		cannot_tell("the cgroup cannot be left");
 	return result;
 }

@@ -75,6 +75,7 @@ impl Driver {
             told.step(op_index, outcome, checkpoint)?;
         }
         self.mark(sequence.ops.len())?;
+        self.rights.allow_swap(false)?;
         self.descendants.kill_all()
     }
 
@@ -109,7 +110,13 @@ impl Driver {
                 Ok(Outcome::Done)
             }
             Op::MemLimit { pages } => self.rights.limit_memory(pages).map(|()| Outcome::Done),
-            Op::Chore { chore } => chores::perform(chore).map(|()| Outcome::Done),
+            Op::Swap { on } => {
+                let is_there = self.rights.allow_swap(on)?;
+                Ok(if is_there { Outcome::Done } else { Outcome::Skipped })
+            }
+            Op::Chore { chore } => {
+                self.rights.without_swap(|| chores::perform(chore)).map(|()| Outcome::Done)
+            }
             Op::Fork { proc, child } => self.fork(proc, child),
             Op::Exit { proc: Proc::P0 } => Ok(Outcome::Skipped),
             Op::Exit { proc } => self.descendants.end(proc).map(|()| Outcome::Done),

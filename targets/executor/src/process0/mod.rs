@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use pinfold_contract::{BOUNCE_PAGES, Checkpoint, FromGuest, Observe, Op, Outcome, Sequence};
 
-use crate::cgroup::Limited;
+use crate::cgroup::{Limited, SwapLimit};
 use crate::child::{Process, socket_pairs};
 use crate::counters::{MemInfo, VmStat};
 use crate::failure::{Doing, Failure};
@@ -39,6 +39,8 @@ pub(crate) struct Own {
     pub(crate) memory: OwnMemory,
     /// The counters of the device.
     pub(crate) resources: Rc<Resources>,
+    /// Whether there is anything to swap to.
+    pub(crate) may_swap: bool,
 }
 
 /// Those who are told how far `p0` is: the host of each step, before the next op begins, which may be the kernel's
@@ -92,10 +94,10 @@ pub(crate) fn run(
 }
 
 fn set_up(sequence: &Sequence, own: Own) -> Result<Driver, Failure> {
-    let Own { device, memory, resources } = own;
+    let Own { device, memory, resources, may_swap } = own;
     sys::lead_group().doing("lead a process group")?;
     sys::become_subreaper().doing("become a subreaper")?;
-    let rights = rights(sequence)?;
+    let rights = rights(sequence, may_swap)?;
     // Before the device is opened: work requests want the credentials of the open file.
     sys::drop_ipc_lock().doing("drop CAP_IPC_LOCK")?;
     sys::limit_locked_memory(u64::MAX).doing("lift RLIMIT_MEMLOCK")?;
@@ -114,12 +116,13 @@ fn set_up(sequence: &Sequence, own: Own) -> Result<Driver, Failure> {
 }
 
 /// What `sequence` needs beside its first thread and its first control group.
-fn rights(sequence: &Sequence) -> Result<Rights, Failure> {
+fn rights(sequence: &Sequence, may_swap: bool) -> Result<Rights, Failure> {
     let has = |wanted: fn(&Op) -> bool| sequence.ops.iter().any(wanted);
     let privileged = has(|op| matches!(op, Op::IpcLock { held: true })).then(Privileged::start);
     let limited = has(|op| matches!(op, Op::MemLimit { .. })).then(|| {
         files::empty_disk()?;
         Limited::open()
     });
-    Ok(Rights::new(privileged.transpose()?, limited.transpose()?))
+    let swap = (has(|op| matches!(op, Op::Swap { .. })) && may_swap).then(SwapLimit::open);
+    Ok(Rights::new(privileged.transpose()?, limited.transpose()?, swap.transpose()?))
 }

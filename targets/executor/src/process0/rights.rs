@@ -1,6 +1,6 @@
 //! With which rights and under which limit `p0` registers and locks.
 
-use crate::cgroup::Limited;
+use crate::cgroup::{Limited, SwapLimit};
 use crate::failure::Failure;
 use crate::privileged::Privileged;
 
@@ -9,14 +9,19 @@ use crate::privileged::Privileged;
 pub(super) struct Rights {
     privileged: Option<Privileged>,
     limited: Option<Limited>,
+    swap: Option<SwapLimit>,
     holds_ipc_lock: bool,
     is_limited: bool,
 }
 
 impl Rights {
     /// With what the sequence needs at some time.
-    pub(super) fn new(privileged: Option<Privileged>, limited: Option<Limited>) -> Rights {
-        Rights { privileged, limited, holds_ipc_lock: false, is_limited: false }
+    pub(super) fn new(
+        privileged: Option<Privileged>,
+        limited: Option<Limited>,
+        swap: Option<SwapLimit>,
+    ) -> Rights {
+        Rights { privileged, limited, swap, holds_ipc_lock: false, is_limited: false }
     }
 
     /// From now on with CAP_IPC_LOCK, or without.
@@ -28,6 +33,28 @@ impl Rights {
     pub(super) fn limit_memory(&mut self, more_pages: Option<u16>) -> Result<(), Failure> {
         self.is_limited = true;
         self.limited.as_ref().map_or(Ok(()), |limited| limited.limit(more_pages))
+    }
+
+    /// From now on pages may be swapped out, or not. Says whether there is anything to swap to.
+    pub(super) fn allow_swap(&mut self, on: bool) -> Result<bool, Failure> {
+        let Some(swap) = &mut self.swap else { return Ok(false) };
+        swap.lift(on)?;
+        Ok(true)
+    }
+
+    /// Does `call` while nothing is swapped out: reclaim of a whole group would choose the pages itself.
+    pub(super) fn without_swap(
+        &mut self,
+        call: impl FnOnce() -> Result<(), Failure>,
+    ) -> Result<(), Failure> {
+        match &mut self.swap {
+            Some(swap) if swap.is_lifted() => {
+                swap.lift(false)?;
+                call()?;
+                swap.lift(true)
+            }
+            _ => call(),
+        }
     }
 
     /// Pages that are charged to the limited control group. None before the first limit.
