@@ -23,8 +23,9 @@ const SEQUENCES: u64 = 2000;
 /// One name a cause would be best. Where there are more, the cause shows at different ops or to different oracles, or
 /// as different results of one check. A name that two faults share is one manifestation: with
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
-/// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit.
-const MEASURED: [(Fault, &[&str]); 39] = [
+/// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit. With
+/// `frames-fork-registrar-own-common` a pinned page was not known to be exclusive when it was forked.
+const MEASURED: [(Fault, &[&str]); 40] = [
     (
         Fault::StaleReadOnlyPin,
         &[
@@ -34,6 +35,8 @@ const MEASURED: [(Fault, &[&str]); 39] = [
             "frames-reg-registrar-common-common-reader",
             "coherence-write-adapter-tag-tag-reader",
             "frames-reg-registrar-kept-moved-writer",
+            "coherence-write-adapter-tag-zero-reader",
+            "frames-fork-registrar-own-common",
         ],
     ),
     (Fault::ForkSharesPinned, &["frames-fork-registrar-own-common"]),
@@ -203,7 +206,14 @@ const MEASURED: [(Fault, &[&str]); 39] = [
         ],
     ),
     (Fault::WipeOnForkIgnored, &["frames-fork-child-extra"]),
-    (Fault::MovedPagesLost, &["frames-remap-registrar-missing", "frames-remap-child-missing"]),
+    (
+        Fault::MovedPagesLost,
+        &[
+            "frames-remap-registrar-missing",
+            "frames-remap-child-missing",
+            "accounting-remap-registrar.vm_swap.less",
+        ],
+    ),
     (
         Fault::CacheUncharged,
         &[
@@ -222,7 +232,8 @@ const MEASURED: [(Fault, &[&str]); 39] = [
 ];
 
 /// The names that two faults may share, since they show in one way.
-const SHARED: [&str; 4] = [
+const SHARED: [&str; 5] = [
+    "frames-fork-registrar-own-common",
     "frames-reg-registrar-extra-reader",
     "frames-reg-registrar-extra-writer",
     "outcome-reg-enomem-passed-charged",
