@@ -1,6 +1,8 @@
-//! What libFuzzer is told of an input beside the code that ran: features of the model's state after each op.
+//! What libFuzzer is told of an input beside the code that ran: features of the model's state after each op, and blocks of
+//! the kernel that ran.
 //!
-//! `PINFOLD_FEEDBACK` says what: `none`, or `model`, which is also what nothing said means.
+//! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. Blocks come
+//! from a kernel of the variant `+kcov` alone.
 
 use std::sync::LazyLock;
 
@@ -8,7 +10,8 @@ use pinfold::features::features;
 use pinfold::profile::LINUX_6_12;
 use pinfold_contract::Sequence;
 
-/// How many counters there are. libFuzzer clears all of them before each input, and looks at all of them after it.
+/// How many counters there are for either. libFuzzer clears all of them before each input, and looks at all of them after
+/// it.
 const COUNTERS: usize = 1 << 16;
 
 /// A byte that is not zero is a feature of the input.
@@ -16,29 +19,50 @@ const COUNTERS: usize = 1 << 16;
 /// Source: `ClearExtraCounters()`, lib/fuzzer/FuzzerExtraCounters.cpp of compiler-rt, which finds them by their section.
 #[used]
 #[unsafe(link_section = "__libfuzzer_extra_counters")]
-static mut EXTRA_COUNTERS: [u8; COUNTERS] = [0; COUNTERS];
+static mut EXTRA_COUNTERS: [u8; 2 * COUNTERS] = [0; 2 * COUNTERS];
 
-static IS_ON: LazyLock<bool> = LazyLock::new(|| match std::env::var("PINFOLD_FEEDBACK") {
-    Ok(word) if word == "none" => false,
-    Ok(word) if word != "model" => panic!("PINFOLD_FEEDBACK is none or model, not {word}"),
-    Ok(_) | Err(_) => true,
+/// What is told.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Wanted {
+    model: bool,
+    kernel: bool,
+}
+
+static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
+    let word = std::env::var("PINFOLD_FEEDBACK").unwrap_or_else(|_| "both".to_owned());
+    let (model, kernel) = match word.as_str() {
+        "none" => (false, false),
+        "model" => (true, false),
+        "kernel" => (false, true),
+        "both" => (true, true),
+        _ => panic!("PINFOLD_FEEDBACK is none, model, kernel or both, not {word}"),
+    };
+    Wanted { model, kernel }
 });
 
 /// Counts the features of `sequence`, if that is wanted.
 pub fn note(sequence: &Sequence) {
-    if *IS_ON {
-        features(&LINUX_6_12, sequence).for_each(count);
+    if WANTED.model {
+        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
     }
 }
 
-fn count(feature: u32) {
+/// Counts `blocks` of a kernel, if that is wanted.
+pub fn note_blocks(blocks: &[u32]) {
+    if WANTED.kernel {
+        blocks.iter().for_each(|block| count(*block, COUNTERS));
+    }
+}
+
+/// Counts `feature` among the counters from `first` on.
+fn count(feature: u32, first: usize) {
     // The multiplier of Fibonacci hashing spreads what is alike; the upper half of the product is the slot.
-    let slot = feature.wrapping_mul(0x9e37_79b9) >> 16;
+    let slot = first + (feature.wrapping_mul(0x9e37_79b9) >> 16) as usize;
     let counters = (&raw mut EXTRA_COUNTERS).cast::<u8>();
-    // SAFETY: the slot is one of 65536 counters. libFuzzer runs one input at a time, on one thread, and reads the
+    // SAFETY: the slot is one of 65536 counters from the first or from the middle one on. libFuzzer runs one input at a time, on one thread, and reads the
     // counters on that same thread, so nobody else has them at hand.
     unsafe {
-        let counter = counters.add(slot as usize);
+        let counter = counters.add(slot);
         *counter = (*counter).saturating_add(1);
     }
 }

@@ -7,12 +7,14 @@ use libfuzzer_sys::fuzzer_mutate;
 use pinfold_props::{edit_input, mutate_input};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
+/// `$blocks` gives the blocks of the kernel that the last one ran.
 #[macro_export]
 macro_rules! sequence_target {
-    ($property:path) => {
+    ($property:path $(, $blocks:path)?) => {
         libfuzzer_sys::fuzz_target!(|input: pinfold_props::Input| {
             _ = $property(&input.0);
             pinfold_fuzz::feedback::note(&input.0);
+            $(pinfold_fuzz::feedback::note_blocks(&$blocks());)?
         });
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], len: usize, len_max: usize, seed: u32| {
             pinfold_fuzz::mutate(data, len, len_max, seed)

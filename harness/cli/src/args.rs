@@ -16,7 +16,7 @@ use crate::progress::BuildMeter;
 /// Which target, and what it is made of.
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// uml:6.12, uml:6.1, with +kasan or +debug; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; local,
+    /// uml:6.12, uml:6.1, with +kasan, +debug or +kcov; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; local,
     /// local:DEVICE, the kernel of this machine; model:6.12, model:6.12+FAULT
     #[arg(long, value_name = "TARGET", default_value = "uml:6.12")]
     target: String,

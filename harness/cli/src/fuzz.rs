@@ -175,6 +175,9 @@ fn describe(summary: &Summary, given: &Given) -> String {
         given.describe_done(*rng_seed, *sequences),
         summary.tally.to_text().trim_end()
     );
+    if let Some(count) = &summary.coverage.kernel {
+        writeln!(text, "kernel: {count}").expect("a string takes everything");
+    }
     for found in &summary.findings {
         let FoundSignature { signature, op_count, dir, count, reliability, known, .. } = found;
         let again = reliability.map(|r| format!(", again in {} of {}", r.again, r.of));

@@ -21,7 +21,7 @@ pub(crate) struct Kernel {
 enum Command {
     /// Build a kernel, if it is not built yet, and print its path
     Build {
-        /// 6.12, 6.1, with +kasan or +debug
+        /// 6.12, 6.1, with +kasan, +debug or +kcov
         #[arg(value_name = "KERNEL", default_value = "6.12")]
         kernel: String,
         /// Build from this source tree
@@ -35,7 +35,7 @@ enum Command {
     List,
     /// Print the path of a kernel that is built
     Path {
-        /// 6.12, 6.1, with +kasan or +debug
+        /// 6.12, 6.1, with +kasan, +debug or +kcov
         #[arg(value_name = "KERNEL", default_value = "6.12")]
         kernel: String,
     },

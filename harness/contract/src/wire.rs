@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use crate::{Checkpoint, Outcome, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 4;
+pub const WIRE_VERSION: u16 = 5;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -79,6 +79,13 @@ pub enum FromGuest {
         outcome: Outcome,
         /// The state after it, where it was looked at.
         checkpoint: Option<Checkpoint>,
+    },
+    /// The blocks of the kernel that ran in a run, of a kernel that notes them. Comes before the end of the run is told.
+    Blocks {
+        /// Of which run.
+        id: u64,
+        /// Where they end, counted in 4 bytes from `_stext` on, each as its distance from the one before.
+        distances: Vec<u32>,
     },
     /// All ops are done and all processes are gone.
     Finished {

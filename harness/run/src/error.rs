@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use pinfold::known::KnownError;
 use pinfold_machine::{ApplyError, DiffError, GitError, KernelError, RebuildError};
 
+use crate::blocks::BlocksError;
 use crate::link::LinkError;
 use crate::local::LocalError;
 use crate::name::NameError;
@@ -32,6 +33,9 @@ pub enum RunError {
     /// This machine's own kernel is not used.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// The blocks of a kernel are not known.
+    #[error(transparent)]
+    Blocks(#[from] BlocksError),
     /// There is no machine to boot.
     #[error(transparent)]
     Parts(#[from] PartsError),
@@ -230,6 +234,7 @@ impl RunError {
             RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
                 | KernelError::LostOptions { .. }
+                | KernelError::Unpatched { .. }
                 | KernelError::Compile { .. } => Blame::Input,
                 KernelError::Tools(_)
                 | KernelError::Source(_)
@@ -239,7 +244,8 @@ impl RunError {
             RunError::Git(GitError::NoCommit { .. }) => Blame::Input,
             RunError::Git(_) => Blame::Environment,
             RunError::Parts(error) if error.is_of_the_command_line() => Blame::Input,
-            RunError::Parts(_)
+            RunError::Blocks(_)
+            | RunError::Parts(_)
             | RunError::Boot { .. }
             | RunError::OtherKernel { .. }
             | RunError::Hello(_)
@@ -264,6 +270,7 @@ impl RunError {
             RunError::Name(_)
             | RunError::Option { .. }
             | RunError::Local(_)
+            | RunError::Blocks(_)
             | RunError::Parts(_)
             | RunError::Boot { .. }
             | RunError::OtherKernel { .. }

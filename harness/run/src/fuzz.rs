@@ -23,6 +23,7 @@ use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
 use crate::local::LocalError;
+use crate::reached::Reached;
 use crate::summary::Summary;
 use crate::target::{Prepared, Target};
 use board::Board;
@@ -198,6 +199,12 @@ pub fn fuzz(
         started: OnceLock::new(),
         board: Board::default(),
     };
+    if prepared.notes_blocks()
+        && let Some(parts) = prepared.parts()
+    {
+        let table = options.out.join("reached.csv");
+        run.board.keep_what_is_reached(Reached::new(&parts.image, &table)?);
+    }
     let cpus = options.special.cpus.clone().unwrap_or_else(cpu::allowed);
     thread::scope(|scope| {
         for job in 0..options.jobs.get() {
@@ -280,6 +287,7 @@ impl Run<'_> {
                     Reach::Target => return Err(error),
                 },
             };
+            self.board.reach(target.blocks(), target.profile(), &sequence)?;
             let judgement =
                 Judgement::of(&sequence, &checked.verdict, &self.options.known, target.running());
             self.board.record(&sequence, &checked, &judgement);

@@ -91,6 +91,7 @@ pub(crate) struct GuestTarget {
     stop: Arc<AtomicBool>,
     session: Option<Session>,
     run_count: u64,
+    blocks: Vec<u32>,
 }
 
 impl GuestTarget {
@@ -99,7 +100,7 @@ impl GuestTarget {
         deadlines: Deadlines,
         stop: Arc<AtomicBool>,
     ) -> GuestTarget {
-        GuestTarget { boot, deadlines, stop, session: None, run_count: 0 }
+        GuestTarget { boot, deadlines, stop, session: None, run_count: 0, blocks: Vec::new() }
     }
 
     /// Has a machine up, and gives its `uname -r`.
@@ -119,11 +120,18 @@ impl GuestTarget {
         };
         self.run_count += 1;
         let trace = session.run(self.run_count, sequence, observe, self.deadlines, &self.stop)?;
+        self.blocks.clone_from(&session.blocks);
         match trace.end {
             End::Finished { .. } => self.session = Some(session),
             End::Hung { .. } | End::Died { .. } => self.boot.discard(),
         }
         Ok(trace)
+    }
+
+    /// The blocks of the kernel that the last run ran, ascending, in units of 4 bytes from `_stext` on. None of a kernel
+    /// that notes none.
+    pub(crate) fn blocks(&self) -> &[u32] {
+        &self.blocks
     }
 
     /// Does away with the machine: the next run gets a fresh one.
@@ -140,7 +148,7 @@ impl GuestTarget {
             let reason = match Session::greet(guest.as_mut(), self.deadlines, &self.stop)? {
                 Greeting::Up { link, kernel_release } => {
                     guest.came_up();
-                    return Ok(Session { guest, link, kernel_release });
+                    return Ok(Session { guest, link, kernel_release, blocks: Vec::new() });
                 }
                 Greeting::Down { .. } if guest.is_restored() => {
                     self.boot.distrust();
@@ -163,6 +171,8 @@ struct Session {
     guest: Box<dyn Guest>,
     link: Link,
     kernel_release: String,
+    /// The blocks of the last run.
+    blocks: Vec<u32>,
 }
 
 enum Greeting {
@@ -201,6 +211,7 @@ impl Session {
             Ok(Received::Message(FromGuest::Failed { reason, .. })) => down(reason),
             Ok(Received::Message(
                 FromGuest::Step { .. }
+                | FromGuest::Blocks { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
                 | FromGuest::Ran { .. },
@@ -243,6 +254,7 @@ impl Session {
         let message = ToGuest::Run { id, sequence: sequence.clone(), observe, op_deadline_ms };
         let sent = self.link.send(&message, || patience(stop, self.guest.as_mut()));
         sent.map_err(|source| self.lost(source))?;
+        self.blocks.clear();
         let mut steps = Vec::with_capacity(sequence.ops.len());
         let mut log = String::new();
         loop {
@@ -265,6 +277,9 @@ impl Session {
                 {
                     steps.push(Step { outcome, checkpoint, kernel_log: String::new() });
                 }
+                FromGuest::Blocks { id: of, distances } if of == id => {
+                    self.blocks = added_up(&distances);
+                }
                 FromGuest::Finished { id: of, teardown }
                     if of == id && steps.len() == sequence.ops.len() =>
                 {
@@ -281,6 +296,7 @@ impl Session {
                 }
                 FromGuest::Hello { .. }
                 | FromGuest::Step { .. }
+                | FromGuest::Blocks { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
                 | FromGuest::Ran { .. } => {
@@ -339,6 +355,16 @@ impl Session {
             Some(_) => Ok(End::Died { kernel_log }),
         }
     }
+}
+
+/// Numbers that are told as their distances. Those of a guest that lies are some numbers, too.
+fn added_up(distances: &[u32]) -> Vec<u32> {
+    let mut at = 0_u32;
+    let add = |distance: &u32| {
+        at = at.saturating_add(*distance);
+        at
+    };
+    distances.iter().map(add).collect()
 }
 
 pub(crate) fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {

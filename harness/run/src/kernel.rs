@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kernel};
+use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kernel, workshop};
 
 use crate::error::RunError;
 use crate::name::{NameError, TargetName};
@@ -26,7 +26,7 @@ pub fn build_kernel(
     let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     let request = KernelRequest::new(source, variant);
     if patches.is_empty() {
-        return Ok(kernel::provide(&cache, &request, watch).map_err(PartsError::Kernel)?.image);
+        return Ok(workshop::provide(&cache, &request, watch).map_err(PartsError::Kernel)?.image);
     }
     patch::build_patched(&cache, &request, patches, watch)
 }

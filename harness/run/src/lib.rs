@@ -5,6 +5,7 @@
 
 mod annotate;
 mod artifact;
+pub mod blocks;
 mod bundle;
 mod campaign;
 mod check;
@@ -24,6 +25,7 @@ mod name;
 mod parts;
 mod patch;
 mod program;
+pub mod reached;
 mod regress;
 mod replay;
 mod report;

@@ -61,7 +61,7 @@ pub enum NameError {
     },
 }
 
-const TARGETS: &str = "uml:6.12, uml:6.1, uml:6.12+kasan, uml:6.12+debug, uml:PATH (with a slash), qemu:6.12, \
+const TARGETS: &str = "uml:6.12, uml:6.1, uml:6.12+kasan, uml:6.12+debug, uml:6.12+kcov, uml:PATH (with a slash), qemu:6.12, \
                        qemu:6.1, qemu:PATH (a bzImage, with a slash), local, local:DEVICE, model:6.12, model:6.12+FAULT (`pinfold doctor` lists the faults)";
 
 impl FromStr for TargetName {

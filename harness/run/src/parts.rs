@@ -11,7 +11,7 @@ use pinfold_machine::source::Freshness;
 use pinfold_machine::{
     Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
     Machine, MachineError, ModuleTreeError, Progress, QemuOptions, Series, SourceError, StockError,
-    StockKernel, UmlOptions, executor, initramfs, kernel, stock, tools, uml,
+    StockKernel, UmlOptions, executor, initramfs, stock, tools, uml, workshop,
 };
 
 use crate::error::RunError;
@@ -118,7 +118,7 @@ impl Parts {
         // First what takes less time: a wrong executor must not cost a kernel build.
         let executor = executor::provide(cache, executor, watch)?;
         let initramfs = initramfs::provide(cache, &executor, &[])?;
-        let kernel = kernel::provide(cache, request, watch)?;
+        let kernel = workshop::provide(cache, request, watch)?;
         let (cache, image, modules) = (cache.clone(), kernel.image.clone(), Vec::new());
         let parts = Parts { cache, way: Way::Uml, image, modules, executor, initramfs };
         Ok((parts, kernel))

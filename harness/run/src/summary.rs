@@ -12,6 +12,7 @@ use pinfold::tally::{KindTally, Tally};
 use pinfold_contract::OpKind;
 use serde::{Deserialize, Serialize};
 
+use crate::blocks::BlockCount;
 use crate::bundle::Reliability;
 
 /// So many sequences without one op of a kind ever working mean that the harness is broken, not that the run was short.
@@ -79,6 +80,9 @@ pub struct Coverage {
     /// Refusals that the model knows and that never came.
     #[serde(default)]
     pub refusals_never_seen: Vec<NeverSeen>,
+    /// Blocks of the kernel that ran, of one that notes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kernel: Option<BlockCount>,
     /// Ops of a sequence that were not skipped, in the median.
     pub executed_ops_median: u64,
     /// Sequences that could not be judged, by reason.
@@ -95,6 +99,7 @@ impl Coverage {
             varieties_never_done: tally.varieties_never_done(),
             refusals_seen: tally.seen_count(),
             refusals_never_seen: tally.never_seen().into_iter().map(NeverSeen::from).collect(),
+            kernel: None,
             executed_ops_median: tally.executed_ops_median(),
             inconclusive: tally.inconclusive.clone(),
         }

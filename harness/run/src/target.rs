@@ -1,7 +1,7 @@
 //! A target that is ready to run sequences.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -14,6 +14,7 @@ use pinfold::probe;
 use pinfold::profile::{Machine, Profile, SwapSpace};
 use pinfold_contract::{Observe, Sequence, Trace};
 use pinfold_machine::accel::AccelWish;
+use pinfold_machine::config::Feature;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
 
 use crate::error::RunError;
@@ -275,6 +276,16 @@ impl Prepared {
         }
     }
 
+    /// Whether its kernel notes which of its blocks run.
+    pub fn notes_blocks(&self) -> bool {
+        matches!(&self.name, TargetName::Uml { variant, .. } if variant.has(Feature::Kcov))
+    }
+
+    /// The program that its kernel is, if it is a machine.
+    pub fn image(&self) -> Option<&Path> {
+        self.parts().map(|parts| &*parts.image)
+    }
+
     /// Whether all of its jobs would run on one kernel.
     pub fn is_one_kernel(&self) -> bool {
         matches!(self.kind, PreparedKind::Local { .. })
@@ -328,7 +339,7 @@ impl Prepared {
             }
             (None, Expected::Series(_) | Expected::Any) => own_rules(nearest),
         };
-        let kind = Kind::Guest(guest);
+        let kind = Kind::Guest(Box::new(guest));
         Ok(Target { name, arguments, profile, rules, kernel_release, kind })
     }
 }
@@ -383,7 +394,7 @@ pub struct Target {
 #[derive(Debug)]
 enum Kind {
     Model { fault: Option<Fault> },
-    Guest(GuestTarget),
+    Guest(Box<GuestTarget>),
 }
 
 impl Target {
@@ -446,6 +457,15 @@ impl Target {
         // One a target that is opened.
         self.profile = Box::leak(Box::new(profile));
         self
+    }
+
+    /// The blocks of the kernel that the last sequence ran, ascending, in units of 4 bytes from `_stext` on: of a kernel
+    /// of the variant `+kcov`. Else none.
+    pub fn blocks(&self) -> &[u32] {
+        match &self.kind {
+            Kind::Model { .. } => &[],
+            Kind::Guest(guest) => guest.blocks(),
+        }
     }
 
     /// Has the next run begin on a fresh machine, for a kernel that is damaged.

@@ -7,6 +7,7 @@
 
 #![cfg_attr(not(test), no_main)]
 
+mod blocks;
 mod caretaker;
 mod cgroup;
 mod child;

@@ -8,6 +8,7 @@ use pinfold_contract::{
     Advice, FromGuest, HugePool, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
 };
 
+use crate::blocks::Blocks;
 use crate::counters::{MemInfo, Status, Totals, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::own_memory::{self, OwnMemory};
@@ -74,6 +75,8 @@ pub(crate) struct Supervisor {
     resources: Rc<Resources>,
     progress: Progress,
     neighbours: Neighbours,
+    /// The blocks that ran, of a kernel that notes them.
+    blocks: Option<Blocks>,
     /// What the machine had after the last sequence, if that left nothing behind: then it has it still.
     levels: Option<Levels>,
 }
@@ -106,6 +109,10 @@ impl Supervisor {
             resources: Rc::new(Resources::open(name)?),
             progress: Progress::new().doing("map a page for the progress of p0")?,
             neighbours,
+            blocks: match neighbours {
+                Neighbours::None => Blocks::open()?,
+                Neighbours::Some => None,
+            },
             levels: None,
         })
     }
@@ -143,6 +150,7 @@ impl Supervisor {
             Some(levels) => levels,
             None => self.levels(merges)?,
         };
+        self.blocks.iter().for_each(Blocks::clear);
         let pid = match sys::fork().doing("fork p0")? {
             Forked::Parent(pid) => pid,
             Forked::Child => self.be_process0(job, wire),
@@ -156,6 +164,9 @@ impl Supervisor {
                 FromGuest::Failed { id: Some(id), reason }
             }
         };
+        if let Some(blocks) = &self.blocks {
+            wire.send(&FromGuest::Blocks { id, distances: blocks.seen() })?;
+        }
         wire.send(&answer)?;
         let goes_on = matches!(answer, FromGuest::Finished { .. });
         if !goes_on {

@@ -7,9 +7,13 @@ use std::str::FromStr;
 const BASE: &str = include_str!("../../kernel/uml.config");
 const KASAN: &str = include_str!("../../kernel/kasan.config");
 const DEBUG: &str = include_str!("../../kernel/debug.config");
+const KCOV: &str = include_str!("../../kernel/kcov.config");
 
 /// Marks an option of a fragment that is wanted where the kernel knows it, and not missed where it does not.
 const WHERE_KNOWN: &str = "#? ";
+
+/// Marks a folder or a file of a fragment whose code notes which of its blocks ran.
+const TRACED: &str = "#+ ";
 
 /// Something switched on over the base configuration.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -18,17 +22,20 @@ pub enum Feature {
     Debug,
     /// The kernel address sanitizer.
     Kasan,
+    /// A note of the blocks that ran.
+    Kcov,
 }
 
 impl Feature {
     /// Every feature there is.
-    pub const ALL: [Feature; 2] = [Feature::Debug, Feature::Kasan];
+    pub const ALL: [Feature; 3] = [Feature::Debug, Feature::Kasan, Feature::Kcov];
 
     /// Its name, as in `uml:6.12+kasan`.
     pub fn name(self) -> &'static str {
         match self {
             Feature::Debug => "debug",
             Feature::Kasan => "kasan",
+            Feature::Kcov => "kcov",
         }
     }
 
@@ -36,6 +43,7 @@ impl Feature {
         match self {
             Feature::Debug => DEBUG,
             Feature::Kasan => KASAN,
+            Feature::Kcov => KCOV,
         }
     }
 }
@@ -46,7 +54,7 @@ pub struct Variant(BTreeSet<Feature>);
 
 /// A variant that does not exist.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no kernel variant is called {name:?}: choose from +kasan, +debug")]
+#[error("no kernel variant is called {name:?}: choose from +kasan, +debug, +kcov")]
 pub struct VariantError {
     /// What was asked for.
     pub name: String,
@@ -56,6 +64,11 @@ impl Variant {
     /// The kernel with nothing switched on over the base configuration.
     pub fn plain() -> Variant {
         Variant::default()
+    }
+
+    /// Whether it is built with `feature`.
+    pub fn has(&self, feature: Feature) -> bool {
+        self.0.contains(&feature)
     }
 
     /// The configuration fragment: what goes over `tinyconfig`.
@@ -94,6 +107,11 @@ impl fmt::Display for Variant {
 pub fn kconfig_lines(fragment: &str) -> String {
     let options = fragment.lines().map(|line| line.strip_prefix(WHERE_KNOWN).unwrap_or(line));
     options.filter(|line| line.starts_with("CONFIG_")).map(|line| format!("{line}\n")).collect()
+}
+
+/// The folders and files, below the root of the source, whose code is to note which of its blocks ran.
+pub fn traced(fragment: &str) -> impl Iterator<Item = &str> {
+    fragment.lines().filter_map(|line| line.strip_prefix(TRACED))
 }
 
 /// The options that `fragment` demands and `config`, a finished `.config`, does not have, as `CONFIG_X=y`.
@@ -165,6 +183,7 @@ mod tests {
                 .fragment()
                 .lines()
                 .filter(|line| !(line.is_empty() || *line == "#" || line.starts_with("# ")))
+                .filter(|line| !line.starts_with(TRACED))
             {
                 let option = line.strip_prefix(WHERE_KNOWN).unwrap_or(line);
                 let well_formed = option.split_once('=').is_some_and(|(name, value)| {

@@ -15,6 +15,7 @@ use sha2::{Digest, Sha256};
 
 use crate::cache::{Cache, CacheError};
 use crate::config::{self, Variant};
+use crate::diff::ApplyError;
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
 use crate::source::{self, Freshness, KernelSource, Series, SourceError, SourceTree};
@@ -127,6 +128,17 @@ pub enum KernelError {
         #[source]
         source: RunError,
     },
+    /// What belongs to the variant does not fit the source.
+    #[error(
+        "{variant} needs a change that does not fit this source: choose a series that is packaged, or leave it out"
+    )]
+    Unpatched {
+        /// The variant.
+        variant: Variant,
+        /// What does not fit.
+        #[source]
+        source: Box<ApplyError>,
+    },
     /// The compiler does not tell its version.
     #[error("compiler {program} does not answer to --version: reinstall gcc")]
     Compiler {
@@ -149,6 +161,7 @@ impl KernelError {
             | KernelError::Source(_)
             | KernelError::Cache(_)
             | KernelError::LostOptions { .. }
+            | KernelError::Unpatched { .. }
             | KernelError::Compiler { .. } => self,
         }
     }
@@ -409,6 +422,7 @@ impl Build<'_> {
             .args(["ARCH=um", "SUBARCH=x86_64"])
             .arg(format!("CC={}", self.compiler.program))
             .arg(format!("HOSTCC={}", self.compiler.program))
+            .args(traced_objects(&self.tree.path, self.fragment))
             .env("LC_ALL", "C")
             .env("KBUILD_BUILD_TIMESTAMP", "Thu Jan  1 00:00:00 UTC 1970")
             .env("KBUILD_BUILD_USER", "pinfold")
@@ -459,6 +473,30 @@ impl Build<'_> {
         let subject = format!("linux {}{}", self.tree.version, self.request.variant);
         Progress::of(activity, subject, since)
     }
+}
+
+/// What tells make which objects note their blocks. Objects have their names alone there, so one of the same name
+/// elsewhere does so, too.
+///
+/// Source: `_c_flags`, scripts/Makefile.lib, 6.1 and 6.12.
+fn traced_objects(tree: &Path, fragment: &str) -> Vec<String> {
+    let mut variables = Vec::new();
+    for name in config::traced(fragment) {
+        let path = tree.join(name);
+        let names: Vec<PathBuf> = match fs::read_dir(&path) {
+            Ok(folder) => folder.filter_map(|entry| Some(entry.ok()?.path())).collect(),
+            Err(_) => vec![path],
+        };
+        let sources = names.iter().filter(|path| path.extension() == Some("c".as_ref()));
+        let stems = sources.filter_map(|path| path.file_stem()?.to_str());
+        variables.extend(stems.map(|stem| format!("KCOV_INSTRUMENT_{stem}.o=y")));
+    }
+    if !variables.is_empty() {
+        // Blocks are found by their calls, which a program below 2 GiB need not take from registers.
+        variables.push("KCFLAGS=-mcmodel=small".to_owned());
+    }
+    variables.sort();
+    variables
 }
 
 /// How many object files make's output `text` says it compiled or assembled for the kernel.

@@ -14,13 +14,38 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use crate::cache::{self, Cache, CacheError, CacheLock};
-use crate::diff::Overlay;
+use crate::config::{Feature, Variant};
+use crate::diff::{self, Overlay, Patch};
 use crate::kernel::{self, Kernel, KernelError, KernelRequest, Plan, hex, hex_digest};
 use crate::progress::{Activity, Progress, Watcher};
 use crate::source::{KernelSource, SourceTree};
 
 /// So many patched kernels of one source are kept. Each is about 8 MB.
 const KERNELS_MAX: usize = 24;
+
+/// What the variant `+kcov` changes in its kernel.
+const KCOV_PATCH: &[u8] = include_bytes!("../../kernel/kcov.patch");
+
+/// The kernel that `request` asks for, with what belongs to its variant.
+///
+/// # Errors
+///
+/// As [`Workshop::of`] and [`Workshop::plain`].
+pub fn provide(
+    cache: &Cache,
+    request: &KernelRequest,
+    watch: &mut Watcher<'_>,
+) -> Result<Kernel, KernelError> {
+    if own_patches(&request.variant).is_empty() {
+        return kernel::provide(cache, request, watch);
+    }
+    Workshop::of(cache, request, watch)?.plain(watch)
+}
+
+fn own_patches(variant: &Variant) -> Vec<Patch> {
+    let patch = || diff::read("kcov.patch", KCOV_PATCH).expect("a test reads it");
+    variant.has(Feature::Kcov).then(patch).into_iter().collect()
+}
 
 /// Where patched kernels of one source are built.
 #[derive(Debug)]
@@ -66,13 +91,30 @@ impl<'a> Workshop<'a> {
         Ok(Workshop { cache, plan, folder })
     }
 
-    /// The kernel without patches. Calls `watch` a few times a second.
+    /// The kernel without patches but those that belong to its variant. Calls `watch` a few times a second.
     ///
     /// # Errors
     ///
-    /// As [`kernel::provide`].
+    /// As [`kernel::provide`] and [`Workshop::patched`].
     pub fn plain(&self, watch: &mut Watcher<'_>) -> Result<Kernel, KernelError> {
-        kernel::provide(self.cache, self.plan.request, watch)
+        let kernel = kernel::provide(self.cache, self.plan.request, watch)?;
+        let image = self.patched(&kernel, &Overlay::new(), watch)?.image;
+        Ok(Kernel { image, ..kernel })
+    }
+
+    /// The files of `overlay`, and those that belong to the variant.
+    fn with_own(&self, overlay: &Overlay) -> Result<Overlay, KernelError> {
+        let variant = &self.plan.request.variant;
+        let read = |name: &str| match overlay.get(name) {
+            Some(content) => content.clone(),
+            None => fs::read(self.plan.tree.path.join(name)).ok(),
+        };
+        let own = diff::apply(&own_patches(variant), &read).map_err(|source| {
+            KernelError::Unpatched { variant: variant.clone(), source: Box::new(source) }
+        })?;
+        let mut all = overlay.clone();
+        all.extend(own.overlay);
+        Ok(all)
     }
 
     /// The kernel in which the files of `overlay` are as they are there, and all others as in `plain`, which
@@ -87,6 +129,7 @@ impl<'a> Workshop<'a> {
         overlay: &Overlay,
         watch: &mut Watcher<'_>,
     ) -> Result<Patched, KernelError> {
+        let overlay = &self.with_own(overlay)?;
         if overlay.is_empty() {
             return Ok(Patched { image: plain.image.clone(), times: BuildTimes::default() });
         }

@@ -1,31 +1,68 @@
 //! The real thing: rxe of a real kernel, as User Mode Linux.
 
 use std::cell::RefCell;
-use std::sync::LazyLock;
+use std::path::PathBuf;
+use std::sync::{Arc, LazyLock};
 
+use pinfold::features::features;
 use pinfold::known::Known;
 use pinfold_contract::{Observe, Sequence};
 use pinfold_machine::{Cache, Series, Variant, kernel};
-use pinfold_run::{Judgement, Target, TargetOptions, assert_agrees, embedded_known};
+use pinfold_run::reached::Reached;
+use pinfold_run::{
+    Judgement, RunError, Target, TargetOptions, assert_agrees, embedded_known, prepare,
+};
 
 static KNOWN: LazyLock<Known> =
     LazyLock::new(|| embedded_known().unwrap_or_else(|error| panic!("{error}")));
 
 thread_local! {
     /// One machine a thread, booted for the first sequence.
-    static TARGET: RefCell<Target> = RefCell::new(open());
+    static RXE: RefCell<Rxe> = RefCell::new(Rxe::open());
 }
 
-fn open() -> Target {
-    let name = "uml:6.12".parse().expect("it is the name of a target");
-    Target::open(&name, &TargetOptions::default()).unwrap_or_else(|error| panic!("{name}: {error}"))
+/// The target, and what was reached in it, if that is to be kept.
+struct Rxe {
+    target: Target,
+    reached: Option<Reached>,
+}
+
+impl Rxe {
+    /// The target that `PINFOLD_TARGET` names, or `uml:6.12`. Where its kernel notes its blocks, `PINFOLD_REACHED` names
+    /// the file for a table of what was reached, and when.
+    fn open() -> Rxe {
+        let name = std::env::var("PINFOLD_TARGET").unwrap_or_else(|_| "uml:6.12".to_owned());
+        let opened = || -> Result<Rxe, RunError> {
+            let prepared = prepare(&name.parse()?, &TargetOptions::default(), &mut |_| {})?;
+            let table = std::env::var_os("PINFOLD_REACHED").map(PathBuf::from);
+            let wanted = table.filter(|_| prepared.notes_blocks());
+            let table = wanted.and_then(|table| Some((prepared.image()?.to_owned(), table)));
+            let reached = table.map(|(image, table)| Reached::new(&image, &table)).transpose()?;
+            let target = prepared.open(None, Arc::default())?;
+            Ok(Rxe { target, reached })
+        };
+        opened().unwrap_or_else(|error| panic!("{name}: {error}"))
+    }
 }
 
 /// The real kernel does what the model allows, but for what `corpus/known.toml` explains.
 ///
 /// Builds the kernel first where that was not done; [`rxe_kernel_is_built`] tells.
 pub fn rxe_agrees(sequence: &Sequence) -> Judgement<'static> {
-    TARGET.with_borrow_mut(|target| assert_agrees(target, sequence, Observe::Each, &KNOWN))
+    RXE.with_borrow_mut(|Rxe { target, reached }| {
+        let judgement = assert_agrees(target, sequence, Observe::Each, &KNOWN);
+        if let Some(reached) = reached {
+            let features = features(target.profile(), sequence);
+            reached.note(target.blocks(), features).unwrap_or_else(|error| panic!("{error}"));
+        }
+        judgement
+    })
+}
+
+/// The blocks of the kernel that the last sequence of [`rxe_agrees`] ran on this thread: see
+/// [`Target::blocks`](pinfold_run::Target::blocks).
+pub fn rxe_blocks() -> Vec<u32> {
+    RXE.with_borrow(|rxe| rxe.target.blocks().to_owned())
 }
 
 /// Whether the kernel of [`rxe_agrees`] is at hand.

@@ -5,21 +5,27 @@ use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use pinfold::features::features;
 use pinfold::oracle::Inconclusive;
 use pinfold::patch::Ledger;
+use pinfold::profile::Profile;
 use pinfold::signature::Signature;
 use pinfold::tally::Tally;
 use pinfold_contract::Sequence;
 
 use super::{Event, Found, FuzzOptions, Progress};
-use crate::bundle::Bundle;
+use crate::bundle::{Bundle, replace};
 use crate::check::{Checked, Judgement};
 use crate::error::RunError;
+use crate::reached::Reached;
 use crate::summary::{Coverage, FoundSignature, Summary};
 use crate::target::Prepared;
 
 /// Of how many sequences it is told why they could not be judged; the rest is only counted.
 const INCONCLUSIVE_TOLD_MAX: u32 = 10;
+
+/// Where the lines are that ran, of a kernel that notes its blocks, below the folder of a run.
+const LCOV: &str = "kernel.lcov";
 
 /// Counts, findings and failures of a run.
 #[derive(Debug, Default)]
@@ -41,6 +47,7 @@ struct State {
     news: Vec<Event>,
     told_inconclusive_count: u32,
     failure: Option<RunError>,
+    reached: Option<Reached>,
 }
 
 /// What is remembered of one signature.
@@ -71,6 +78,23 @@ impl Board {
     /// Counts the job out again when it is dropped.
     pub(super) fn presence(&self) -> Presence<'_> {
         Presence(self)
+    }
+
+    /// What sequences reach in the kernel is to be kept.
+    pub(super) fn keep_what_is_reached(&self, reached: Reached) {
+        self.lock().reached = Some(reached);
+    }
+
+    /// Notes what `sequence` reached: blocks of a kernel of `profile`.
+    pub(super) fn reach(
+        &self,
+        blocks: &[u32],
+        profile: &Profile,
+        sequence: &Sequence,
+    ) -> Result<(), RunError> {
+        let mut state = self.lock();
+        let Some(reached) = &mut state.reached else { return Ok(()) };
+        reached.note(blocks, features(profile, sequence))
     }
 
     /// A target is up.
@@ -201,7 +225,12 @@ impl Board {
         options: &FuzzOptions,
         seconds: f64,
     ) -> (Summary, Option<RunError>) {
-        let state = std::mem::take(&mut *self.lock());
+        let mut state = std::mem::take(&mut *self.lock());
+        if let Some(reached) = &state.reached
+            && let Err(error) = replace(&options.out.join(LCOV), reached.lcov().as_bytes())
+        {
+            state.failure.get_or_insert(error);
+        }
         let summary = Summary {
             schema: 1,
             target: prepared.name().to_string(),
@@ -215,7 +244,10 @@ impl Board {
             known: state.tally.known_count(),
             seconds: (seconds * 1000.0).round() / 1000.0,
             rng_seed: options.rng_seed,
-            coverage: Coverage::of(&state.tally),
+            coverage: Coverage {
+                kernel: state.reached.as_ref().map(Reached::count),
+                ..Coverage::of(&state.tally)
+            },
             findings: state.signatures.into_values().map(|record| record.summary).collect(),
             tally: state.tally,
             ledger: state.ledger,
