@@ -20,4 +20,5 @@ pub mod reproduce;
 pub mod scope;
 pub mod signature;
 mod slots;
+pub mod spare;
 pub mod tally;

@@ -18,7 +18,7 @@ use pinfold_machine::{Cache, Machine, UmlOptions, executor, initramfs, kernel, u
 use targets::is_here;
 
 /// How long a machine may take, with what runs in it.
-const WITHIN: Duration = Duration::from_secs(60);
+const WITHIN: Duration = Duration::from_secs(120);
 
 const LOCAL: [&str; 5] = ["--target", "local", "--yes-run-on-this-kernel", "--executor", "/init"];
 
@@ -166,10 +166,10 @@ fn sequences_run_inside(inside: &Inside) {
     let (end, output) = inside.run(&[&["replay", "/wrong.seq"], &LOCAL[..]].concat());
     assert_eq!(end, ProgramEnd::Exited(1), "{output}");
 
-    let fuzz = ["fuzz", "--sequences", "60", "--rng-seed", "5", "--out", "/tmp/out"];
+    let fuzz = ["fuzz", "--sequences", "200", "--rng-seed", "5", "--out", "/tmp/out"];
     let (end, output) = inside.run(&[&fuzz, &LOCAL[..]].concat());
     assert_eq!(end, ProgramEnd::Exited(0), "{output}");
-    assert!(output.contains("60 sequences"), "{output}");
+    assert!(output.contains("200 sequences"), "{output}");
 }
 
 #[test]

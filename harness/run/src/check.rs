@@ -6,7 +6,7 @@ use pinfold::known::{Entry, Known, Running};
 use pinfold::model::{self, PredictedStep};
 use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
-use pinfold_contract::{Observe, Sequence, Trace, print};
+use pinfold_contract::{End, Observe, Sequence, Teardown, Trace, print};
 
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -57,7 +57,7 @@ pub fn check(
     let trace = target.run(sequence, observe)?;
     let verdict = oracle::judge(sequence, &predicted, &trace);
     if let Verdict::Diverges(divergence) = &verdict
-        && leaves_damage(divergence.oracle)
+        && (leaves_damage(divergence.oracle) || has_leaked(&trace))
     {
         target.retire();
     }
@@ -119,6 +119,11 @@ fn look_closer(
             Reach::Target => Err(error),
         },
     }
+}
+
+/// Whether something is left of the run, whatever was flagged before that was seen.
+fn has_leaked(trace: &Trace) -> bool {
+    matches!(&trace.end, End::Finished { teardown, .. } if *teardown != Teardown::default())
 }
 
 /// Whether what `oracle` flags can change how later sequences run.

@@ -15,6 +15,7 @@ use pinfold::generate::Generator;
 use pinfold::known::Known;
 use pinfold::oracle::Inconclusive;
 use pinfold::profile::Profile;
+use pinfold::spare::spared;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
@@ -317,7 +318,10 @@ impl Run<'_> {
     /// Sequence `index`; none behind the last of those that are given.
     fn sequence(&self, generator: &Generator, index: u64, profile: &Profile) -> Option<Sequence> {
         match &self.options.special.given {
-            None => Some(asked_of(profile, index, generator.sequence_on(profile, index))),
+            None => {
+                let sequence = asked_of(profile, index, generator.sequence_on(profile, index));
+                Some(if self.prepared.is_one_kernel() { spared(sequence) } else { sequence })
+            }
             Some(given) => given.get(usize::try_from(index).ok()?).cloned(),
         }
     }

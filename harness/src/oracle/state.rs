@@ -13,7 +13,7 @@
 //! * a registration that memory was refused for, or should have been, and that only reads: whether the first mapping
 //!   below it that cannot be both read and written is `private` or `shared`;
 //! * an access that was to fault: whether the process was born without the page (`dontfork`), or lost it to an op that
-//!   made its page table anew (`remade`);
+//!   made its page table anew (`remade`), or it is a `huge` one, whose entries are made by code of their own;
 //! * a registration for which the memory cgroup reached its limit: `charged`. That is no limit on what is locked, and it
 //!   depends on which pages have to be allocated.
 //!
@@ -25,7 +25,7 @@ use std::collections::BTreeMap;
 
 use pinfold_contract::{
     ALL_PAGES, ARENA_PAGES, Access, Arg, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind,
-    Outcome, PAGE_BYTES, Pd, Proc, Prot, Rereg, Sharing, Span, Target, WcStatus,
+    Outcome, PAGE_BYTES, Pd, Position, Proc, Prot, Rereg, Sharing, Span, Target, WcStatus,
 };
 
 use super::{Case, Finding, Oracle, remade, uninherited};
@@ -51,7 +51,8 @@ pub(super) fn that_matters(
             None if was_to_work(case) => before.of_a_request(case.op()),
             None => {
                 let word = uninherited::word(case, steps);
-                word.or_else(|| remade::word(case, steps)).into_iter().collect()
+                let word = word.or_else(|| remade::word(case, steps));
+                word.or_else(|| huge(case)).into_iter().collect()
             }
         },
         Oracle::Frames => {
@@ -104,6 +105,15 @@ fn was_to_work(case: &Case<'_>) -> bool {
     let expected = case.predicted.prediction.expected();
     let sent = matches!(expected, Outcome::Completions { requester: WcStatus::SUCCESS, .. });
     sent || *expected == Outcome::Done
+}
+
+/// `huge` if an access was to fault on a huge page.
+fn huge(case: &Case<'_>) -> Option<&'static str> {
+    let (Op::Read { at, .. } | Op::Write { at, .. }) = case.op() else { return None };
+    let expected = case.predicted.prediction.expected();
+    let Outcome::Fault { done_bytes, .. } = *expected else { return None };
+    let page = Position(at.0.saturating_add(done_bytes)).arena_page()?;
+    (page >= ARENA_PAGES).then_some("huge")
 }
 
 /// `refused` if a deregistration was denied: that is to change nothing.
