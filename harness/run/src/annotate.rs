@@ -2,9 +2,9 @@
 
 use std::fmt::Write as _;
 
-use pinfold::model;
+use pinfold::model::{self, Prediction};
 use pinfold::oracle::Verdict;
-use pinfold::profile::Profile;
+use pinfold::profile::{Machine as MachineKind, Profile};
 use pinfold_contract::{Sequence, VERSION_LINE, print_op};
 
 use crate::check::Checked;
@@ -17,34 +17,55 @@ pub fn annotate(sequence: &Sequence, checked: &Checked, heading: &str) -> String
     let lines: Vec<String> = sequence.ops.iter().map(print_op).collect();
     let width = lines.iter().map(String::len).max().unwrap_or(0);
     for (index, (line, expected)) in lines.iter().zip(expectations(sequence)).enumerate() {
-        writeln!(text, "{line:width$}  # = {expected}").expect("a string takes everything");
+        let line = match expected {
+            Some(expected) => format!("{line:width$}  # = {expected}"),
+            None => line.clone(),
+        };
+        writeln!(text, "{line}").expect("a string takes everything");
         push_seen(&mut text, checked, index);
     }
     push_seen(&mut text, checked, sequence.ops.len());
     text
 }
 
-/// What each op is expected to do: one answer where all kernels agree, else one a kernel.
-fn expectations(sequence: &Sequence) -> Vec<String> {
-    let mut profiles: Vec<&Profile> = Profile::ALL.to_vec();
-    profiles.sort_by_key(|profile| profile.series.len());
-    let by_profile: Vec<(&str, Vec<String>)> = profiles
-        .iter()
-        .map(|profile| {
-            let steps = model::outcomes(profile, sequence);
-            (profile.series, steps.iter().map(ToString::to_string).collect())
-        })
-        .collect();
+/// What each op is expected to do: one answer where all kernels agree, else one a machine or a series.
+fn expectations(sequence: &Sequence) -> Vec<Option<String>> {
+    let [uml, x86] = [MachineKind::Uml, MachineKind::X86].map(|machine| {
+        let mut profiles = Profile::all_on(machine);
+        profiles.sort_by_key(|profile| profile.series.len());
+        profiles.map(|profile| (profile.series, model::outcomes(profile, sequence)))
+    });
     let at = |index: usize| {
-        let mut texts = by_profile.iter().map(|(_, steps)| &steps[index]);
-        let first = texts.next().expect("there are profiles");
-        if texts.all(|text| text == first) {
-            return first.clone();
-        }
-        let cases = by_profile.iter().map(|(series, steps)| format!("{series}: {}", steps[index]));
-        cases.collect::<Vec<_>>().join(", ")
+        let on = |machine: &[(&str, Vec<Prediction>)]| -> Vec<(String, String)> {
+            let text = |(series, steps): &(&str, Vec<Prediction>)| {
+                ((*series).to_owned(), steps[index].to_string())
+            };
+            machine.iter().map(text).collect()
+        };
+        cases(&on(&uml), &on(&x86))
     };
     (0..sequence.ops.len()).map(at).collect()
+}
+
+/// What is expected, of each series on User Mode Linux and on a PC. Nothing where both series and machine decide, in
+/// their own ways: a name is one of either.
+fn cases(uml: &[(String, String)], x86: &[(String, String)]) -> Option<String> {
+    let common = |cases: &[(String, String)]| {
+        let (_, first) = cases.first()?;
+        cases.iter().all(|(_, text)| text == first).then(|| first.clone())
+    };
+    let by_series = |cases: &[(String, String)]| {
+        let cases = cases.iter().map(|(series, text)| format!("{series}: {text}"));
+        cases.collect::<Vec<_>>().join(", ")
+    };
+    match (common(uml), common(x86)) {
+        (Some(one), Some(other)) if one == other => Some(one),
+        (Some(one), Some(other)) => Some(format!("x86: {other}, {one}")),
+        _ if uml == x86 => Some(by_series(uml)),
+        (None, Some(other)) => Some(format!("x86: {other}, {}", by_series(uml))),
+        (Some(one), None) => Some(format!("uml: {one}, {}", by_series(x86))),
+        (None, None) => None,
+    }
 }
 
 fn push_seen(text: &mut String, checked: &Checked, op_index: usize) {
@@ -61,5 +82,32 @@ fn push_seen(text: &mut String, checked: &Checked, op_index: usize) {
 fn push_comment(text: &mut String, comment: &str) {
     for line in comment.lines() {
         writeln!(text, "# {line}").expect("a string takes everything");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn of(one: &str, other: &str) -> Vec<(String, String)> {
+        [("6.1", one), ("6.12", other)].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec()
+    }
+
+    #[test]
+    fn an_expectation_names_what_makes_the_difference() {
+        let told = |uml: Vec<_>, x86: Vec<_>| cases(&uml, &x86);
+        assert_eq!(told(of("ok", "ok"), of("ok", "ok")).as_deref(), Some("ok"));
+        assert_eq!(told(of("a", "b"), of("a", "b")).as_deref(), Some("6.1: a, 6.12: b"));
+        assert_eq!(told(of("a", "a"), of("ok", "ok")).as_deref(), Some("x86: ok, a"));
+        assert_eq!(told(of("a", "b"), of("ok", "ok")).as_deref(), Some("x86: ok, 6.1: a, 6.12: b"));
+        assert_eq!(told(of("a", "a"), of("b", "c")).as_deref(), Some("uml: a, 6.1: b, 6.12: c"));
+        assert_eq!(told(of("a", "b"), of("c", "d")), None);
+    }
+
+    #[test]
+    fn what_is_expected_of_huge_pages_is_said_of_a_pc() {
+        let file = pinfold_contract::parse("# pinfold 1\nmap h0..h1 huge private rw\n");
+        let sequence = file.map(|file| file.sequence).unwrap_or_default();
+        assert_eq!(expectations(&sequence), [Some("x86: ok, EINVAL".to_owned())]);
     }
 }

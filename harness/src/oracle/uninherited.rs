@@ -37,11 +37,24 @@ pub(super) fn word_of_bytes(case: &Case<'_>, steps: &[PredictedStep]) -> Option<
 fn left_out(case: &Case<'_>, steps: &[PredictedStep]) -> Pages {
     let (mut marked, mut left_out) = (Pages::new(), Pages::new());
     for (op, step) in case.sequence.ops.iter().zip(steps).take(case.op_index) {
-        if did_something(*op, step.prediction.expected()) {
+        let outcome = step.prediction.expected();
+        if did_something(*op, outcome) {
             apply(*op, &mut marked, &mut left_out);
+        }
+        if is_touch(*op, outcome) {
+            // The fault has put the right page there.
+            let touched: BTreeSet<u8> =
+                op.pages().into_iter().filter_map(|page| u8::try_from(page).ok()).collect();
+            left_out.entry(op.proc()).or_default().retain(|page| !touched.contains(page));
         }
     }
     left_out
+}
+
+/// Whether `op` had the pages that it names brought in.
+fn is_touch(op: Op, outcome: &Outcome) -> bool {
+    let worked = matches!(outcome, Outcome::Done | Outcome::Value(_));
+    worked && matches!(op, Op::Read { .. } | Op::Write { .. } | Op::Force { .. })
 }
 
 /// Whether `op` changed mappings. One that is refused does all or nothing, but for two: an advice goes on behind a hole,
@@ -66,6 +79,9 @@ fn apply(op: Op, marked: &mut Pages, left_out: &mut Pages) {
     } else if let Op::Advise { proc, pages, advice: Advice::DontFork } = op {
         marked.entry(proc).or_default().extend(pages.pages());
     } else if let Op::Advise { proc, pages, advice: Advice::DoFork } = op {
+        forget(marked, proc, pages.pages());
+    } else if let Op::Map { proc, pages, populate: false, .. } = op {
+        // A new mapping without pages changes nothing in the host.
         forget(marked, proc, pages.pages());
     } else if let Op::Map { proc, pages, .. } | Op::Unmap { proc, pages } = op {
         forget(marked, proc, pages.pages());
@@ -117,12 +133,19 @@ mod tests {
         let behind_a_hole =
             format!("{begin}unmap 0..1\nadvise 0..2 dontfork\nfork p1\np1 read 1 8\n");
         let in_part = format!("{begin}advise 1..2 dontfork\nfork p1\np1 read 0 8192\n");
-        for ops in [born_without, grandchild, not_replaced, behind_a_hole, in_part] {
+        let mapped = format!(
+            "{begin}advise 0..1 dontfork\nfork p1\np1 map 0..1 anon private none\np1 read 0 8\n"
+        );
+        for ops in [born_without, grandchild, not_replaced, behind_a_hole, in_part, mapped] {
             assert_eq!(signature(&ops), "outcome-read-sigsegv-passed-dontfork", "{ops}");
         }
         for other in [
             format!("{begin}fork p1\np1 unmap 0..1\np1 read 0 8\n"),
             format!("{begin}advise 0..1 dontfork\nfork p1\np1 read 5 8\n"),
+            format!(
+                "{begin}advise 0..1 dontfork\nfork p1\np1 map 0..1 anon private r\np1 read 0 8\n\
+                p1 protect 0..1 none\np1 read 0 8\n"
+            ),
             format!("{begin}advise 0..1 dontfork\nfork p1\np1 unmap 0..1\np1 read 0 8\n"),
             format!(
                 "{begin}advise 0..1 dontfork\nadvise 0..1 dofork\nfork p1\np1 unmap 0..1\np1 read 0 8\n"
