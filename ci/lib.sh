@@ -20,3 +20,19 @@ die() {
     say "error: $*"
     exit 3
 }
+
+# patch_of NAME: the file of a fault, or of a design
+patch_of() {
+    if [[ -f targets/kernel/faults/$1.patch ]]; then
+        printf '%s\n' "targets/kernel/faults/$1.patch"
+    else
+        printf '%s\n' "targets/kernel/designs/$1.patch"
+    fi
+}
+
+# median NUMBER...
+median() {
+    printf '%s\n' "$@" | sort --numeric-sort | awk '
+        { value[NR] = $1 }
+        END { print NR % 2 ? value[(NR + 1) / 2] : (value[NR / 2] + value[NR / 2 + 1]) / 2 }'
+}

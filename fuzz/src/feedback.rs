@@ -59,8 +59,8 @@ fn count(feature: u32, first: usize) {
     // The multiplier of Fibonacci hashing spreads what is alike; the upper half of the product is the slot.
     let slot = first + (feature.wrapping_mul(0x9e37_79b9) >> 16) as usize;
     let counters = (&raw mut EXTRA_COUNTERS).cast::<u8>();
-    // SAFETY: the slot is one of 65536 counters from the first or from the middle one on. libFuzzer runs one input at a time, on one thread, and reads the
-    // counters on that same thread, so nobody else has them at hand.
+    // SAFETY: the slot is one of 65536 counters from the first or from the middle one on. libFuzzer runs one input at a
+    // time, on one thread, and reads the counters on that same thread, so nobody else has them at hand.
     unsafe {
         let counter = counters.add(slot);
         *counter = (*counter).saturating_add(1);

@@ -106,19 +106,14 @@ impl BlockMap {
         Ok(map)
     }
 
-    /// Whether the block `number` is in `drivers/infiniband`.
-    pub fn is_infiniband(&self, number: u32) -> bool {
-        self.0.get(&number).is_some_and(|place| place.file.starts_with(INFINIBAND))
-    }
-
     /// How many of `ran` are among them.
     pub fn count(&self, ran: &BTreeSet<u32>) -> BlockCount {
-        let known = || ran.iter().filter(|number| self.0.contains_key(number));
+        let known = || ran.iter().filter_map(|number| self.0.get(number));
         let infiniband = |place: &&Place| place.file.starts_with(INFINIBAND);
         BlockCount {
             ran: known().count(),
             there: self.0.len(),
-            ran_infiniband: known().filter(|number| self.is_infiniband(**number)).count(),
+            ran_infiniband: known().filter(infiniband).count(),
             there_infiniband: self.0.values().filter(infiniband).count(),
         }
     }

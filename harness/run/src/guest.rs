@@ -120,7 +120,7 @@ impl GuestTarget {
         };
         self.run_count += 1;
         let trace = session.run(self.run_count, sequence, observe, self.deadlines, &self.stop)?;
-        self.blocks.clone_from(&session.blocks);
+        self.blocks = std::mem::take(&mut session.blocks);
         match trace.end {
             End::Finished { .. } => self.session = Some(session),
             End::Hung { .. } | End::Died { .. } => self.boot.discard(),

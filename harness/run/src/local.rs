@@ -139,7 +139,7 @@ impl LocalParts {
     pub(crate) fn note(&self) -> String {
         format!(
             "this machine's own kernel, with {}; what all of the machine holds of memory is not compared, since others use \
-             it, too",
+             it, too; nothing is swapped, and random sequences invalidate no windows, of which kernels are known to die",
             self.device
         )
     }

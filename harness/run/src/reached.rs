@@ -20,7 +20,6 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 pub struct Reached {
     map: BlockMap,
     blocks: BTreeSet<u32>,
-    infiniband: usize,
     features: BTreeSet<u32>,
     sequences: u64,
     started: Instant,
@@ -46,7 +45,6 @@ impl Reached {
         Ok(Reached {
             map,
             blocks: BTreeSet::new(),
-            infiniband: 0,
             features: BTreeSet::new(),
             sequences: 0,
             started: Instant::now(),
@@ -67,10 +65,7 @@ impl Reached {
         features: impl Iterator<Item = u32>,
     ) -> Result<(), RunError> {
         self.sequences += 1;
-        for block in blocks {
-            let is_new = self.blocks.insert(*block);
-            self.infiniband += usize::from(is_new && self.map.is_infiniband(*block));
-        }
+        self.blocks.extend(blocks);
         self.features.extend(features);
         if self.line_at.is_some_and(|at| at.elapsed() < LINE_EVERY) {
             return Ok(());
@@ -81,9 +76,9 @@ impl Reached {
 
     fn line(&mut self) -> Result<(), RunError> {
         let seconds = self.started.elapsed().as_secs_f64();
-        let count = self.count();
+        let BlockCount { ran, ran_infiniband, .. } = self.count();
         let (sequences, features) = (self.sequences, self.features.len());
-        let line = format!("{seconds:.1},{sequences},{},{},{features}", count.ran, self.infiniband);
+        let line = format!("{seconds:.1},{sequences},{ran},{ran_infiniband},{features}");
         writeln!(self.table, "{line}")
             .map_err(|source| RunError::Write { path: self.path.clone(), source })
     }

@@ -121,20 +121,10 @@ impl State<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-    use pinfold_contract::{Proc, parse};
+    use pinfold_contract::Proc;
 
     use super::super::fault::Touch;
-    use super::super::step;
     use super::*;
-    use crate::profile::LINUX_6_12;
-
-    fn after(text: &str) -> State<'static> {
-        let mut state = State::new(&LINUX_6_12, None);
-        for op in parse(&format!("# pinfold 1\n{text}")).unwrap().sequence.ops {
-            step(&mut state, &op);
-        }
-        state
-    }
 
     /// Touches pages as a registration would, and says how many it got.
     fn touched(state: &mut State<'_>, pages: std::ops::Range<u8>) -> usize {
@@ -147,7 +137,7 @@ mod tests {
 
     #[test]
     fn pages_are_refused_at_the_limit_and_those_before_stay() {
-        let mut state = after("map 0..4 anon private rw\nwrite 3 1 0x11\nmem_limit 2\n");
+        let mut state = State::after("map 0..4 anon private rw\nwrite 3 1 0x11\nmem_limit 2\n");
         assert_eq!(touched(&mut state, 0..4), 2);
         assert!(state.charge_was_refused());
         assert_eq!(state.charged_visibly(), 2);
@@ -156,7 +146,7 @@ mod tests {
 
     #[test]
     fn a_private_copy_of_a_hole_takes_two_pages_or_none() {
-        let mut state = after("map 0..1 memfd0 private rw\nmem_limit 1\n");
+        let mut state = State::after("map 0..1 memfd0 private rw\nmem_limit 1\n");
         assert_eq!(touched(&mut state, 0..1), 0);
         assert_eq!(state.charged_visibly(), 0);
         state.limit_memory(Some(2));
@@ -166,7 +156,7 @@ mod tests {
 
     #[test]
     fn a_charge_ends_with_the_frame() {
-        let mut state = after("map 0..2 anon private rw\nmem_limit 2\n");
+        let mut state = State::after("map 0..2 anon private rw\nmem_limit 2\n");
         assert_eq!(touched(&mut state, 0..2), 2);
         state.clear_pte(Proc::P0, 0);
         assert_eq!(state.charged_visibly(), 1);
@@ -175,7 +165,7 @@ mod tests {
 
     #[test]
     fn nothing_is_charged_before_there_is_a_limit() {
-        let mut state = after("map 0..1 anon private rw\n");
+        let mut state = State::after("map 0..1 anon private rw\n");
         assert_eq!(touched(&mut state, 0..1), 1);
         assert_eq!(state.charged_visibly(), 0);
     }

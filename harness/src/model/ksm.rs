@@ -235,20 +235,11 @@ impl State<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-    use pinfold_contract::parse;
-
-    use super::super::step;
     use super::*;
-    use crate::profile::LINUX_6_12;
 
     /// The state after `text`, where `---` stands for asking for merging everywhere.
     fn after(text: &str) -> State<'static> {
-        let mut state = State::new(&LINUX_6_12, None);
-        let text = text.replace("---", "advise 0..3 mergeable");
-        for op in parse(&format!("# pinfold 1\n{text}")).unwrap().sequence.ops {
-            step(&mut state, &op);
-        }
-        state
+        State::after(&text.replace("---", "advise 0..3 mergeable"))
     }
 
     fn frames(state: &State<'_>, pages: std::ops::Range<u8>) -> Vec<FrameId> {

@@ -132,19 +132,7 @@ impl State<'_> {
 mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
-    use pinfold_contract::parse;
-
-    use super::super::step;
     use super::*;
-    use crate::profile::LINUX_6_12;
-
-    fn after(text: &str) -> State<'static> {
-        let mut state = State::new(&LINUX_6_12, None);
-        for op in parse(&format!("# pinfold 1\n{text}")).unwrap().sequence.ops {
-            step(&mut state, &op);
-        }
-        state
-    }
 
     const OUT: &str = "swap on\nmap 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\np1 exit\nadvise 0..1 pageout\n";
 
@@ -154,17 +142,17 @@ mod tests {
 
     #[test]
     fn who_alone_has_a_page_gets_it_back_as_its_own() {
-        let state = after(&format!("{OUT}read 0 8\n"));
+        let state = State::after(&format!("{OUT}read 0 8\n"));
         assert_eq!(usage(&state, Proc::P0), Use::Anon { exclusive: true });
     }
 
     #[test]
     fn what_several_have_comes_back_as_one_frame_until_one_writes() {
         let child = Proc::all().nth(1).unwrap();
-        let state = after(&format!("{OUT}fork p1\nread 0 8\np1 read 0 8\n"));
+        let state = State::after(&format!("{OUT}fork p1\nread 0 8\np1 read 0 8\n"));
         assert_eq!(state.pte(Proc::P0, 0), state.pte(child, 0));
         assert_eq!(usage(&state, child), Use::Anon { exclusive: false });
-        let state = after(&format!("{OUT}fork p1\nwrite 0 8 0x22\np1 read 0 8\n"));
+        let state = State::after(&format!("{OUT}fork p1\nwrite 0 8 0x22\np1 read 0 8\n"));
         assert_ne!(state.pte(Proc::P0, 0), state.pte(child, 0));
     }
 
@@ -172,18 +160,18 @@ mod tests {
     fn what_is_paged_out_once_more_leaves_the_swap_cache_for_all() {
         let child = Proc::all().nth(1).unwrap();
         let again = "fork p1\nread 0 8\nadvise 0..1 pageout\n";
-        let state = after(&format!("{OUT}{again}"));
+        let state = State::after(&format!("{OUT}{again}"));
         assert_eq!(state.process(Proc::P0).swapped[0], state.process(child).swapped[0]);
-        let state = after(&format!("{OUT}{again}read 0 8\np1 read 0 8\n"));
+        let state = State::after(&format!("{OUT}{again}read 0 8\np1 read 0 8\n"));
         assert_eq!(state.pte(Proc::P0, 0), state.pte(child, 0));
     }
 
     #[test]
     fn the_last_one_to_write_keeps_the_frame_of_the_swap_cache() {
-        let state = after(&format!("{OUT}fork p1\np1 read 0 8\np1 exit\nwrite 0 8 0x22\n"));
+        let state = State::after(&format!("{OUT}fork p1\np1 read 0 8\np1 exit\nwrite 0 8 0x22\n"));
         let id = state.pte(Proc::P0, 0).unwrap();
         assert!(!state.frames[id].in_swap_cache && state.frames[id].marked_dirty);
-        assert_eq!(state.frames.iter().count(), after(OUT).frames.iter().count());
+        assert_eq!(state.frames.iter().count(), State::after(OUT).frames.iter().count());
     }
 
     #[test]
@@ -202,7 +190,7 @@ mod tests {
                 true,
             ),
         ] {
-            assert_eq!(after(&text).pte(Proc::P0, 0).is_some(), stays, "{text}");
+            assert_eq!(State::after(&text).pte(Proc::P0, 0).is_some(), stays, "{text}");
         }
     }
 }

@@ -40,7 +40,7 @@ fn supervisor(name: &'static str) -> Result<Supervisor, Failure> {
     caretaker::start(&changes)?;
     changes.make();
     // What sequences leave without a parent comes to this process, as it would to PID 1.
-    sys::adopt_orphans().doing("adopt orphans")?;
+    sys::become_subreaper().doing("adopt orphans")?;
     sys::have_no_huge_pages().doing("do without transparent huge pages")?;
     setup::mount_own_tmpfs()?;
     cpu::guard().doing("catch faults")?;

@@ -56,12 +56,6 @@ pub(crate) fn close(fd: libc::c_int) {
     unsafe { libc::close(fd) };
 }
 
-/// Makes this process the parent of those of its descendants that lose theirs.
-pub(crate) fn adopt_orphans() -> io::Result<()> {
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::prctl(libc::PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) }).map(drop)
-}
-
 /// Keeps transparent huge pages from this process and its descendants.
 pub(crate) fn have_no_huge_pages() -> io::Result<()> {
     // SAFETY: takes no pointers.
