@@ -55,14 +55,21 @@ impl Blocks {
         if at == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        // Not for `p0` and its children, whose memory is counted.
-        // SAFETY: the mapping was made just now.
-        sys::check(unsafe { libc::madvise(at, len, libc::MADV_DONTFORK) })?;
         // SAFETY: the request takes a number.
         sys::check(unsafe { libc::ioctl(fd, KCOV_ENABLE, 0) })?;
         // Closing it would end the collection.
         std::mem::forget(file);
         Ok(Blocks { words: NonNull::new(at.cast()).expect("a mapping is somewhere") })
+    }
+
+    /// Takes the bitmap out of this process: not for `p0` and its children, whose memory is counted.
+    ///
+    /// `MADV_DONTFORK` would do, were it not for User Mode Linux, which leaves the child what fork left out
+    /// (`corpus/known/uml_child_has_what_fork_left_out.md`): what it maps there next would be this bitmap.
+    pub(crate) fn leave(&self) -> io::Result<()> {
+        let len = WORDS * size_of::<u64>();
+        // SAFETY: the mapping is this one's own, and `p0` does not read it.
+        sys::check(unsafe { libc::munmap(self.words.as_ptr().cast(), len) }).map(drop)
     }
 
     fn words(&self) -> impl Iterator<Item = u64> {

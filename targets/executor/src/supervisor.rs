@@ -187,6 +187,7 @@ impl Supervisor {
         };
         let told = Told { wire, id: job.id, progress: &self.progress };
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            self.blocks.iter().try_for_each(Blocks::leave).doing("unmap the blocks")?;
             process0::run(&job.sequence, job.observe, own, told)
         }));
         sys::exit_now(i32::from(!matches!(lived, Ok(Ok(())))));
