@@ -4,11 +4,12 @@
 //! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. Blocks come
 //! from a kernel of the variant `+kcov` alone.
 
-use std::sync::LazyLock;
+use std::collections::BTreeSet;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use pinfold::features::features;
 use pinfold::profile::LINUX_6_12;
-use pinfold_contract::Sequence;
+use pinfold_contract::{Sequence, decode};
 
 /// How many counters there are for either. libFuzzer clears all of them before each input, and looks at all of them after
 /// it.
@@ -40,11 +41,25 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     Wanted { model, kernel }
 });
 
+/// The features that some input had.
+static SEEN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+
 /// Counts the features of `sequence`, if that is wanted.
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
-        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
+        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+        for feature in features(&LINUX_6_12, sequence) {
+            count(feature, 0);
+            seen.insert(feature);
+        }
     }
+}
+
+/// Whether an input has a feature that none had before, or may have: nobody asks for features.
+pub fn may_be_new(input: &[u8]) -> bool {
+    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
+    !WANTED.model
+        || features(&LINUX_6_12, &decode(input).sequence).any(|feature| !seen.contains(&feature))
 }
 
 /// Counts `blocks` of a kernel, if that is wanted.

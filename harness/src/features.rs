@@ -1,12 +1,12 @@
-//! What is new about a sequence, as numbers: a feature stands for one kind of page under one kind of op with one kind of
-//! outcome.
+//! What is new about a sequence, as numbers: a feature stands for one kind of page, or of key, under one kind of op with one
+//! kind of outcome.
 //!
 //! Whoever looks for sequences that do something new keeps those with a feature that was not seen before. Code that ran
 //! says little of a model whose rules are few lines of code for many states.
 
 use pinfold_contract::{Outcome, Sequence, Signal};
 
-use crate::model::{PageState, Touched, touched};
+use crate::model::{KeyState, PageState, Touched, touched};
 use crate::profile::Profile;
 
 /// The features of `sequence` on a kernel of `profile`, op by op. Each number stands for the same feature always.
@@ -16,14 +16,15 @@ pub fn features(profile: &Profile, sequence: &Sequence) -> impl Iterator<Item = 
 
 /// One a kind of page, and one of an op that names no page.
 fn of_op(touched: &Touched) -> Vec<u32> {
-    let op = touched.kind as u32 * OUTCOMES + outcome(&touched.outcome);
+    let first = (touched.kind as u32 * OUTCOMES + outcome(&touched.outcome)) * (PAGES + KEYS);
     let mut pages: Vec<u32> = touched.pages.iter().map(page).collect();
     pages.sort_unstable();
     pages.dedup();
     if pages.is_empty() {
         pages.push(PAGES - 1);
     }
-    pages.into_iter().map(|page| op * PAGES + page).collect()
+    let keys = touched.keys.iter().map(|state| PAGES + key(state));
+    pages.into_iter().chain(keys).map(|state| first + state).collect()
 }
 
 /// How many kinds of outcome are told apart.
@@ -55,6 +56,24 @@ fn page(page: &PageState) -> u32 {
     });
     let frame = page.frame.map_or(0, |frame| 1 + frame as u32);
     (mapping * 7 + frame) * 2 + u32::from(page.pinned)
+}
+
+/// How many states of an MR or a window are told apart: three kinds, and eight questions.
+const KEYS: u32 = 3 << 8;
+
+/// The state of an MR or a window, below [`KEYS`].
+fn key(state: &KeyState) -> u32 {
+    let answers = [
+        state.is_live,
+        state.is_current,
+        state.is_bound,
+        state.is_of_pd,
+        state.is_of_qp,
+        state.is_writable,
+        state.grants,
+        state.has_inside,
+    ];
+    answers.into_iter().fold(state.of as u32, |number, answer| number << 1 | u32::from(answer))
 }
 
 #[cfg(test)]
@@ -107,7 +126,8 @@ mod tests {
             }
         }
         assert_eq!(numbers.len(), PAGES as usize - 1);
-        assert!((OpKind::ALL.len() as u64) * u64::from(OUTCOMES * PAGES) < u64::from(u32::MAX));
+        let ops = OpKind::ALL.len() as u64;
+        assert!(ops * u64::from(OUTCOMES) * u64::from(PAGES + KEYS) < u64::from(u32::MAX));
     }
 
     #[test]
@@ -119,6 +139,29 @@ mod tests {
         assert_ne!(of(&LINUX_6_12, shared).last(), of(&LINUX_6_12, own).last());
         let library = "map 0..1 lib0 shared r\nreg mr0 0..1 remote_read\n";
         assert_ne!(of(&LINUX_6_12, library), of(&LINUX_6_1, library), "6.1 refuses");
+    }
+
+    #[test]
+    fn each_reason_to_refuse_a_key_is_another_feature() {
+        let shared = "map 0..1 anon private rw\nreg mr0 0..1 local_write|remote_write|mw_bind\n\
+                      alloc_mw mw0 type2\nbind mw0 mr0+0 64 remote_read\n";
+        let shown = [
+            "read_remote mr0 8 key=mw0",
+            "read_remote mr0+60 8 key=mw0",
+            "read_remote mr0 8 key=mw0 qp=1",
+            "read_remote mr0 8 key=old_mw0",
+            "write_remote mr0 8 0x11 key=mw0",
+            "read_remote mr0 8",
+            "read_remote mr0 8 key=stale",
+            "write_remote mr0 8 0x11 qp=1",
+            "write_remote mr0+4090 8 0x11",
+        ];
+        let last = shown.map(|op| of(&LINUX_6_12, &format!("{shared}{op}\n")));
+        let keys = last.iter().map(|features| features.iter().max()).collect::<BTreeSet<_>>();
+        assert!(!keys.contains(&None));
+        let sets =
+            last.iter().map(|all| all.iter().collect::<BTreeSet<_>>()).collect::<BTreeSet<_>>();
+        assert_eq!(sets.len(), shown.len(), "{sets:?}");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod probe;
 pub mod profile;
 pub mod report;
 pub mod reproduce;
+mod request;
 pub mod scope;
 pub mod signature;
 mod slots;

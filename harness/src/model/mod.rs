@@ -16,6 +16,7 @@ mod frame;
 mod gup;
 mod hole;
 mod huge;
+mod keys;
 mod knows;
 mod ksm;
 mod lists;
@@ -37,6 +38,7 @@ mod watch;
 mod window;
 
 pub use fingerprint::Steps;
+pub use keys::{KeyOf, KeyState};
 pub use knows::{Refusal, Unseen, refusals};
 pub use planted::Fault;
 pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use pinfold_contract::{ALL_PAGES, FileKind, Op, OpKind, Outcome, Proc, Prot, Sequence, Sharing};
 
 use super::frame::Use;
+use super::keys::KeyState;
 use super::state::State;
 use super::step;
 use super::vma::Object;
@@ -19,6 +20,8 @@ pub struct Touched {
     pub outcome: Outcome,
     /// The pages that it names of the process that acts, and those of `p0` that its MRs were registered over.
     pub pages: Vec<PageState>,
+    /// The MRs and windows that it names, as they were before it.
+    pub keys: Vec<KeyState>,
 }
 
 /// One page of one process.
@@ -85,8 +88,9 @@ pub enum Behind {
 pub fn touched(profile: &Profile, sequence: &Sequence) -> impl Iterator<Item = Touched> {
     let mut state = State::new(profile, None);
     sequence.ops.iter().map(move |op| {
+        let keys = state.keys_under(op);
         let outcome = step(&mut state, op).expected().clone();
-        Touched { kind: op.kind(), outcome, pages: state.pages_under(op) }
+        Touched { kind: op.kind(), outcome, pages: state.pages_under(op), keys }
     })
 }
 

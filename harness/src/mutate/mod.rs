@@ -18,6 +18,7 @@ pub use cross::cross;
 use pinfold_contract::{OPS_MAX, Op, Sequence};
 
 use crate::draw::Draw;
+use crate::generate::Generator;
 
 /// A way to change a sequence.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,17 +35,21 @@ pub enum Mutation {
     Argument,
     /// Every op of the kinds that a swarm switches off goes.
     Mask,
+    /// All goes, and what the generator draws comes: a search that begins with nothing has the shallow part at once, and
+    /// none is blinder than plain generation.
+    Anew,
 }
 
 impl Mutation {
     /// Every mutation, and how often it is drawn.
-    pub const ALL: [(Mutation, u32); 6] = [
+    pub const ALL: [(Mutation, u32); 7] = [
         (Mutation::Insert, 8),
         (Mutation::Delete, 4),
         (Mutation::Duplicate, 2),
         (Mutation::Move, 3),
         (Mutation::Argument, 12),
         (Mutation::Mask, 1),
+        (Mutation::Anew, 15),
     ];
 
     /// `sequence`, changed so. It may stay as it is: nothing can be taken out of nothing.
@@ -61,6 +66,7 @@ impl Mutation {
             Mutation::Move => arrange::shift(&mut ops, draw),
             Mutation::Argument => argument::change_one(&mut ops, draw),
             Mutation::Mask => mask::mask(&mut ops, draw),
+            Mutation::Anew => ops = Generator::new(draw.any_u64()).sequence(0).ops,
         }
         within_limit(ops)
     }

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use pinfold_contract::{Access, OpKind, PageRange, Proc, parse, print};
 
 use super::*;
-use crate::generate::Generator;
+use crate::generate::{Generator, OPS_MOST};
 use crate::profile::LINUX_6_12;
 
 /// Many sequences, with an rng seed for each.
@@ -84,6 +84,15 @@ fn a_mask_takes_whole_kinds() {
         let kept: Vec<Op> = before.iter().copied().filter(|op| left.contains(&op.kind())).collect();
         kept == after
     });
+}
+
+#[test]
+fn what_is_made_anew_is_as_the_generator_draws_it() {
+    check(Mutation::Anew, |_, after| (12..=OPS_MOST).contains(&after.len()));
+    let nothing = Sequence::default();
+    let made: BTreeSet<String> =
+        (0..50).map(|seed| print(&Mutation::Anew.apply(&nothing, seed))).collect();
+    assert_eq!(made.len(), 50);
 }
 
 #[test]

@@ -24,12 +24,13 @@
 use std::collections::BTreeMap;
 
 use pinfold_contract::{
-    ALL_PAGES, ARENA_PAGES, Access, Arg, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind,
-    Outcome, PAGE_BYTES, Pd, Position, Proc, Prot, Rereg, Sharing, Span, Target, WcStatus,
+    ALL_PAGES, ARENA_PAGES, Access, ByteRange, Errno, Handle, Key, Mr, Mw, Op, OpKind, Outcome,
+    PAGE_BYTES, Pd, Position, Proc, Prot, Rereg, Sharing, Span, Target, WcStatus,
 };
 
 use super::{Case, Finding, Oracle, remade, uninherited};
 use crate::model::PredictedStep;
+use crate::request::{len_of, qp_of, right_of, target_of};
 
 /// The words for what `oracle` found in `case`. `steps` is what was predicted of the whole sequence.
 pub(super) fn that_matters(
@@ -412,48 +413,9 @@ fn words<const N: usize>(reasons: [(bool, &'static str); N]) -> Vec<&'static str
     reasons.into_iter().filter_map(|(is_so, word)| is_so.then_some(word)).collect()
 }
 
-fn target_of(mut op: Op) -> Option<Target> {
-    let mut args = op.args_mut().into_iter();
-    args.find_map(|arg| if let Arg::Target(target) = arg { Some(*target) } else { None })
-}
-
-/// Over which queue pairs an op without a target goes.
-fn qp_of(mut op: Op) -> Pd {
-    let pds = op.args_mut().into_iter();
-    let mut pds = pds.filter_map(|arg| if let Arg::Pd(pd) = arg { Some(*pd) } else { None });
-    pds.next().unwrap_or_default()
-}
-
 /// The last MR of the lists of an op.
 fn list_mr(op: Op) -> Option<Mr> {
     op.mrs().pop()
-}
-
-/// How many bytes a remote op is about: as it says, as its list says, or those of a number.
-fn len_of(mut op: Op) -> u64 {
-    let mut len = 0;
-    for arg in op.args_mut() {
-        if let Arg::Len(bytes) = arg {
-            len += u64::from(*bytes);
-        } else if let Arg::Sges(sges) = arg {
-            len += sges.len_bytes();
-        } else if let Arg::Number(_) = arg {
-            len = 8;
-        }
-    }
-    len
-}
-
-/// The right that a remote op needs: it writes, is atomic, or reads.
-fn right_of(mut op: Op) -> Access {
-    let is_atomic = op.args_mut().into_iter().any(|arg| matches!(arg, Arg::Number(_)));
-    if is_atomic {
-        Access::REMOTE_ATOMIC
-    } else if op.tag().is_some() || op.kind() == OpKind::Gather {
-        Access::REMOTE_WRITE
-    } else {
-        Access::REMOTE_READ
-    }
 }
 
 #[cfg(test)]
