@@ -1,13 +1,17 @@
 //! `pinfold replay`: runs stored sequences again.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
+use anyhow::Context as _;
 use clap::Args;
 use pinfold::known::Known;
 use pinfold::oracle::Divergence;
+use pinfold_run::blocks::BlockMap;
 use pinfold_run::{
-    Account, ReplayConclusion, ReplayOptions, Replayed, Target, allowed_cpus, read_seq, replay,
+    Account, Prepared, ReplayConclusion, ReplayOptions, Replayed, Target, allowed_cpus, read_seq,
+    replay,
 };
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
@@ -35,6 +39,10 @@ pub(crate) struct Replay {
     /// When the state is looked at
     #[arg(long, value_enum, default_value = "each")]
     observe: ObserveArg,
+    /// Write which functions and lines of the kernel ran, in the form of lcov: on a kernel that notes its blocks
+    /// (uml:6.12+kcov)
+    #[arg(long, value_name = "FILE", conflicts_with = "bisect")]
+    lcov: Option<PathBuf>,
     #[command(flatten)]
     known: KnownArgs,
 }
@@ -68,6 +76,8 @@ impl Replay {
         }
         let known = if self.bisect { Known::default() } else { self.known.read()? };
         let prepared = self.target.prepare()?;
+        let lines = self.lcov.as_deref().map(|path| Lines::of(&prepared, path)).transpose()?;
+        let mut blocks = BTreeSet::new();
         let stop = signals.stop_well();
         let mut target: Target = prepared.open(allowed_cpus().first().copied(), stop)?;
         let options = ReplayOptions {
@@ -80,8 +90,33 @@ impl Replay {
             let replayed = replay(&mut target, &file, &options, &known)?;
             output::result(&describe(path, &replayed))?;
             worst = worst.max(replayed.conclusion());
+            blocks.extend(replayed.blocks);
+        }
+        if let Some(lines) = lines {
+            lines.write(&blocks)?;
         }
         Ok(worst)
+    }
+}
+
+/// Where the lines go that ran, and of which kernel.
+struct Lines<'p> {
+    map: BlockMap,
+    path: &'p Path,
+}
+
+impl Lines<'_> {
+    fn of<'p>(prepared: &Prepared, path: &'p Path) -> anyhow::Result<Lines<'p>> {
+        Ok(Lines { map: prepared.block_map()?, path })
+    }
+
+    fn write(&self, blocks: &BTreeSet<u32>) -> anyhow::Result<()> {
+        let text = self.map.lcov(blocks);
+        std::fs::write(self.path, text).with_context(|| {
+            format!("cannot write {}: see that its folder is there", self.path.display())
+        })?;
+        say(&format!("kernel: {}", self.map.count(blocks)));
+        Ok(())
     }
 }
 

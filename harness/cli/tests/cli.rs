@@ -124,6 +124,16 @@ fn a_machine_without_the_rdma_device_ends_with_4_and_a_way_out() {
 }
 
 #[test]
+fn lines_of_a_kernel_that_notes_none_end_with_4_and_a_way_out() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    let arguments = ["replay", "a.seq", "--lcov", "a.lcov", "--target", "model:6.12"];
+    let (_, err) = check(folder.path(), &arguments, 4);
+    assert!(err.contains("uml:6.12+kcov"), "{err}");
+    assert!(!folder.path().join("a.lcov").exists());
+}
+
+#[test]
 fn an_environment_that_fails_ends_with_3() {
     let folder = tempfile::tempdir().unwrap();
     check(folder.path(), &["kernel", "path", "6.12"], 3);

@@ -9,7 +9,7 @@ use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, SectionId};
+use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, Reader, SectionId};
 use object::{Object, ObjectSection, ObjectSymbol};
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,8 @@ pub struct Place {
     pub file: String,
     /// The line.
     pub line: u32,
+    /// The function whose line it is, wherever it was inlined.
+    pub function: String,
 }
 
 /// Every block of a kernel.
@@ -118,25 +120,43 @@ impl BlockMap {
         }
     }
 
-    /// The lines that have blocks, each with whether one of them is in `ran`, in the form of lcov, which `genhtml` and
-    /// others read.
+    /// The functions and lines that have blocks, each with whether one of them is in `ran`, in the form of lcov, which
+    /// `genhtml` and others read. A function stands at the first line of its own.
     pub fn lcov(&self, ran: &BTreeSet<u32>) -> String {
-        let mut files: BTreeMap<&str, BTreeMap<u32, bool>> = BTreeMap::new();
+        let mut files: BTreeMap<&str, InFile<'_>> = BTreeMap::new();
         for (number, place) in &self.0 {
-            let lines = files.entry(&place.file).or_default();
-            *lines.entry(place.line).or_default() |= ran.contains(number);
+            let (file, ran) = (files.entry(&place.file).or_default(), ran.contains(number));
+            *file.lines.entry(place.line).or_default() |= ran;
+            let (first, any) = file.functions.entry(&place.function).or_insert((place.line, false));
+            (*first, *any) = ((*first).min(place.line), *any || ran);
         }
         let mut text = String::new();
-        for (file, lines) in files {
-            let hit = lines.values().filter(|ran| **ran).count();
-            _ = writeln!(text, "SF:{file}");
+        for (name, InFile { functions, lines }) in files {
+            _ = writeln!(text, "SF:{name}");
+            for (function, (line, _)) in &functions {
+                _ = writeln!(text, "FN:{line},{function}");
+            }
+            for (function, (_, ran)) in &functions {
+                _ = writeln!(text, "FNDA:{},{function}", u8::from(*ran));
+            }
+            let hit = functions.values().filter(|(_, ran)| *ran).count();
+            _ = writeln!(text, "FNF:{}\nFNH:{hit}", functions.len());
             for (line, ran) in &lines {
                 _ = writeln!(text, "DA:{line},{}", u8::from(*ran));
             }
+            let hit = lines.values().filter(|ran| **ran).count();
             _ = writeln!(text, "LF:{}\nLH:{hit}\nend_of_record", lines.len());
         }
         text
     }
+}
+
+/// What of a file has blocks, with whether one of them ran.
+#[derive(Default)]
+struct InFile<'m> {
+    /// With its first line.
+    functions: BTreeMap<&'m str, (u32, bool)>,
+    lines: BTreeMap<u32, bool>,
 }
 
 /// The number of each call of the collector, with the address that it returns to.
@@ -177,13 +197,30 @@ fn placed(file: &object::File<'_>, returns: Vec<(u32, u64)>) -> Result<BlockMap,
     let mut map = BTreeMap::new();
     for (number, back) in returns {
         // The call itself: what it returns to may belong to another line.
-        let found = context.find_location(back - 1).map_err(|error| error.to_string())?;
-        if let Some((file, line)) = found.and_then(|found| Some((found.file?, found.line?))) {
-            map.insert(number, Place { file: file.to_owned(), line });
+        if let Some(place) = place_of(&context, back - 1).map_err(|error| error.to_string())? {
+            map.insert(number, place);
         }
     }
     shorten(&mut map);
     Ok(BlockMap(map))
+}
+
+/// The place of an instruction, in the innermost of the functions that were inlined there.
+fn place_of<R: Reader>(
+    context: &addr2line::Context<R>,
+    address: u64,
+) -> Result<Option<Place>, addr2line::gimli::Error> {
+    let Some(frame) = context.find_frames(address).skip_all_loads()?.next()? else {
+        return Ok(None);
+    };
+    let Some((file, line)) = frame.location.and_then(|at| Some((at.file?, at.line?))) else {
+        return Ok(None);
+    };
+    let function = match &frame.function {
+        Some(function) => function.raw_name()?.into_owned(),
+        None => String::new(),
+    };
+    Ok(Some(Place { file: file.to_owned(), line, function }))
 }
 
 /// Names files from the root of the source on: what the whole names have in common goes.
@@ -209,12 +246,15 @@ mod tests {
     use super::*;
 
     fn map() -> BlockMap {
-        let place = |file: &str, line| Place { file: file.to_owned(), line };
+        let place = |file: &str, line, function: &str| {
+            let (file, function) = (file.to_owned(), function.to_owned());
+            Place { file, line, function }
+        };
         BlockMap(BTreeMap::from([
-            (10, place("drivers/infiniband/core/umem.c", 7)),
-            (20, place("drivers/infiniband/core/umem.c", 7)),
-            (30, place("drivers/infiniband/core/umem.c", 9)),
-            (40, place("mm/gup.c", 1)),
+            (10, place("drivers/infiniband/core/umem.c", 7, "ib_umem_get")),
+            (20, place("drivers/infiniband/core/umem.c", 7, "ib_umem_get")),
+            (30, place("drivers/infiniband/core/umem.c", 9, "ib_umem_get")),
+            (40, place("mm/gup.c", 1, "unpin_user_page")),
         ]))
     }
 
@@ -226,15 +266,18 @@ mod tests {
     }
 
     #[test]
-    fn a_line_ran_if_one_of_its_blocks_did() {
+    fn a_line_and_a_function_ran_if_one_of_their_blocks_did() {
         let text = map().lcov(&BTreeSet::from([20]));
-        let umem = "SF:drivers/infiniband/core/umem.c\nDA:7,1\nDA:9,0\nLF:2\nLH:1\nend_of_record\n";
-        assert_eq!(text, format!("{umem}SF:mm/gup.c\nDA:1,0\nLF:1\nLH:0\nend_of_record\n"));
+        let umem = "SF:drivers/infiniband/core/umem.c\nFN:7,ib_umem_get\nFNDA:1,ib_umem_get\nFNF:1\nFNH:1\n\
+                    DA:7,1\nDA:9,0\nLF:2\nLH:1\nend_of_record\n";
+        let gup = "SF:mm/gup.c\nFN:1,unpin_user_page\nFNDA:0,unpin_user_page\nFNF:1\nFNH:0\n\
+                   DA:1,0\nLF:1\nLH:0\nend_of_record\n";
+        assert_eq!(text, format!("{umem}{gup}"));
     }
 
     #[test]
     fn files_are_named_from_the_root_of_the_source_on() {
-        let place = |file: &str| Place { file: file.to_owned(), line: 1 };
+        let place = |file: &str| Place { file: file.to_owned(), line: 1, function: String::new() };
         let names = ["/a/tree/mm/gup.c", "/a/tree/mm/ksm.c", "/a/tree/./drivers/x.c", "odd.c"];
         let mut map: BTreeMap<u32, Place> = (0..).zip(names.map(place)).collect();
         shorten(&mut map);

@@ -33,6 +33,14 @@ pub enum RunError {
     /// This machine's own kernel is not used.
     #[error(transparent)]
     Local(#[from] LocalError),
+    /// The lines that ran are wanted of a kernel that says nothing of them.
+    #[error(
+        "the kernel of {target} does not note which of its blocks run: take one of the variant +kcov, as uml:6.12+kcov"
+    )]
+    NotesNoBlocks {
+        /// The target.
+        target: String,
+    },
     /// The blocks of a kernel are not known.
     #[error(transparent)]
     Blocks(#[from] BlocksError),
@@ -254,6 +262,7 @@ impl RunError {
             | RunError::Compile { .. }
             | RunError::Modules { .. }
             | RunError::Write { .. } => Blame::Environment,
+            RunError::NotesNoBlocks { .. } => Blame::Capability,
             RunError::Interrupted => Blame::User,
         }
     }
@@ -270,6 +279,7 @@ impl RunError {
             RunError::Name(_)
             | RunError::Option { .. }
             | RunError::Local(_)
+            | RunError::NotesNoBlocks { .. }
             | RunError::Blocks(_)
             | RunError::Parts(_)
             | RunError::Boot { .. }

@@ -1,5 +1,6 @@
 //! Runs stored sequences again, and holds them against what their comments expect.
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -93,7 +94,7 @@ pub struct ReplayOptions {
 }
 
 /// What replaying a sequence gave.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Replayed<'k> {
     /// One a run.
     pub judgements: Vec<Judgement<'k>>,
@@ -103,6 +104,8 @@ pub struct Replayed<'k> {
     pub unmet: Vec<Unmet>,
     /// What happened in the first run, op by op.
     pub account: Option<String>,
+    /// The blocks that ran, of a kernel that notes them: see [`Target::blocks`].
+    pub blocks: BTreeSet<u32>,
 }
 
 /// An expectation that is not met.
@@ -183,10 +186,11 @@ pub fn replay<'k>(
     known: &'k Known,
 ) -> Result<Replayed<'k>, RunError> {
     let sequence = &file.sequence;
-    let mut replayed =
-        Replayed { judgements: Vec::new(), consequence: None, unmet: Vec::new(), account: None };
+    let mut replayed = Replayed::default();
     for _ in 0..options.repeat.max(1) {
-        let checked = match check(target, sequence, options.observe) {
+        let checked = check(target, sequence, options.observe);
+        replayed.blocks.extend(target.blocks());
+        let checked = match checked {
             Ok(checked) => checked,
             Err(error) => match error.reach() {
                 Reach::Run => {

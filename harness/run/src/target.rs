@@ -17,6 +17,7 @@ use pinfold_machine::accel::AccelWish;
 use pinfold_machine::config::Feature;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
 
+use crate::blocks::BlockMap;
 use crate::error::RunError;
 use crate::guest::{Boot, Deadlines, GuestTarget};
 use crate::local::{self, LocalBoot, LocalParts};
@@ -279,6 +280,18 @@ impl Prepared {
     /// Whether its kernel notes which of its blocks run.
     pub fn notes_blocks(&self) -> bool {
         matches!(&self.name, TargetName::Uml { variant, .. } if variant.has(Feature::Kcov))
+    }
+
+    /// Its blocks, with their lines.
+    ///
+    /// # Errors
+    ///
+    /// If its kernel notes none, or its image cannot be read.
+    pub fn block_map(&self) -> Result<BlockMap, RunError> {
+        match self.parts() {
+            Some(parts) if self.notes_blocks() => Ok(BlockMap::of(&parts.image)?),
+            _ => Err(RunError::NotesNoBlocks { target: self.name.to_string() }),
+        }
     }
 
     /// The program that its kernel is, if it is a machine.
