@@ -55,11 +55,22 @@ pub fn note(sequence: &Sequence) {
     }
 }
 
-/// Whether an input has a feature that none had before, or may have: nobody asks for features.
-pub fn may_be_new(input: &[u8]) -> bool {
+/// Whether features of the model are wanted.
+pub fn is_of_the_model() -> bool {
+    WANTED.model
+}
+
+/// So many ops take a kernel as long as what it does for any sequence.
+const OPS_OF_A_RUN: usize = 16;
+
+/// How much of an input is new for the time that a kernel takes for it: how many features it has that no input had
+/// before, for 1,000 ops.
+pub fn worth(input: &[u8]) -> usize {
+    let sequence = decode(input).sequence;
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    !WANTED.model
-        || features(&LINUX_6_12, &decode(input).sequence).any(|feature| !seen.contains(&feature))
+    let new: BTreeSet<u32> =
+        features(&LINUX_6_12, &sequence).filter(|feature| !seen.contains(feature)).collect();
+    1000 * new.len() / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
 /// Counts `blocks` of a kernel, if that is wanted.
