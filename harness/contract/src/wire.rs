@@ -80,11 +80,12 @@ pub enum FromGuest {
         /// The state after it, where it was looked at.
         checkpoint: Option<Checkpoint>,
     },
-    /// The blocks of the kernel that ran in a run, of a kernel that notes them. Comes before the end of the run is told.
+    /// Where the kernel was in a run, of one that says so. Comes before the end of the run is told.
     Blocks {
         /// Of which run.
         id: u64,
-        /// Where they end, counted in 4 bytes from `_stext` on, each as its distance from the one before.
+        /// Where its blocks end, counted in 4 bytes from `_stext` on, or numbers of calls, each as its distance from the
+        /// one before.
         distances: Vec<u32>,
     },
     /// All ops are done and all processes are gone.

@@ -128,8 +128,7 @@ impl GuestTarget {
         Ok(trace)
     }
 
-    /// The blocks of the kernel that the last run ran, ascending, in units of 4 bytes from `_stext` on. None of a kernel
-    /// that notes none.
+    /// Where the kernel was in the last run: see [`Target::blocks`](crate::Target::blocks).
     pub(crate) fn blocks(&self) -> &[u32] {
         &self.blocks
     }

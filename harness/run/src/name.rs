@@ -35,6 +35,8 @@ pub enum TargetName {
     Qemu {
         /// The series.
         series: Series,
+        /// Whether it says what it called (`+ftrace`), as feedback for an engine.
+        is_traced: bool,
     },
     /// A kernel that somebody else built, in QEMU.
     QemuImage {
@@ -62,7 +64,7 @@ pub enum NameError {
 }
 
 const TARGETS: &str = "uml:6.12, uml:6.1, uml:6.12+kasan, uml:6.12+debug, uml:6.12+kcov, uml:PATH (with a slash), qemu:6.12, \
-                       qemu:6.1, qemu:PATH (a bzImage, with a slash), local, local:DEVICE, model:6.12, model:6.12+FAULT (`pinfold doctor` lists the faults)";
+                       qemu:6.1, qemu:6.12+ftrace, qemu:PATH (a bzImage, with a slash), local, local:DEVICE, model:6.12, model:6.12+FAULT (`pinfold doctor` lists the faults)";
 
 impl FromStr for TargetName {
     type Err = NameError;
@@ -113,13 +115,18 @@ fn qemu(rest: &str) -> Result<TargetName, String> {
     if rest.contains('/') {
         return Ok(TargetName::QemuImage { image: PathBuf::from(rest) });
     }
-    if rest.contains('+') {
-        return Err("Debian's kernels have no variants, and a path has a slash".to_owned());
-    }
-    let series = rest.parse();
-    let series =
-        series.map_err(|_| format!("there is no kernel series `{rest}`, and a path has a slash"));
-    Ok(TargetName::Qemu { series: series? })
+    let (series, is_traced) = match rest.split_once('+') {
+        None => (rest, false),
+        Some((series, "ftrace")) => (series, true),
+        Some(_) => {
+            let why = "Debian's kernels have no variants but +ftrace, and a path has a slash";
+            return Err(why.to_owned());
+        }
+    };
+    let series = series
+        .parse()
+        .map_err(|_| format!("there is no kernel series `{series}`, and a path has a slash"))?;
+    Ok(TargetName::Qemu { series, is_traced })
 }
 
 impl fmt::Display for TargetName {
@@ -131,7 +138,8 @@ impl fmt::Display for TargetName {
             }
             TargetName::Uml { series, variant } => write!(f, "uml:{series}{variant}"),
             TargetName::UmlImage { image } => write!(f, "uml:{}", image.display()),
-            TargetName::Qemu { series } => write!(f, "qemu:{series}"),
+            TargetName::Qemu { series, is_traced: false } => write!(f, "qemu:{series}"),
+            TargetName::Qemu { series, is_traced: true } => write!(f, "qemu:{series}+ftrace"),
             TargetName::QemuImage { image } => write!(f, "qemu:{}", image.display()),
             TargetName::Local { device: None } => f.write_str("local"),
             TargetName::Local { device: Some(device) } => write!(f, "local:{device}"),
@@ -153,6 +161,7 @@ mod tests {
             "uml:./linux+mine",
             "qemu:6.12",
             "qemu:6.1",
+            "qemu:6.12+ftrace",
             "qemu:./bzImage+mine",
             "local",
             "local:mlx5_0",

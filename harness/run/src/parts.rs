@@ -91,6 +91,8 @@ pub(crate) struct Parts {
     pub(crate) modules: Vec<PathBuf>,
     pub(crate) executor: PathBuf,
     pub(crate) initramfs: PathBuf,
+    /// For the kernel's command line.
+    pub(crate) arguments: Vec<String>,
 }
 
 impl Parts {
@@ -119,8 +121,9 @@ impl Parts {
         let executor = executor::provide(cache, executor, watch)?;
         let initramfs = initramfs::provide(cache, &executor, &[])?;
         let kernel = workshop::provide(cache, request, watch)?;
-        let (cache, image, modules) = (cache.clone(), kernel.image.clone(), Vec::new());
-        let parts = Parts { cache, way: Way::Uml, image, modules, executor, initramfs };
+        let (cache, image) = (cache.clone(), kernel.image.clone());
+        let (modules, arguments) = (Vec::new(), Vec::new());
+        let parts = Parts { cache, way: Way::Uml, image, modules, executor, initramfs, arguments };
         Ok((parts, kernel))
     }
 
@@ -171,13 +174,14 @@ impl Parts {
         executor: PathBuf,
     ) -> Result<Parts, PartsError> {
         let initramfs = initramfs::provide(cache, &executor, &modules)?;
-        Ok(Parts { cache: cache.clone(), way, image, modules, executor, initramfs })
+        let (cache, arguments) = (cache.clone(), Vec::new());
+        Ok(Parts { cache, way, image, modules, executor, initramfs, arguments })
     }
 
     /// The same with `modules` in the place of its own.
     pub(crate) fn with_modules(&self, modules: Vec<PathBuf>) -> Result<Parts, PartsError> {
-        let Parts { cache, way, image, executor, .. } = self.clone();
-        Parts::of(&cache, way, image, modules, executor)
+        let Parts { cache, way, image, executor, arguments, .. } = self.clone();
+        Ok(Parts { arguments, ..Parts::of(&cache, way, image, modules, executor)? })
     }
 
     /// What its kernel runs on, as its rules have it.
@@ -188,12 +192,13 @@ impl Parts {
         }
     }
 
-    /// Starts a machine of these parts, pinned to `cpu`, with `arguments` for its kernel.
+    /// Starts a machine of these parts, pinned to `cpu`, with `more` arguments for its kernel.
     pub(crate) fn boot(
         &self,
         cpu: Option<usize>,
-        arguments: Vec<String>,
+        more: Vec<String>,
     ) -> Result<MachineGuest, PartsError> {
+        let arguments = [self.arguments.clone(), more].concat();
         let machine = match self.way {
             Way::Uml => {
                 let options = UmlOptions::new(&self.image, &self.initramfs);
@@ -207,7 +212,8 @@ impl Parts {
     }
 
     fn qemu_options(&self, accel: Accel) -> QemuOptions {
-        QemuOptions { accel, ..QemuOptions::new(&self.image, &self.initramfs) }
+        let arguments = self.arguments.clone();
+        QemuOptions { accel, arguments, ..QemuOptions::new(&self.image, &self.initramfs) }
     }
 
     /// Where machines of these parts are saved, if they are of QEMU.

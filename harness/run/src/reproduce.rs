@@ -116,7 +116,7 @@ fn profile_of(target: &TargetName) -> &'static Profile {
         TargetName::Model { profile, .. } => profile,
         TargetName::Uml { series, .. } => of_series(series.name()),
         TargetName::UmlImage { .. } => Profile::ALL[0],
-        TargetName::Qemu { series } => of_series(series.name()).on(Machine::X86),
+        TargetName::Qemu { series, .. } => of_series(series.name()).on(Machine::X86),
         TargetName::QemuImage { .. } | TargetName::Local { .. } => Profile::ALL_X86[0],
     }
 }

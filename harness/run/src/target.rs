@@ -92,6 +92,9 @@ pub struct Prepared {
     deadlines: Deadlines,
 }
 
+/// Tells the executor to have ftrace note which functions call which.
+const NOTE_CALLS: &str = "pinfold.calls=1";
+
 #[derive(Clone, Debug)]
 enum PreparedKind {
     Model { profile: &'static Profile, fault: Option<Fault> },
@@ -140,9 +143,12 @@ pub fn prepare(
             let parts = Parts::of_image(&cache()?, image, executor, watch)?;
             (machine(parts, Expected::Any), None)
         }
-        TargetName::Qemu { series } => {
-            let (parts, probed) =
+        TargetName::Qemu { series, is_traced } => {
+            let (mut parts, probed) =
                 Parts::of_series(&cache()?, *series, options.accel, executor, watch)?;
+            if *is_traced {
+                parts.arguments.push(NOTE_CALLS.to_owned());
+            }
             let profile = of_series(series.name()).on(Machine::X86);
             (machine(parts, Expected::Series(profile)), Some(probed.to_string()))
         }
@@ -472,8 +478,9 @@ impl Target {
         self
     }
 
-    /// The blocks of the kernel that the last sequence ran, ascending, in units of 4 bytes from `_stext` on: of a kernel
-    /// of the variant `+kcov`. Else none.
+    /// Where the kernel was in the last sequence, ascending: of a kernel of the variant `+kcov` its blocks, in units of 4
+    /// bytes from `_stext` on; of a stock kernel with `+ftrace` numbers of calls, which are feedback and name nothing.
+    /// Else nothing.
     pub fn blocks(&self) -> &[u32] {
         match &self.kind {
             Kind::Model { .. } => &[],

@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
 
+use crate::coverage::bits;
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
@@ -83,32 +84,8 @@ impl Blocks {
         unsafe { self.words.write_bytes(0, WORDS) };
     }
 
-    /// The bits of what ran since, each as its distance from the one before.
+    /// The bits of what ran since, ascending.
     pub(crate) fn seen(&self) -> Vec<u32> {
-        distances(self.words())
-    }
-}
-
-fn distances(words: impl Iterator<Item = u64>) -> Vec<u32> {
-    let (mut found, mut last) = (Vec::new(), 0);
-    for (first, mut word) in (0..).step_by(64).zip(words) {
-        while word != 0 {
-            let bit = first + word.trailing_zeros();
-            found.push(bit - last);
-            last = bit;
-            word &= word - 1;
-        }
-    }
-    found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bits_are_told_by_their_distances() {
-        assert_eq!(distances([0b1001, 0, 1 << 63].into_iter()), [0, 3, 188]);
-        assert_eq!(distances([0, 0].into_iter()), []);
+        bits(self.words())
     }
 }

@@ -8,12 +8,14 @@
 #![cfg_attr(not(test), no_main)]
 
 mod blocks;
+mod calls;
 mod caretaker;
 mod cgroup;
 mod child;
 mod chores;
 mod console;
 mod counters;
+mod coverage;
 mod cpu;
 mod failure;
 mod files;

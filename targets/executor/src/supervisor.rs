@@ -8,8 +8,8 @@ use pinfold_contract::{
     Advice, FromGuest, HugePool, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
 };
 
-use crate::blocks::Blocks;
 use crate::counters::{MemInfo, Status, Totals, VmStat};
+use crate::coverage::Coverage;
 use crate::failure::{Doing, Failure};
 use crate::own_memory::{self, OwnMemory};
 use crate::process0::{Own, Told};
@@ -75,8 +75,8 @@ pub(crate) struct Supervisor {
     resources: Rc<Resources>,
     progress: Progress,
     neighbours: Neighbours,
-    /// The blocks that ran, of a kernel that notes them.
-    blocks: Option<Blocks>,
+    /// Where the kernel was, if it says so.
+    coverage: Option<Coverage>,
     /// What the machine had after the last sequence, if that left nothing behind: then it has it still.
     levels: Option<Levels>,
 }
@@ -109,8 +109,8 @@ impl Supervisor {
             resources: Rc::new(Resources::open(name)?),
             progress: Progress::new().doing("map a page for the progress of p0")?,
             neighbours,
-            blocks: match neighbours {
-                Neighbours::None => Blocks::open()?,
+            coverage: match neighbours {
+                Neighbours::None => Coverage::open()?,
                 Neighbours::Some => None,
             },
             levels: None,
@@ -150,7 +150,7 @@ impl Supervisor {
             Some(levels) => levels,
             None => self.levels(merges)?,
         };
-        self.blocks.iter().for_each(Blocks::clear);
+        self.coverage.iter().try_for_each(Coverage::clear)?;
         let pid = match sys::fork().doing("fork p0")? {
             Forked::Parent(pid) => pid,
             Forked::Child => self.be_process0(job, wire),
@@ -164,8 +164,8 @@ impl Supervisor {
                 FromGuest::Failed { id: Some(id), reason }
             }
         };
-        if let Some(blocks) = &self.blocks {
-            wire.send(&FromGuest::Blocks { id, distances: blocks.seen() })?;
+        if let Some(coverage) = &mut self.coverage {
+            wire.send(&FromGuest::Blocks { id, distances: coverage.seen()? })?;
         }
         wire.send(&answer)?;
         let goes_on = matches!(answer, FromGuest::Finished { .. });
@@ -187,7 +187,7 @@ impl Supervisor {
         };
         let told = Told { wire, id: job.id, progress: &self.progress };
         let lived = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            self.blocks.iter().try_for_each(Blocks::leave).doing("unmap the blocks")?;
+            self.coverage.iter().try_for_each(Coverage::leave)?;
             process0::run(&job.sequence, job.observe, own, told)
         }));
         sys::exit_now(i32::from(!matches!(lived, Ok(Ok(())))));

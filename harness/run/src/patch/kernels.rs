@@ -47,7 +47,7 @@ pub(super) fn build(
             let asked = image::Asked { cache: &cache, series: *series, variant, options };
             image::build(&asked, patches, &base_patches, timing, &mut watch)
         }
-        TargetName::Qemu { series } => modules::build(
+        TargetName::Qemu { series, .. } => modules::build(
             (&cache, *series),
             options,
             (&patches, &base_patches),
