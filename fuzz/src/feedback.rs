@@ -4,10 +4,10 @@
 //! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. Blocks come
 //! from a kernel of the variant `+kcov` alone.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-use pinfold::features::features;
+use pinfold::features::{About, features};
 use pinfold::profile::LINUX_6_12;
 use pinfold_contract::{Sequence, decode};
 
@@ -41,16 +41,17 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     Wanted { model, kernel }
 });
 
-/// The features that some input had.
-static SEEN: Mutex<BTreeSet<u32>> = Mutex::new(BTreeSet::new());
+/// How many inputs had each feature, no further than it matters.
+static SEEN: Mutex<BTreeMap<u32, u32>> = Mutex::new(BTreeMap::new());
 
 /// Counts the features of `sequence`, if that is wanted.
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        for feature in features(&LINUX_6_12, sequence) {
-            count(feature, 0);
-            seen.insert(feature);
+        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
+        for feature in features(&LINUX_6_12, sequence).collect::<BTreeSet<_>>() {
+            let inputs = seen.entry(feature).or_default();
+            *inputs = (*inputs + 1).min(RAREST + 1);
         }
     }
 }
@@ -63,14 +64,25 @@ pub fn is_of_the_model() -> bool {
 /// So many ops take a kernel as long as what it does for any sequence.
 const OPS_OF_A_RUN: usize = 16;
 
-/// How much of an input is new for the time that a kernel takes for it: how many features it has that no input had
-/// before, for 1,000 ops.
-pub fn worth(input: &[u8]) -> usize {
+/// How much more a feature counts that is looked for.
+const LOOKED_FOR: usize = 64;
+
+/// What a feature counts that no input had, as a power of two. Each input that has it halves that: one alone may have
+/// been wasted, behind a divergence that ended its comparison.
+const RAREST: u32 = 6;
+
+/// How much of an input is rare for the time that a kernel takes for it, a number that only others can be held against.
+/// What is about keys counts most, or what is about pages: of pages there is always more that is rare, and less of it
+/// matters to an adapter.
+pub fn worth(input: &[u8], about: About) -> usize {
     let sequence = decode(input).sequence;
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let new: BTreeSet<u32> =
-        features(&LINUX_6_12, &sequence).filter(|feature| !seen.contains(feature)).collect();
-    1000 * new.len() / (OPS_OF_A_RUN + sequence.ops.len())
+    let all: BTreeSet<u32> = features(&LINUX_6_12, &sequence).collect();
+    let weight = |feature: &u32| {
+        let rarity = (1_usize << RAREST) >> seen.get(feature).copied().unwrap_or(0);
+        rarity * if About::of(*feature) == about { LOOKED_FOR } else { 1 }
+    };
+    1000 * all.iter().map(weight).sum::<usize>() / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
 /// Counts `blocks` of a kernel, if that is wanted.

@@ -4,6 +4,7 @@
 pub mod feedback;
 
 use libfuzzer_sys::fuzzer_mutate;
+use pinfold::features::About;
 use pinfold_props::{edit_input, mutate_input};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
@@ -40,11 +41,13 @@ pub fn mutate(data: &mut [u8], len_bytes: usize, len_bytes_max: usize, rng_seed:
     if rng_seed.is_multiple_of(ENGINE_EVERY) {
         return edit_input(data, len_bytes, len_bytes_max, fuzzer_mutate);
     }
+    let about =
+        if (rng_seed / ENGINE_EVERY).is_multiple_of(2) { About::Keys } else { About::Pages };
     let before = data[..len_bytes].to_vec();
     let mut change = |rng_seed: u32| {
         data[..len_bytes].copy_from_slice(&before);
         let len = mutate_input(data, len_bytes, len_bytes_max, rng_seed);
-        (len, feedback::worth(&data[..len]))
+        (len, feedback::worth(&data[..len], about))
     };
     if !feedback::is_of_the_model() {
         return change(rng_seed).0;

@@ -27,6 +27,22 @@ fn of_op(touched: &Touched) -> Vec<u32> {
     pages.into_iter().chain(keys).map(|state| first + state).collect()
 }
 
+/// What a feature is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// A page, or no page at all.
+    Pages,
+    /// An MR or a window.
+    Keys,
+}
+
+impl About {
+    /// What `feature` is about.
+    pub fn of(feature: u32) -> About {
+        if feature % (PAGES + KEYS) < PAGES { About::Pages } else { About::Keys }
+    }
+}
+
 /// How many kinds of outcome are told apart.
 const OUTCOMES: u32 = 256;
 
@@ -134,6 +150,9 @@ mod tests {
     fn another_state_under_the_same_ops_is_another_feature() {
         let untouched = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 remote_read\n");
         assert_eq!(untouched.len(), 2);
+        assert!(untouched.iter().all(|feature| About::of(*feature) == About::Pages));
+        let again = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 none\ndereg mr0\n");
+        assert_eq!(again.last().map(|feature| About::of(*feature)), Some(About::Keys));
         let shared = "map 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\nread 0 8\n";
         let own = "map 0..1 anon private rw\nwrite 0 8 0x11\nread 0 8\n";
         assert_ne!(of(&LINUX_6_12, shared).last(), of(&LINUX_6_12, own).last());

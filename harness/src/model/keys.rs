@@ -3,6 +3,7 @@
 use pinfold_contract::{Access, Handle, Key, Mr, Mw, MwKind, Op, Pd, Target};
 
 use super::state::State;
+use super::window::MwState;
 use crate::request::{len_of, qp_of, right_of, target_of};
 
 /// An MR or a window that an op names.
@@ -20,7 +21,7 @@ pub struct KeyState {
     pub is_of_pd: bool,
     /// A window: whether it was bound over that queue pair.
     pub is_of_qp: bool,
-    /// An MR: whether it has `LOCAL_WRITE`. A window: whether it lets peers write.
+    /// An MR: whether it has `LOCAL_WRITE`. A window: whether it lets peers write, or will.
     pub is_writable: bool,
     /// Whether it grants what the op needs.
     pub grants: bool,
@@ -48,7 +49,7 @@ impl State<'_> {
         let (target, qp) = (target_of(*op), target_of(*op).map_or(qp_of(*op), |target| target.qp));
         let shown = target.and_then(|target| self.shown(target, right_of(*op), len_of(*op)));
         let mrs = op.mrs().into_iter().filter_map(|mr| self.named_mr(mr, qp, op));
-        let mws = op.mws().into_iter().filter_map(|mw| self.named_window(mw, qp));
+        let mws = op.mws().into_iter().filter_map(|mw| self.named_window(mw, qp, op));
         shown.into_iter().chain(mrs).chain(mws).collect()
     }
 
@@ -86,8 +87,9 @@ impl State<'_> {
         right: Access,
         len_bytes: u64,
     ) -> Option<KeyState> {
-        let named = self.named_window(mw, target.qp)?;
-        let Some(bound) = self.mws.get(&mw)?.bound else { return Some(named) };
+        let window = self.mws.get(&mw)?;
+        let named = self.window_state(window, target.qp);
+        let Some(bound) = window.bound else { return Some(named) };
         let address = self.mrs.get(&target.mr)?.iova.wrapping_add_signed(target.offset.into());
         let zero_based = bound.access.has(Access::ZERO_BASED);
         let inner = if zero_based { Some(address) } else { address.checked_sub(bound.start) };
@@ -117,9 +119,15 @@ impl State<'_> {
         })
     }
 
-    fn named_window(&self, mw: Mw, qp: Pd) -> Option<KeyState> {
-        let window = self.mws.get(&mw)?;
-        Some(KeyState {
+    fn named_window(&self, mw: Mw, qp: Pd, op: &Op) -> Option<KeyState> {
+        let state = self.window_state(self.mws.get(&mw)?, qp);
+        let Op::Bind { access, .. } = op else { return Some(state) };
+        let grants = !access.has_any(self.profile.window_unsupported.with(Access::ZERO_BASED));
+        Some(KeyState { is_writable: access.has_any(WRITERS), grants, ..state })
+    }
+
+    fn window_state(&self, window: &MwState, qp: Pd) -> KeyState {
+        KeyState {
             of: match window.kind {
                 MwKind::Type1 => KeyOf::Window1,
                 MwKind::Type2 => KeyOf::Window2,
@@ -132,6 +140,6 @@ impl State<'_> {
             is_writable: window.bound.is_some_and(|bound| bound.access.has_any(WRITERS)),
             grants: true,
             has_inside: true,
-        })
+        }
     }
 }
