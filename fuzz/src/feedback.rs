@@ -1,15 +1,15 @@
-//! What libFuzzer is told of an input beside the code that ran: features of the model's state after each op, and blocks of
-//! the kernel that ran.
+//! What libFuzzer is told of an input beside the code that ran: features of the model's state after each op, and which way
+//! the kernel went.
 //!
-//! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. Blocks come
-//! from a kernel of the variant `+kcov` alone.
+//! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. The way comes
+//! from a kernel of the variant `+kcov`, from block to block, or from calls that ftrace saw.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use pinfold::features::{About, features};
 use pinfold::profile::LINUX_6_12;
-use pinfold_contract::{Sequence, decode};
+use pinfold_contract::{Edge, Sequence, decode};
 
 /// How many counters there are for either. libFuzzer clears all of them before each input, and looks at all of them after
 /// it.
@@ -85,10 +85,11 @@ pub fn worth(input: &[u8], about: About) -> usize {
     1000 * all.iter().map(weight).sum::<usize>() / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
-/// Counts `blocks` of a kernel, if that is wanted.
-pub fn note_blocks(blocks: &[u32]) {
+/// Counts `edges` of a kernel, if that is wanted.
+pub fn note_edges(edges: &[Edge]) {
     if WANTED.kernel {
-        blocks.iter().for_each(|block| count(*block, COUNTERS));
+        // One end is turned, so that there and back are two.
+        edges.iter().for_each(|edge| count(edge.from.rotate_left(16) ^ edge.to, COUNTERS));
     }
 }
 

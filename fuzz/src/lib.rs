@@ -8,14 +8,14 @@ use pinfold::features::About;
 use pinfold_props::{edit_input, mutate_input};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
-/// `$blocks` gives the blocks of the kernel that the last one ran.
+/// `$edges` gives which way the kernel went for the last one.
 #[macro_export]
 macro_rules! sequence_target {
-    ($property:path $(, $blocks:path)?) => {
+    ($property:path $(, $edges:path)?) => {
         libfuzzer_sys::fuzz_target!(|input: pinfold_props::Input| {
             _ = $property(&input.0);
             pinfold_fuzz::feedback::note(&input.0);
-            $(pinfold_fuzz::feedback::note_blocks(&$blocks());)?
+            $(pinfold_fuzz::feedback::note_edges(&$edges());)?
         });
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], len: usize, len_max: usize, seed: u32| {
             pinfold_fuzz::mutate(data, len, len_max, seed)

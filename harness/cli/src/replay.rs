@@ -8,10 +8,11 @@ use anyhow::Context as _;
 use clap::Args;
 use pinfold::known::Known;
 use pinfold::oracle::Divergence;
+use pinfold_contract::Edge;
 use pinfold_run::blocks::BlockMap;
 use pinfold_run::{
-    Account, Prepared, ReplayConclusion, ReplayOptions, Replayed, Target, allowed_cpus, read_seq,
-    replay,
+    Account, Prepared, ReplayConclusion, ReplayCounts, ReplayOptions, Replayed, Target,
+    allowed_cpus, read_seq, replay,
 };
 
 use crate::args::{KnownArgs, ObserveArg, TargetArgs};
@@ -77,7 +78,7 @@ impl Replay {
         let known = if self.bisect { Known::default() } else { self.known.read()? };
         let prepared = self.target.prepare()?;
         let lines = self.lcov.as_deref().map(|path| Lines::of(&prepared, path)).transpose()?;
-        let mut blocks = BTreeSet::new();
+        let mut edges = BTreeSet::new();
         let stop = signals.stop_well();
         let mut target: Target = prepared.open(allowed_cpus().first().copied(), stop)?;
         let options = ReplayOptions {
@@ -85,17 +86,22 @@ impl Replay {
             observe: self.observe.into(),
             account: if self.explain { Account::Give } else { Account::Skip },
         };
-        let mut worst = ReplayConclusion::Clean;
+        let (mut worst, mut counts) = (ReplayConclusion::Clean, ReplayCounts::default());
         for (path, file) in files {
             let replayed = replay(&mut target, &file, &options, &known)?;
             output::result(&describe(path, &replayed))?;
             worst = worst.max(replayed.conclusion());
-            blocks.extend(replayed.blocks);
+            counts.add(replayed.counts());
+            edges.extend(replayed.edges);
         }
         if let Some(lines) = lines {
-            lines.write(&blocks)?;
+            lines.write(&edges)?;
         }
-        Ok(worst)
+        if counts.unsure > 0 {
+            say(&format!("{} of {} runs could not be judged", counts.unsure, counts.runs));
+        }
+        // A bisection that could not judge one of its sequences cannot tell.
+        Ok(if self.bisect { worst } else { counts.conclusion() })
     }
 }
 
@@ -110,12 +116,12 @@ impl Lines<'_> {
         Ok(Lines { map: prepared.block_map()?, path })
     }
 
-    fn write(&self, blocks: &BTreeSet<u32>) -> anyhow::Result<()> {
-        let text = self.map.lcov(blocks);
+    fn write(&self, edges: &BTreeSet<Edge>) -> anyhow::Result<()> {
+        let text = self.map.lcov(edges);
         std::fs::write(self.path, text).with_context(|| {
             format!("cannot write {}: see that its folder is there", self.path.display())
         })?;
-        say(&format!("kernel: {}", self.map.count(blocks)));
+        say(&format!("kernel: {}", self.map.count(edges)));
         Ok(())
     }
 }

@@ -9,6 +9,7 @@ mod access;
 mod arena;
 mod arg;
 mod decode;
+mod edge;
 mod memory;
 mod op;
 mod outcome;
@@ -29,6 +30,7 @@ pub use arena::{
 };
 pub use arg::Arg;
 pub use decode::{Decoded, decode};
+pub use edge::{Edge, PackedEdge};
 pub use memory::{Advice, Backing, Chore, LockScope, Prot, Seals, Sharing};
 pub use op::{Op, OpKind};
 pub use outcome::{Errno, Outcome, Signal, WcStatus};

@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Checkpoint, Outcome, Sequence, Teardown};
+use crate::{Checkpoint, Outcome, PackedEdge, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 5;
+pub const WIRE_VERSION: u16 = 6;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -81,12 +81,11 @@ pub enum FromGuest {
         checkpoint: Option<Checkpoint>,
     },
     /// Where the kernel was in a run, of one that says so. Comes before the end of the run is told.
-    Blocks {
+    Edges {
         /// Of which run.
         id: u64,
-        /// Where its blocks end, counted in 4 bytes from `_stext` on, or numbers of calls, each as its distance from the
-        /// one before.
-        distances: Vec<u32>,
+        /// Which way it went, ascending.
+        edges: Vec<PackedEdge>,
     },
     /// All ops are done and all processes are gone.
     Finished {

@@ -288,7 +288,7 @@ impl Run<'_> {
                     Reach::Target => return Err(error),
                 },
             };
-            self.board.reach(target.blocks(), target.profile(), &sequence)?;
+            self.board.reach(target.edges(), target.profile(), &sequence)?;
             let judgement =
                 Judgement::of(&sequence, &checked.verdict, &self.options.known, target.running());
             self.board.record(&sequence, &checked, &judgement);

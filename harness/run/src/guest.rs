@@ -8,7 +8,9 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use pinfold::oracle::kernel_log_title;
-use pinfold_contract::{End, FromGuest, Observe, Sequence, Step, ToGuest, Trace, WireError};
+use pinfold_contract::{
+    Edge, End, FromGuest, Observe, PackedEdge, Sequence, Step, ToGuest, Trace, WireError,
+};
 
 use pinfold_machine::Ending;
 
@@ -91,7 +93,7 @@ pub(crate) struct GuestTarget {
     stop: Arc<AtomicBool>,
     session: Option<Session>,
     run_count: u64,
-    blocks: Vec<u32>,
+    edges: Vec<Edge>,
 }
 
 impl GuestTarget {
@@ -100,7 +102,7 @@ impl GuestTarget {
         deadlines: Deadlines,
         stop: Arc<AtomicBool>,
     ) -> GuestTarget {
-        GuestTarget { boot, deadlines, stop, session: None, run_count: 0, blocks: Vec::new() }
+        GuestTarget { boot, deadlines, stop, session: None, run_count: 0, edges: Vec::new() }
     }
 
     /// Has a machine up, and gives its `uname -r`.
@@ -120,7 +122,7 @@ impl GuestTarget {
         };
         self.run_count += 1;
         let trace = session.run(self.run_count, sequence, observe, self.deadlines, &self.stop)?;
-        self.blocks = std::mem::take(&mut session.blocks);
+        self.edges = std::mem::take(&mut session.edges);
         match trace.end {
             End::Finished { .. } => self.session = Some(session),
             End::Hung { .. } | End::Died { .. } => self.boot.discard(),
@@ -128,9 +130,9 @@ impl GuestTarget {
         Ok(trace)
     }
 
-    /// Where the kernel was in the last run: see [`Target::blocks`](crate::Target::blocks).
-    pub(crate) fn blocks(&self) -> &[u32] {
-        &self.blocks
+    /// Where the kernel was in the last run: see [`Target::edges`](crate::Target::edges).
+    pub(crate) fn edges(&self) -> &[Edge] {
+        &self.edges
     }
 
     /// Does away with the machine: the next run gets a fresh one.
@@ -147,7 +149,7 @@ impl GuestTarget {
             let reason = match Session::greet(guest.as_mut(), self.deadlines, &self.stop)? {
                 Greeting::Up { link, kernel_release } => {
                     guest.came_up();
-                    return Ok(Session { guest, link, kernel_release, blocks: Vec::new() });
+                    return Ok(Session { guest, link, kernel_release, edges: Vec::new() });
                 }
                 Greeting::Down { .. } if guest.is_restored() => {
                     self.boot.distrust();
@@ -170,8 +172,8 @@ struct Session {
     guest: Box<dyn Guest>,
     link: Link,
     kernel_release: String,
-    /// The blocks of the last run.
-    blocks: Vec<u32>,
+    /// Where the kernel was in the last run.
+    edges: Vec<Edge>,
 }
 
 enum Greeting {
@@ -210,7 +212,7 @@ impl Session {
             Ok(Received::Message(FromGuest::Failed { reason, .. })) => down(reason),
             Ok(Received::Message(
                 FromGuest::Step { .. }
-                | FromGuest::Blocks { .. }
+                | FromGuest::Edges { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
                 | FromGuest::Ran { .. },
@@ -253,7 +255,7 @@ impl Session {
         let message = ToGuest::Run { id, sequence: sequence.clone(), observe, op_deadline_ms };
         let sent = self.link.send(&message, || patience(stop, self.guest.as_mut()));
         sent.map_err(|source| self.lost(source))?;
-        self.blocks.clear();
+        self.edges.clear();
         let mut steps = Vec::with_capacity(sequence.ops.len());
         let mut log = String::new();
         loop {
@@ -276,8 +278,8 @@ impl Session {
                 {
                     steps.push(Step { outcome, checkpoint, kernel_log: String::new() });
                 }
-                FromGuest::Blocks { id: of, distances } if of == id => {
-                    self.blocks = added_up(&distances);
+                FromGuest::Edges { id: of, edges } if of == id => {
+                    self.edges = PackedEdge::unpack(&edges);
                 }
                 FromGuest::Finished { id: of, teardown }
                     if of == id && steps.len() == sequence.ops.len() =>
@@ -295,7 +297,7 @@ impl Session {
                 }
                 FromGuest::Hello { .. }
                 | FromGuest::Step { .. }
-                | FromGuest::Blocks { .. }
+                | FromGuest::Edges { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
                 | FromGuest::Ran { .. } => {
@@ -354,16 +356,6 @@ impl Session {
             Some(_) => Ok(End::Died { kernel_log }),
         }
     }
-}
-
-/// Numbers that are told as their distances. Those of a guest that lies are some numbers, too.
-fn added_up(distances: &[u32]) -> Vec<u32> {
-    let mut at = 0_u32;
-    let add = |distance: &u32| {
-        at = at.saturating_add(*distance);
-        at
-    };
-    distances.iter().map(add).collect()
 }
 
 pub(crate) fn patience(stop: &AtomicBool, guest: &mut dyn Guest) -> Patience {

@@ -65,8 +65,8 @@ pub use patch::{
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;
 pub use replay::{
-    Account, ReadError, ReplayConclusion, ReplayOptions, Replayed, SeqError, Side, Unmet, read_seq,
-    replay,
+    Account, ReadError, ReplayConclusion, ReplayCounts, ReplayOptions, Replayed, SeqError, Side,
+    Unmet, read_seq, replay,
 };
 pub use report::read_report;
 pub use reproduce::{reproduce_c, reproduce_seq};

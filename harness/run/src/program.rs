@@ -108,7 +108,7 @@ fn unexpected(message: &FromGuest, guest: &mut MachineGuest) -> RunError {
         FromGuest::Failed { reason, .. } => reason.clone(),
         FromGuest::Hello { .. }
         | FromGuest::Step { .. }
-        | FromGuest::Blocks { .. }
+        | FromGuest::Edges { .. }
         | FromGuest::Finished { .. }
         | FromGuest::Hung { .. }
         | FromGuest::Ran { .. } => format!("it said {message:?}"),

@@ -6,11 +6,14 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use pinfold_contract::Edge;
+
 use crate::blocks::{BlockCount, BlockMap};
 use crate::error::RunError;
 
 /// The first line of the table.
-const HEAD: &str = "seconds,sequences,blocks,blocks_of_infiniband,features";
+const HEAD: &str =
+    "seconds,sequences,blocks,blocks_of_infiniband,edges,edges_of_infiniband,features";
 
 /// How often there is a line at least, as long as there are sequences.
 const LINE_EVERY: Duration = Duration::from_secs(1);
@@ -19,7 +22,7 @@ const LINE_EVERY: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub struct Reached {
     map: BlockMap,
-    blocks: BTreeSet<u32>,
+    edges: BTreeSet<Edge>,
     features: BTreeSet<u32>,
     sequences: u64,
     started: Instant,
@@ -44,7 +47,7 @@ impl Reached {
         let table = made.map_err(|source| RunError::Write { path: path.clone(), source })?;
         Ok(Reached {
             map,
-            blocks: BTreeSet::new(),
+            edges: BTreeSet::new(),
             features: BTreeSet::new(),
             sequences: 0,
             started: Instant::now(),
@@ -54,18 +57,18 @@ impl Reached {
         })
     }
 
-    /// Notes what one sequence reached: blocks of the kernel, and features of the model.
+    /// Notes what one sequence reached: which way the kernel went, and features of the model.
     ///
     /// # Errors
     ///
     /// If the table cannot be written.
     pub fn note(
         &mut self,
-        blocks: &[u32],
+        edges: &[Edge],
         features: impl Iterator<Item = u32>,
     ) -> Result<(), RunError> {
         self.sequences += 1;
-        self.blocks.extend(blocks);
+        self.edges.extend(edges);
         self.features.extend(features);
         if self.line_at.is_some_and(|at| at.elapsed() < LINE_EVERY) {
             return Ok(());
@@ -76,20 +79,21 @@ impl Reached {
 
     fn line(&mut self) -> Result<(), RunError> {
         let seconds = self.started.elapsed().as_secs_f64();
-        let BlockCount { ran, ran_infiniband, .. } = self.count();
+        let BlockCount { ran, ran_infiniband, edges, edges_infiniband, .. } = self.count();
         let (sequences, features) = (self.sequences, self.features.len());
-        let line = format!("{seconds:.1},{sequences},{ran},{ran_infiniband},{features}");
+        let kernel = format!("{ran},{ran_infiniband},{edges},{edges_infiniband}");
+        let line = format!("{seconds:.1},{sequences},{kernel},{features}");
         writeln!(self.table, "{line}")
             .map_err(|source| RunError::Write { path: self.path.clone(), source })
     }
 
-    /// How many blocks ran.
+    /// How many blocks ran, and edges between them.
     pub fn count(&self) -> BlockCount {
-        self.map.count(&self.blocks)
+        self.map.count(&self.edges)
     }
 
     /// Which lines ran: see [`BlockMap::lcov`].
     pub fn lcov(&self) -> String {
-        self.map.lcov(&self.blocks)
+        self.map.lcov(&self.edges)
     }
 }

@@ -9,7 +9,7 @@ use pinfold::explain::{bills, explain};
 use pinfold::known::Known;
 use pinfold::oracle::{Divergence, Inconclusive};
 use pinfold::signature::Signature;
-use pinfold_contract::{Observe, ParseError, SeqFile, decode, parse};
+use pinfold_contract::{Edge, Observe, ParseError, SeqFile, decode, parse};
 
 use crate::artifact::is_artifact;
 use crate::check::{Checked, Judgement, check};
@@ -104,8 +104,8 @@ pub struct Replayed<'k> {
     pub unmet: Vec<Unmet>,
     /// What happened in the first run, op by op.
     pub account: Option<String>,
-    /// The blocks that ran, of a kernel that notes them: see [`Target::blocks`].
-    pub blocks: BTreeSet<u32>,
+    /// Which ways the kernel went, of one that notes them: see [`Target::edges`].
+    pub edges: BTreeSet<Edge>,
 }
 
 /// An expectation that is not met.
@@ -158,19 +158,51 @@ pub enum ReplayConclusion {
 impl Replayed<'_> {
     /// What follows from it.
     pub fn conclusion(&self) -> ReplayConclusion {
+        self.counts().conclusion()
+    }
+
+    /// What it adds to what follows from several.
+    pub fn counts(&self) -> ReplayCounts {
         let count = |wanted: fn(&Judgement<'_>) -> bool| {
             self.judgements.iter().filter(|judgement| wanted(judgement)).count()
         };
-        if count(|judgement| matches!(judgement, Judgement::Diverges { .. })) > 0
-            || !self.unmet.is_empty()
-        {
-            return ReplayConclusion::Diverged;
+        let wrong = count(|judgement| matches!(judgement, Judgement::Diverges { .. }));
+        ReplayCounts {
+            runs: self.judgements.len(),
+            unsure: count(|judgement| matches!(judgement, Judgement::Inconclusive { .. })),
+            wrong: wrong + self.unmet.len(),
         }
-        let unsure = count(|judgement| matches!(judgement, Judgement::Inconclusive { .. }));
-        if unsure * 2 > self.judgements.len() {
-            return ReplayConclusion::Unsure;
+    }
+}
+
+/// Runs of one sequence, or of several.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReplayCounts {
+    /// All of them.
+    pub runs: usize,
+    /// Those that could not be judged.
+    pub unsure: usize,
+    /// Divergences that nothing explains, and expectations that were not met.
+    pub wrong: usize,
+}
+
+impl ReplayCounts {
+    /// Counts others in.
+    pub fn add(&mut self, other: ReplayCounts) {
+        self.runs += other.runs;
+        self.unsure += other.unsure;
+        self.wrong += other.wrong;
+    }
+
+    /// What follows from all of them.
+    pub fn conclusion(self) -> ReplayConclusion {
+        if self.wrong > 0 {
+            ReplayConclusion::Diverged
+        } else if self.unsure * 2 > self.runs {
+            ReplayConclusion::Unsure
+        } else {
+            ReplayConclusion::Clean
         }
-        ReplayConclusion::Clean
     }
 }
 
@@ -189,7 +221,7 @@ pub fn replay<'k>(
     let mut replayed = Replayed::default();
     for _ in 0..options.repeat.max(1) {
         let checked = check(target, sequence, options.observe);
-        replayed.blocks.extend(target.blocks());
+        replayed.edges.extend(target.edges());
         let checked = match checked {
             Ok(checked) => checked,
             Err(error) => match error.reach() {
@@ -268,4 +300,28 @@ fn unmet_bills(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> 
 /// Whether two texts, each of alternatives with ` or ` between them, share one.
 fn have_one_in_common(one: &str, other: &str) -> bool {
     one.split(" or ").any(|ours| other.split(" or ").any(|theirs| ours == theirs))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn conclusion(runs: usize, unsure: usize, wrong: usize) -> ReplayConclusion {
+        let mut counts = ReplayCounts::default();
+        counts.add(ReplayCounts { runs, unsure, wrong: 0 });
+        counts.add(ReplayCounts { wrong, ..ReplayCounts::default() });
+        counts.conclusion()
+    }
+
+    #[test]
+    fn more_than_half_of_all_runs_have_to_be_unsure() {
+        assert_eq!(conclusion(4, 2, 0), ReplayConclusion::Clean);
+        assert_eq!(conclusion(4, 3, 0), ReplayConclusion::Unsure);
+        assert_eq!(conclusion(1, 1, 0), ReplayConclusion::Unsure);
+    }
+
+    #[test]
+    fn one_divergence_counts_for_more_than_all_that_is_unsure() {
+        assert_eq!(conclusion(4, 3, 1), ReplayConclusion::Diverged);
+    }
 }

@@ -12,7 +12,7 @@ use pinfold::known::Running;
 use pinfold::model::{self, Fault};
 use pinfold::probe;
 use pinfold::profile::{Machine, Profile, SwapSpace};
-use pinfold_contract::{Observe, Sequence, Trace};
+use pinfold_contract::{Edge, Observe, Sequence, Trace};
 use pinfold_machine::accel::AccelWish;
 use pinfold_machine::config::Feature;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
@@ -478,13 +478,12 @@ impl Target {
         self
     }
 
-    /// Where the kernel was in the last sequence, ascending: of a kernel of the variant `+kcov` its blocks, in units of 4
-    /// bytes from `_stext` on; of a stock kernel with `+ftrace` numbers of calls, which are feedback and name nothing.
-    /// Else nothing.
-    pub fn blocks(&self) -> &[u32] {
+    /// Which way the kernel went in the last sequence, ascending: of a kernel of the variant `+kcov` from which block to
+    /// which; of a stock kernel with `+ftrace` numbers of calls, which are feedback and name nothing. Else nothing.
+    pub fn edges(&self) -> &[Edge] {
         match &self.kind {
             Kind::Model { .. } => &[],
-            Kind::Guest(guest) => guest.blocks(),
+            Kind::Guest(guest) => guest.edges(),
         }
     }
 

@@ -8,7 +8,7 @@ mod targets;
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{Observe, Sequence, parse};
+use pinfold_contract::{Edge, Observe, Sequence, parse};
 use pinfold_run::{Target, TargetOptions};
 
 fn sequence(ops: &str) -> Sequence {
@@ -16,9 +16,9 @@ fn sequence(ops: &str) -> Sequence {
 }
 
 /// What `target` says of a run of `ops`.
-fn seen(target: &mut Target, ops: &str) -> BTreeSet<u32> {
+fn seen(target: &mut Target, ops: &str) -> BTreeSet<Edge> {
     target.run(&sequence(ops), Observe::End).unwrap();
-    target.blocks().iter().copied().collect()
+    target.edges().iter().copied().collect()
 }
 
 #[test]

@@ -10,7 +10,6 @@ use std::path::{Path, PathBuf};
 
 use pinfold_contract::PAGE_BYTES;
 
-use crate::coverage::bits;
 use crate::failure::{Doing, Failure};
 use crate::sys;
 use crate::wire::parameter;
@@ -181,9 +180,27 @@ fn number(event: &[u8]) -> Option<u32> {
     (kind == CALL).then(|| both.wrapping_mul(0x9e37_79b9) >> (32 - BITS))
 }
 
+/// The numbers of the bits that are set, ascending.
+fn bits(words: impl IntoIterator<Item = u64>) -> Vec<u32> {
+    let mut found = Vec::new();
+    for (first, mut word) in (0..).step_by(64).zip(words) {
+        while word != 0 {
+            found.push(first + word.trailing_zeros());
+            word &= word - 1;
+        }
+    }
+    found
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bits_are_counted_from_the_lowest_of_the_first_word() {
+        assert_eq!(bits([0b1001, 0, 1 << 63]), [0, 3, 191]);
+        assert_eq!(bits([0, 0]), []);
+    }
 
     fn call(function: u64, site: u64) -> Vec<u8> {
         let head = 24_u32 / 4;

@@ -7,7 +7,6 @@
 
 #![cfg_attr(not(test), no_main)]
 
-mod blocks;
 mod calls;
 mod caretaker;
 mod cgroup;
@@ -17,6 +16,7 @@ mod console;
 mod counters;
 mod coverage;
 mod cpu;
+mod edges;
 mod failure;
 mod files;
 mod init;

@@ -165,7 +165,7 @@ impl Supervisor {
             }
         };
         if let Some(coverage) = &mut self.coverage {
-            wire.send(&FromGuest::Blocks { id, distances: coverage.seen()? })?;
+            wire.send(&FromGuest::Edges { id, edges: coverage.seen()? })?;
         }
         wire.send(&answer)?;
         let goes_on = matches!(answer, FromGuest::Finished { .. });

@@ -1,6 +1,7 @@
 //! User Mode Linux: a kernel that is an ordinary program, and how it is started.
 
 use std::ffi::CString;
+use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 use std::os::unix::ffi::OsStrExt;
@@ -21,6 +22,11 @@ use crate::wire::Wire;
 
 /// The name of the machine among its own files; each machine has a folder of its own, so one name serves all.
 const NAME_IN_FOLDER: &str = "uml";
+
+/// A library that the kernel is started with, and its name among the machine's own files: without it no program runs on a
+/// processor with AMX. See `xstate.c`.
+const XSTATE: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/xstate.so"));
+const XSTATE_NAME: &str = "xstate.so";
 
 /// What to boot, and how.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +82,8 @@ pub fn boot(options: &UmlOptions) -> Result<Machine, MachineError> {
             folder: options.memory_folder.clone(),
             source,
         })?;
+    let xstate = folder.path().join(XSTATE_NAME);
+    fs::write(&xstate, XSTATE).map_err(MachineError::host("write a file"))?;
     let descriptors = Descriptors { silence: lifeline.number(), credit: guest_credit.as_raw_fd() };
     let mut command = Command::new(machine::absolute(&options.image)?);
     command
@@ -88,7 +96,7 @@ pub fn boot(options: &UmlOptions) -> Result<Machine, MachineError> {
         console,
         wire,
         monitor: None,
-        environment: vec![("TMPDIR", options.memory_folder.clone())],
+        environment: vec![("TMPDIR", options.memory_folder.clone()), ("LD_PRELOAD", xstate)],
         inherited: vec![guest_credit.into()],
         cpu: options.cpu,
         litter: litter(folder.path()).map_err(MachineError::host("name a folder"))?,
@@ -130,10 +138,10 @@ fn kernel_arguments(options: &UmlOptions, folder: &Path, descriptors: &Descripto
     arguments
 }
 
-/// What User Mode Linux makes below `folder`, and `folder` itself, in the order in which they can be removed.
+/// What is made below `folder`, and `folder` itself, in the order in which they can be removed.
 fn litter(folder: &Path) -> io::Result<Vec<CString>> {
     let own = folder.join(NAME_IN_FOLDER);
-    [own.join("pid"), own.join("mconsole"), own, folder.to_owned()]
+    [own.join("pid"), own.join("mconsole"), own, folder.join(XSTATE_NAME), folder.to_owned()]
         .iter()
         .map(|path| {
             CString::new(path.as_os_str().as_bytes()).map_err(|_| ErrorKind::InvalidFilename.into())

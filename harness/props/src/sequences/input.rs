@@ -18,6 +18,11 @@ impl<'a> Arbitrary<'a> for Input {
         let bytes = u.bytes(u.len())?;
         Ok(Input(decode(bytes).sequence))
     }
+
+    /// Bounded: of what is not, bolero draws nothing.
+    fn size_hint(depth: usize) -> (usize, Option<usize>) {
+        Sequence::size_hint(depth)
+    }
 }
 
 /// Its text: what `cargo fuzz fmt` shows.

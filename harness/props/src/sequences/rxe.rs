@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 
 use pinfold::features::features;
 use pinfold::known::Known;
-use pinfold_contract::{Observe, Sequence};
+use pinfold_contract::{Edge, Observe, Sequence};
 use pinfold_machine::{Cache, Series, Variant, kernel};
 use pinfold_run::reached::Reached;
 use pinfold_run::{
@@ -53,16 +53,16 @@ pub fn rxe_agrees(sequence: &Sequence) -> Judgement<'static> {
         let judgement = assert_agrees(target, sequence, Observe::Each, &KNOWN);
         if let Some(reached) = reached {
             let features = features(target.profile(), sequence);
-            reached.note(target.blocks(), features).unwrap_or_else(|error| panic!("{error}"));
+            reached.note(target.edges(), features).unwrap_or_else(|error| panic!("{error}"));
         }
         judgement
     })
 }
 
-/// The blocks of the kernel that the last sequence of [`rxe_agrees`] ran on this thread: see
-/// [`Target::blocks`](pinfold_run::Target::blocks).
-pub fn rxe_blocks() -> Vec<u32> {
-    RXE.with_borrow(|rxe| rxe.target.blocks().to_owned())
+/// Which way the kernel went for the last sequence of [`rxe_agrees`] on this thread: see
+/// [`Target::edges`](pinfold_run::Target::edges).
+pub fn rxe_edges() -> Vec<Edge> {
+    RXE.with_borrow(|rxe| rxe.target.edges().to_owned())
 }
 
 /// Whether the kernel of [`rxe_agrees`] is at hand.

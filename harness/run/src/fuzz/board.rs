@@ -11,7 +11,7 @@ use pinfold::patch::Ledger;
 use pinfold::profile::Profile;
 use pinfold::signature::Signature;
 use pinfold::tally::Tally;
-use pinfold_contract::Sequence;
+use pinfold_contract::{Edge, Sequence};
 
 use super::{Event, Found, FuzzOptions, Progress};
 use crate::bundle::{Bundle, replace};
@@ -85,16 +85,16 @@ impl Board {
         self.lock().reached = Some(reached);
     }
 
-    /// Notes what `sequence` reached: blocks of a kernel of `profile`.
+    /// Notes what `sequence` reached, in a kernel of `profile`.
     pub(super) fn reach(
         &self,
-        blocks: &[u32],
+        edges: &[Edge],
         profile: &Profile,
         sequence: &Sequence,
     ) -> Result<(), RunError> {
         let mut state = self.lock();
         let Some(reached) = &mut state.reached else { return Ok(()) };
-        reached.note(blocks, features(profile, sequence))
+        reached.note(edges, features(profile, sequence))
     }
 
     /// A target is up.
