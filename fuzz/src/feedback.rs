@@ -3,17 +3,21 @@
 //!
 //! `PINFOLD_FEEDBACK` says what: `none`, `model`, `kernel`, or `both`, which is also what nothing said means. The way comes
 //! from a kernel of the variant `+kcov`, from block to block, or from calls that ftrace saw.
+//!
+//! A target that runs a kernel is guided by what is said so, and by nothing else unless that is nothing: of code that runs in
+//! its own process, the model's and the oracles', nearly every sequence shows something new that matters to no kernel.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 use pinfold::features::{About, features};
 use pinfold::profile::LINUX_6_12;
-use pinfold_contract::{Edge, Sequence, decode};
+use pinfold_contract::{Edge, Sequence};
 
 /// How many counters there are for either. libFuzzer clears all of them before each input, and looks at all of them after
 /// it.
-const COUNTERS: usize = 1 << 16;
+const COUNTERS: usize = 1 << COUNTER_BITS;
+const COUNTER_BITS: u32 = 17;
 
 /// A byte that is not zero is a feature of the input.
 ///
@@ -48,12 +52,20 @@ static SEEN: Mutex<BTreeMap<u32, u32>> = Mutex::new(BTreeMap::new());
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
-        for feature in features(&LINUX_6_12, sequence).collect::<BTreeSet<_>>() {
+        for feature in features_of(sequence) {
+            count(feature, 0);
             let inputs = seen.entry(feature).or_default();
             *inputs = (*inputs + 1).min(RAREST + 1);
         }
     }
+}
+
+/// The features of `sequence`, each once.
+fn features_of(sequence: &Sequence) -> Vec<u32> {
+    let mut features: Vec<u32> = features(&LINUX_6_12, sequence).collect();
+    features.sort_unstable();
+    features.dedup();
+    features
 }
 
 /// Whether features of the model are wanted.
@@ -72,17 +84,15 @@ const LOOKED_FOR: usize = 64;
 const RAREST: u32 = 6;
 
 /// How much of an input is rare for the time that a kernel takes for it, a number that only others can be held against.
-/// What is about keys counts most, or what is about pages: of pages there is always more that is rare, and less of it
-/// matters to an adapter.
-pub fn worth(input: &[u8], about: About) -> usize {
-    let sequence = decode(input).sequence;
+/// What is looked for counts most: of pages there is always more that is rare, and less of it matters to an adapter.
+pub fn worth(sequence: &Sequence, about: About) -> usize {
     let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let all: BTreeSet<u32> = features(&LINUX_6_12, &sequence).collect();
     let weight = |feature: &u32| {
         let rarity = (1_usize << RAREST) >> seen.get(feature).copied().unwrap_or(0);
         rarity * if About::of(*feature) == about { LOOKED_FOR } else { 1 }
     };
-    1000 * all.iter().map(weight).sum::<usize>() / (OPS_OF_A_RUN + sequence.ops.len())
+    1000 * features_of(sequence).iter().map(weight).sum::<usize>()
+        / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
 /// Counts `edges` of a kernel, if that is wanted.
@@ -93,15 +103,27 @@ pub fn note_edges(edges: &[Edge]) {
     }
 }
 
+/// Forgets which code of this process ran, if anything else is wanted.
+pub fn forget_own_code() {
+    unsafe extern "C" {
+        #[link_name = "__start___sancov_cntrs"]
+        static mut FIRST: u8;
+        #[link_name = "__stop___sancov_cntrs"]
+        static mut END: u8;
+    }
+    if WANTED.model || WANTED.kernel {
+        let (first, end) = (&raw mut FIRST, &raw mut END);
+        // SAFETY: the linker puts all counters of the compiler's between the two, as bytes, and this one thread counts in them.
+        unsafe { first.write_bytes(0, end.addr() - first.addr()) };
+    }
+}
+
 /// Counts `feature` among the counters from `first` on.
 fn count(feature: u32, first: usize) {
-    // The multiplier of Fibonacci hashing spreads what is alike; the upper half of the product is the slot.
-    let slot = first + (feature.wrapping_mul(0x9e37_79b9) >> 16) as usize;
+    // The multiplier of Fibonacci hashing spreads what is alike; the upper bits of the product are the slot.
+    let slot = first + (feature.wrapping_mul(0x9e37_79b9) >> (u32::BITS - COUNTER_BITS)) as usize;
     let counters = (&raw mut EXTRA_COUNTERS).cast::<u8>();
-    // SAFETY: the slot is one of 65536 counters from the first or from the middle one on. libFuzzer runs one input at a
+    // SAFETY: the slot is one of so many counters from the first or from the middle one on. libFuzzer runs one input at a
     // time, on one thread, and reads the counters on that same thread, so nobody else has them at hand.
-    unsafe {
-        let counter = counters.add(slot);
-        *counter = (*counter).saturating_add(1);
-    }
+    unsafe { *counters.add(slot) = 1 };
 }

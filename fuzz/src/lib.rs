@@ -5,7 +5,8 @@ pub mod feedback;
 
 use libfuzzer_sys::fuzzer_mutate;
 use pinfold::features::About;
-use pinfold_props::{edit_input, mutate_input};
+use pinfold_contract::Sequence;
+use pinfold_props::{edit_input, mutate_input, mutate_input_for};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
 /// `$edges` gives which way the kernel went for the last one.
@@ -15,7 +16,10 @@ macro_rules! sequence_target {
         libfuzzer_sys::fuzz_target!(|input: pinfold_props::Input| {
             _ = $property(&input.0);
             pinfold_fuzz::feedback::note(&input.0);
-            $(pinfold_fuzz::feedback::note_edges(&$edges());)?
+            $(
+                pinfold_fuzz::feedback::note_edges(&$edges());
+                pinfold_fuzz::feedback::forget_own_code();
+            )?
         });
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], len: usize, len_max: usize, seed: u32| {
             pinfold_fuzz::mutate(data, len, len_max, seed)
@@ -41,19 +45,12 @@ pub fn mutate(data: &mut [u8], len_bytes: usize, len_bytes_max: usize, rng_seed:
     if rng_seed.is_multiple_of(ENGINE_EVERY) {
         return edit_input(data, len_bytes, len_bytes_max, fuzzer_mutate);
     }
-    let about =
-        if (rng_seed / ENGINE_EVERY).is_multiple_of(2) { About::Keys } else { About::Pages };
-    let before = data[..len_bytes].to_vec();
-    let mut change = |rng_seed: u32| {
-        data[..len_bytes].copy_from_slice(&before);
-        let len = mutate_input(data, len_bytes, len_bytes_max, rng_seed);
-        (len, feedback::worth(&data[..len], about))
-    };
+    let about = About::ALL[(rng_seed / ENGINE_EVERY) as usize % About::ALL.len()];
     if !feedback::is_of_the_model() {
-        return change(rng_seed).0;
+        return mutate_input(data, len_bytes, len_bytes_max, rng_seed);
     }
     // The numbers of neighbours give changes that have nothing in common.
     let tried = (0..TRIES).map(|again| rng_seed.wrapping_add(again.wrapping_mul(0x9e37_79b9)));
-    let best = tried.max_by_key(|rng_seed| change(*rng_seed).1);
-    change(best.unwrap_or(rng_seed)).0
+    let worth = |sequence: &Sequence| feedback::worth(sequence, about);
+    mutate_input_for(data, len_bytes, len_bytes_max, tried, worth)
 }

@@ -1,9 +1,12 @@
-//! What is new about a sequence, as numbers: a feature stands for one kind of page, or of key, under one kind of op with one
-//! kind of outcome.
+//! What is new about a sequence, as numbers: a feature stands for one kind of page, of key, or of argument, under one kind of
+//! op with one kind of outcome.
 //!
 //! Whoever looks for sequences that do something new keeps those with a feature that was not seen before. Code that ran
 //! says little of a model whose rules are few lines of code for many states.
 
+mod asked;
+
+use asked::{ASKED, asked};
 use pinfold_contract::{Outcome, Sequence, Signal};
 
 use crate::model::{KeyState, PageState, Touched, touched};
@@ -14,9 +17,9 @@ pub fn features(profile: &Profile, sequence: &Sequence) -> impl Iterator<Item = 
     touched(profile, sequence).flat_map(|touched| of_op(&touched))
 }
 
-/// One a kind of page, and one of an op that names no page.
+/// One a kind of page, one of an op that names no page, and one a key and an argument.
 fn of_op(touched: &Touched) -> Vec<u32> {
-    let first = (touched.kind as u32 * OUTCOMES + outcome(&touched.outcome)) * (PAGES + KEYS);
+    let first = (touched.op.kind() as u32 * OUTCOMES + outcome(&touched.outcome)) * ALL;
     let mut pages: Vec<u32> = touched.pages.iter().map(page).collect();
     pages.sort_unstable();
     pages.dedup();
@@ -24,7 +27,8 @@ fn of_op(touched: &Touched) -> Vec<u32> {
         pages.push(PAGES - 1);
     }
     let keys = touched.keys.iter().map(|state| PAGES + key(state));
-    pages.into_iter().chain(keys).map(|state| first + state).collect()
+    let asked = asked(touched.op).into_iter().map(|shape| PAGES + KEYS + shape);
+    pages.into_iter().chain(keys).chain(asked).map(|state| first + state).collect()
 }
 
 /// What a feature is about.
@@ -34,12 +38,21 @@ pub enum About {
     Pages,
     /// An MR or a window.
     Keys,
+    /// An argument.
+    Asked,
 }
 
 impl About {
+    /// Everything there is.
+    pub const ALL: [About; 3] = [About::Keys, About::Pages, About::Asked];
+
     /// What `feature` is about.
     pub fn of(feature: u32) -> About {
-        if feature % (PAGES + KEYS) < PAGES { About::Pages } else { About::Keys }
+        match feature % ALL {
+            ..PAGES => About::Pages,
+            PAGES..BEFORE_ASKED => About::Keys,
+            _ => About::Asked,
+        }
     }
 }
 
@@ -76,6 +89,10 @@ fn page(page: &PageState) -> u32 {
 
 /// How many states of an MR or a window are told apart: three kinds, and eight questions.
 const KEYS: u32 = 3 << 8;
+
+/// How many numbers there are for one kind of op with one kind of outcome.
+const ALL: u32 = BEFORE_ASKED + ASKED;
+const BEFORE_ASKED: u32 = PAGES + KEYS;
 
 /// The state of an MR or a window, below [`KEYS`].
 fn key(state: &KeyState) -> u32 {
@@ -143,19 +160,26 @@ mod tests {
         }
         assert_eq!(numbers.len(), PAGES as usize - 1);
         let ops = OpKind::ALL.len() as u64;
-        assert!(ops * u64::from(OUTCOMES) * u64::from(PAGES + KEYS) < u64::from(u32::MAX));
+        assert!(ops * u64::from(OUTCOMES) * u64::from(ALL) < u64::from(u32::MAX));
     }
 
     #[test]
     fn another_state_under_the_same_ops_is_another_feature() {
         let untouched = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 remote_read\n");
-        assert_eq!(untouched.len(), 2);
-        assert!(untouched.iter().all(|feature| About::of(*feature) == About::Pages));
+        let about = |features: &[u32], about| {
+            features.iter().filter(|feature| About::of(**feature) == about).count()
+        };
+        assert_eq!([about(&untouched, About::Pages), about(&untouched, About::Keys)], [2, 0]);
+        assert_eq!(about(&untouched, About::Asked), untouched.len() - 2);
         let again = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 none\ndereg mr0\n");
-        assert_eq!(again.last().map(|feature| About::of(*feature)), Some(About::Keys));
+        assert_eq!(about(&again, About::Keys), 1);
         let shared = "map 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\nread 0 8\n";
         let own = "map 0..1 anon private rw\nwrite 0 8 0x11\nread 0 8\n";
-        assert_ne!(of(&LINUX_6_12, shared).last(), of(&LINUX_6_12, own).last());
+        let pages = |ops| {
+            let all = of(&LINUX_6_12, ops);
+            all.into_iter().filter(|feature| About::of(*feature) == About::Pages).next_back()
+        };
+        assert_ne!(pages(shared), pages(own));
         let library = "map 0..1 lib0 shared r\nreg mr0 0..1 remote_read\n";
         assert_ne!(of(&LINUX_6_12, library), of(&LINUX_6_1, library), "6.1 refuses");
     }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use pinfold_contract::{ALL_PAGES, FileKind, Op, OpKind, Outcome, Proc, Prot, Sequence, Sharing};
+use pinfold_contract::{ALL_PAGES, FileKind, Op, Outcome, Proc, Prot, Sequence, Sharing};
 
 use super::frame::Use;
 use super::keys::KeyState;
@@ -15,7 +15,7 @@ use crate::profile::Profile;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Touched {
     /// Which op.
-    pub kind: OpKind,
+    pub op: Op,
     /// What the model says of it.
     pub outcome: Outcome,
     /// The pages that it names of the process that acts, and those of `p0` that its MRs were registered over.
@@ -90,7 +90,7 @@ pub fn touched(profile: &Profile, sequence: &Sequence) -> impl Iterator<Item = T
     sequence.ops.iter().map(move |op| {
         let keys = state.keys_under(op);
         let outcome = step(&mut state, op).expected().clone();
-        Touched { kind: op.kind(), outcome, pages: state.pages_under(op), keys }
+        Touched { op: *op, outcome, pages: state.pages_under(op), keys }
     })
 }
 

@@ -40,8 +40,20 @@ pub fn mutate_input(
     len_bytes_max: usize,
     rng_seed: u32,
 ) -> usize {
-    let sequence = mutate(&decode(&data[..len_bytes]).sequence, rng_seed.into());
-    store(&sequence, &mut data[..len_bytes_max])
+    mutate_input_for(data, len_bytes, len_bytes_max, [rng_seed], |_| ())
+}
+
+/// The same, with that one of `rng_seeds` whose outcome `worth` ranks highest.
+pub fn mutate_input_for<W: Ord>(
+    data: &mut [u8],
+    len_bytes: usize,
+    len_bytes_max: usize,
+    rng_seeds: impl IntoIterator<Item = u32>,
+    worth: impl FnMut(&Sequence) -> W,
+) -> usize {
+    let sequence = decode(&data[..len_bytes]).sequence;
+    let mutated = rng_seeds.into_iter().map(|rng_seed| mutate(&sequence, rng_seed.into()));
+    store(&mutated.max_by_key(worth).unwrap_or(sequence), &mut data[..len_bytes_max])
 }
 
 /// Puts an input made of `one` and `other` into `out`. Gives its length.
