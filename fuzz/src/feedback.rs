@@ -7,12 +7,11 @@
 //! A target that runs a kernel is guided by what is said so, and by nothing else unless that is nothing: of code that runs in
 //! its own process, the model's and the oracles', nearly every sequence shows something new that matters to no kernel.
 
-use std::collections::BTreeMap;
-use std::sync::{LazyLock, Mutex, PoisonError};
+use std::sync::LazyLock;
 
-use pinfold::features::{About, features};
-use pinfold::profile::LINUX_6_12;
 use pinfold_contract::{Edge, Sequence};
+
+use crate::choice;
 
 /// How many counters there are for either. libFuzzer clears all of them before each input, and looks at all of them after
 /// it.
@@ -45,54 +44,18 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     Wanted { model, kernel }
 });
 
-/// How many inputs had each feature, no further than it matters.
-static SEEN: Mutex<BTreeMap<u32, u32>> = Mutex::new(BTreeMap::new());
-
-/// Counts the features of `sequence`, if that is wanted.
+/// Counts the features of `sequence`, and the broken rules that it shows, if that is wanted.
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
-        let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-        for feature in features_of(sequence) {
-            count(feature, 0);
-            let inputs = seen.entry(feature).or_default();
-            *inputs = (*inputs + 1).min(RAREST + 1);
-        }
+        let (features, faults) = choice::note(sequence);
+        features.into_iter().for_each(|feature| count(feature, 0));
+        faults.into_iter().for_each(|fault| count(u32::MAX - fault as u32, 0));
     }
-}
-
-/// The features of `sequence`, each once.
-fn features_of(sequence: &Sequence) -> Vec<u32> {
-    let mut features: Vec<u32> = features(&LINUX_6_12, sequence).collect();
-    features.sort_unstable();
-    features.dedup();
-    features
 }
 
 /// Whether features of the model are wanted.
 pub fn is_of_the_model() -> bool {
     WANTED.model
-}
-
-/// So many ops take a kernel as long as what it does for any sequence.
-const OPS_OF_A_RUN: usize = 16;
-
-/// How much more a feature counts that is looked for.
-const LOOKED_FOR: usize = 64;
-
-/// What a feature counts that no input had, as a power of two. Each input that has it halves that: one alone may have
-/// been wasted, behind a divergence that ended its comparison.
-const RAREST: u32 = 6;
-
-/// How much of an input is rare for the time that a kernel takes for it, a number that only others can be held against.
-/// What is looked for counts most: of pages there is always more that is rare, and less of it matters to an adapter.
-pub fn worth(sequence: &Sequence, about: About) -> usize {
-    let seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
-    let weight = |feature: &u32| {
-        let rarity = (1_usize << RAREST) >> seen.get(feature).copied().unwrap_or(0);
-        rarity * if About::of(*feature) == about { LOOKED_FOR } else { 1 }
-    };
-    1000 * features_of(sequence).iter().map(weight).sum::<usize>()
-        / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
 /// Counts `edges` of a kernel, if that is wanted.

@@ -1,12 +1,13 @@
 //! What the fuzz targets share: each is a property of `pinfold-props` over inputs that are text.
 #![cfg(feature = "sequences")]
 
+pub mod choice;
 pub mod feedback;
 
 use libfuzzer_sys::fuzzer_mutate;
 use pinfold::features::About;
 use pinfold_contract::Sequence;
-use pinfold_props::{edit_input, mutate_input, mutate_input_for};
+use pinfold_props::{cross_inputs_to, edit_input, mutate_input_to};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
 /// `$edges` gives which way the kernel went for the last one.
@@ -25,7 +26,7 @@ macro_rules! sequence_target {
             pinfold_fuzz::mutate(data, len, len_max, seed)
         });
         libfuzzer_sys::fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
-            pinfold_props::cross_inputs(one, other, out, seed)
+            pinfold_fuzz::cross(one, other, out, seed)
         });
     };
 }
@@ -34,23 +35,41 @@ macro_rules! sequence_target {
 /// part. It changes the text; lines that are no op after it go.
 const ENGINE_EVERY: u32 = 16;
 
-/// So many mutations are tried on the model, and the best goes to the target: a kernel takes longer for one sequence than
-/// the model for all of them.
-const TRIES: u32 = 128;
+/// So many changes are tried on the model.
+const TRIES: u32 = 64;
 
 /// Changes the input in the first `len_bytes` bytes of `data`. Gives its length, at most `len_bytes_max`.
 ///
-/// Where features of the model count, it is the best of many changes: see [`feedback::worth`].
+/// Where features of the model count, it is the best of many changes: see [`choice`].
 pub fn mutate(data: &mut [u8], len_bytes: usize, len_bytes_max: usize, rng_seed: u32) -> usize {
     if rng_seed.is_multiple_of(ENGINE_EVERY) {
         return edit_input(data, len_bytes, len_bytes_max, fuzzer_mutate);
     }
-    let about = About::ALL[(rng_seed / ENGINE_EVERY) as usize % About::ALL.len()];
+    let change = |sequence: &Sequence| {
+        best(rng_seed, |rng_seed| pinfold::mutate::mutate(sequence, rng_seed))
+    };
+    mutate_input_to(data, len_bytes, len_bytes_max, change)
+}
+
+/// Crosses the inputs `one` and `other` into `out`. Gives its length. Where features of the model count, it is the best of many
+/// ways to do so.
+pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32) -> usize {
+    let join = |one: &Sequence, other: &Sequence| {
+        best(rng_seed, |rng_seed| match rng_seed % 3 {
+            0 => pinfold::mutate::cross(one, other, rng_seed),
+            _ => pinfold::mutate::mutate(one, rng_seed),
+        })
+    };
+    cross_inputs_to(one, other, out, join)
+}
+
+/// The best of what `make` makes, where `rng_seed` is what the engine drew. Another thing is looked for each time.
+fn best(rng_seed: u32, make: impl Fn(u64) -> Sequence) -> Sequence {
     if !feedback::is_of_the_model() {
-        return mutate_input(data, len_bytes, len_bytes_max, rng_seed);
+        return make(rng_seed.into());
     }
-    // The numbers of neighbours give changes that have nothing in common.
+    // Numbers far from each other give changes that have nothing in common.
     let tried = (0..TRIES).map(|again| rng_seed.wrapping_add(again.wrapping_mul(0x9e37_79b9)));
-    let worth = |sequence: &Sequence| feedback::worth(sequence, about);
-    mutate_input_for(data, len_bytes, len_bytes_max, tried, worth)
+    let about = About::ALL[(rng_seed / ENGINE_EVERY) as usize % About::ALL.len()];
+    choice::best(tried.map(|rng_seed| make(rng_seed.into())), about).unwrap_or_default()
 }

@@ -26,7 +26,7 @@ fn of_op(touched: &Touched) -> Vec<u32> {
     if pages.is_empty() {
         pages.push(PAGES - 1);
     }
-    let keys = touched.keys.iter().map(|state| PAGES + key(state));
+    let keys = touched.keys.iter().map(key).chain(together(&touched.keys)).map(|key| PAGES + key);
     let asked = asked(touched.op).into_iter().map(|shape| PAGES + KEYS + shape);
     pages.into_iter().chain(keys).chain(asked).map(|state| first + state).collect()
 }
@@ -87,14 +87,23 @@ fn page(page: &PageState) -> u32 {
     (mapping * 7 + frame) * 2 + u32::from(page.pinned)
 }
 
-/// How many states of an MR or a window are told apart: three kinds, and eight questions.
-const KEYS: u32 = 3 << 8;
+/// How many states of an MR or a window are told apart: three kinds, and eight questions. Several are told apart by a hash.
+const KEYS: u32 = ALONE + TOGETHER;
+const ALONE: u32 = 3 << 8;
+const TOGETHER: u32 = 1 << 12;
 
 /// How many numbers there are for one kind of op with one kind of outcome.
 const ALL: u32 = BEFORE_ASKED + ASKED;
 const BEFORE_ASKED: u32 = PAGES + KEYS;
 
-/// The state of an MR or a window, below [`KEYS`].
+/// Several of an op, in `ALONE..KEYS`: of a bind that is refused it takes both the MR and the window to tell why.
+fn together(states: &[KeyState]) -> Option<u32> {
+    let mix = |hash: u32, state| hash.wrapping_mul(0x9e37_79b9).rotate_left(15) ^ key(state);
+    let hash = states.iter().fold(1, mix).wrapping_mul(0x9e37_79b9);
+    (states.len() > 1).then_some(ALONE + hash % TOGETHER)
+}
+
+/// The state of an MR or a window, below [`ALONE`].
 fn key(state: &KeyState) -> u32 {
     let answers = [
         state.is_live,

@@ -22,4 +22,5 @@ pub mod scope;
 pub mod signature;
 mod slots;
 pub mod spare;
+pub mod suspects;
 pub mod tally;

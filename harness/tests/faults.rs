@@ -56,7 +56,10 @@ fn oracles(fault: Fault) -> (Oracle, &'static [Oracle]) {
         | Fault::KeyOutlivesMr
         | Fault::WindowRightIgnored
         | Fault::WindowQpIgnored
-        | Fault::ReaderMadeWriter => (Oracle::Protection, &[]),
+        | Fault::ReaderMadeWriter
+        | Fault::BindRightIgnored
+        | Fault::BindOverReadOnly
+        | Fault::BindRangeOffByOne => (Oracle::Protection, &[]),
         // A range that fails at a later page has faulted the earlier ones in. What is no memory that
         // persists is refused as well, behind the pages.
         Fault::WritableOverReadOnly => (Oracle::Protection, &[Oracle::Frames, Oracle::Outcome]),

@@ -44,7 +44,7 @@ pub use campaign::{
 };
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use compile::{Linking, compile_c};
-pub use cpu::allowed as allowed_cpus;
+pub use cpu::{allowed as allowed_cpus, own as own_cpu};
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
 pub use fuzz::{

@@ -25,7 +25,7 @@ const SEQUENCES: u64 = 2000;
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
 /// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit. With
 /// `frames-fork-registrar-own-common` a pinned page was not known to be exclusive when it was forked.
-const MEASURED: [(Fault, &[&str]); 40] = [
+const MEASURED: [(Fault, &[&str]); 43] = [
     (
         Fault::StaleReadOnlyPin,
         &[
@@ -229,6 +229,9 @@ const MEASURED: [(Fault, &[&str]); 40] = [
         &["frames-fork-registrar-own-common-huge", "outcome-fork-enomem-ok"],
     ),
     (Fault::PinnedSwapped, &["frames-advise-registrar-missing"]),
+    (Fault::BindRightIgnored, &["protection-bind-mw_bind_err-ok-right"]),
+    (Fault::BindOverReadOnly, &["protection-bind-mw_bind_err-ok"]),
+    (Fault::BindRangeOffByOne, &["protection-bind-mw_bind_err-ok-range"]),
 ];
 
 /// The names that two faults may share, since they show in one way.

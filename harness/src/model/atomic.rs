@@ -2,6 +2,7 @@
 
 use pinfold_contract::{Access, Outcome, Runs, Target, WcStatus};
 
+use super::planted::Planted;
 use super::state::State;
 use super::{Fault, Prediction};
 
@@ -26,12 +27,12 @@ pub(super) enum Atomic {
 }
 
 impl Atomic {
-    fn apply(self, was: u64, fault: Option<Fault>) -> u64 {
+    fn apply(self, was: u64, fault: &Planted) -> u64 {
         match self {
-            Atomic::CompareSwap { swap, .. } if fault == Some(Fault::SwapWithoutCompare) => swap,
             Atomic::CompareSwap { expect, swap } if was == expect => swap,
+            Atomic::CompareSwap { swap, .. } if fault.is(Fault::SwapWithoutCompare) => swap,
             Atomic::CompareSwap { .. } => was,
-            Atomic::FetchAdd { add } if fault == Some(Fault::NarrowFetchAdd) => {
+            Atomic::FetchAdd { add } if fault.is(Fault::NarrowFetchAdd) => {
                 let (low, high) = (u64::from(u32::MAX), u64::from(u32::MAX) << u32::BITS);
                 (was & high) | (was.wrapping_add(add) & low)
             }
@@ -61,7 +62,11 @@ impl State<'_> {
             {
                 let bytes = self.adapter_bytes(&self.mrs[&mr], offset, ATOMIC_BYTES);
                 let was = value_of(&bytes);
-                self.adapter_store(mr, offset, &Runs::of(&op.apply(was, self.fault).to_le_bytes()));
+                self.adapter_store(
+                    mr,
+                    offset,
+                    &Runs::of(&op.apply(was, &self.fault).to_le_bytes()),
+                );
                 if self.mrs[&mr].wraps() {
                     return Prediction::unordered(Outcome::Value(bytes), vec![refused]);
                 }

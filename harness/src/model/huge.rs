@@ -272,8 +272,8 @@ impl State<'_> {
     ) -> Result<(), NoMemoryBehind> {
         let frame = &mut self.frames[id];
         let is_exclusive = frame.usage == Use::Anon { exclusive: true };
-        let is_shared = self.fault == Some(Fault::HugeForkSharesPinned);
-        if is_exclusive && frame.pin_count > 0 && !is_shared {
+        let may_be_pinned = is_exclusive && frame.pin_count > 0;
+        if may_be_pinned && !self.fault.is(Fault::HugeForkSharesPinned) {
             let content = frame.content.clone();
             let copy = self.take_huge(false, Use::Anon { exclusive: true }, content)?;
             self.set_pte(child, page, copy);

@@ -82,6 +82,17 @@ pub fn perform(
     Trace { steps: steps.collect(), end: End::Finished { teardown, kernel_log: String::new() } }
 }
 
+/// The faults that a rule asked for when `sequence` was predicted on a kernel of `profile`: none of the others would make a
+/// difference to it.
+pub fn at_stake(profile: &Profile, sequence: &Sequence) -> Vec<Fault> {
+    let mut state = State::new(profile, None);
+    sequence.ops.iter().for_each(|op| drop(step(&mut state, op)));
+    // What is left at the end is looked at by rules, too.
+    let _ = state.left_behind();
+    let all = Fault::ALL.into_iter().map(|(fault, _)| fault);
+    all.filter(|fault| state.fault.was_asked(*fault)).collect()
+}
+
 /// Each op's prediction with what a planted fault logged, and the state at the end.
 fn run<'a>(
     profile: &'a Profile,

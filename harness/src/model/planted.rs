@@ -1,5 +1,6 @@
 //! Faults that can be planted in the model when it plays the target.
 
+use std::cell::Cell;
 use std::fmt;
 
 use crate::profile::{Machine, Profile};
@@ -87,11 +88,41 @@ pub enum Fault {
     HugeForkSharesPinned,
     /// Pinned pages are swapped out.
     PinnedSwapped,
+    /// A window is bound to an MR that does not let windows be bound.
+    BindRightIgnored,
+    /// A window that lets peers write is bound to an MR that nobody may write to.
+    BindOverReadOnly,
+    /// A window is bound to bytes of which the last one is behind its MR.
+    BindRangeOffByOne,
+}
+
+/// The fault that is planted, if one is, and which ones the rules asked for.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Planted {
+    fault: Option<Fault>,
+    /// One bit each. The rules only look at the state where they ask, and so what they asked for is noted in passing.
+    asked: Cell<u64>,
+}
+
+impl Planted {
+    pub(super) fn new(fault: Option<Fault>) -> Planted {
+        Planted { fault, asked: Cell::default() }
+    }
+
+    /// Whether `fault` is planted. Rules ask where it would make a difference, as far as they can tell.
+    pub(super) fn is(&self, fault: Fault) -> bool {
+        self.asked.set(self.asked.get() | 1 << fault as u64);
+        self.fault == Some(fault)
+    }
+
+    pub(super) fn was_asked(&self, fault: Fault) -> bool {
+        self.asked.get() & 1 << fault as u64 != 0
+    }
 }
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 40] = [
+    pub const ALL: [(Fault, &'static str); 43] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -132,6 +163,9 @@ impl Fault {
         (Fault::LoggedLimit, "logged_limit"),
         (Fault::HugeForkSharesPinned, "huge_fork_shares_pinned"),
         (Fault::PinnedSwapped, "pinned_swapped"),
+        (Fault::BindRightIgnored, "bind_right_ignored"),
+        (Fault::BindOverReadOnly, "bind_over_read_only"),
+        (Fault::BindRangeOffByOne, "bind_range_off_by_one"),
     ];
 
     /// The fault with this name.

@@ -251,7 +251,7 @@ impl State<'_> {
         let frame = &mut self.frames[id];
         match frame.usage {
             Use::Anon { exclusive: true }
-                if frame.pin_count > 0 && self.fault != Some(Fault::ForkSharesPinned) =>
+                if frame.pin_count > 0 && !self.fault.is(Fault::ForkSharesPinned) =>
             {
                 let content = frame.content.clone();
                 let copy = self.frames.add(Use::Anon { exclusive: true }, content);

@@ -11,6 +11,7 @@ use super::charge::Charge;
 use super::file::FileState;
 use super::frame::{FrameId, Frames};
 use super::ksm::Ksm;
+use super::planted::Planted;
 use super::vma::{Flags, Vma, Vmas};
 use super::window::MwState;
 use crate::profile::Profile;
@@ -23,7 +24,7 @@ pub(super) struct State<'a> {
     /// Whether pages may be swapped out now.
     pub(super) may_swap: bool,
     /// The planted fault, when the model plays a broken target.
-    pub(super) fault: Option<Fault>,
+    pub(super) fault: Planted,
     pub(super) frames: Frames,
     /// The files of the contract in their order, then shared anonymous memory.
     pub(super) files: Vec<FileState>,
@@ -140,7 +141,7 @@ impl<'a> State<'a> {
         State {
             profile,
             may_swap: false,
-            fault,
+            fault: Planted::new(fault),
             frames,
             files,
             charge: Charge::default(),
@@ -162,7 +163,7 @@ impl<'a> State<'a> {
     }
 
     pub(super) fn has(&self, fault: Fault) -> bool {
-        self.fault == Some(fault)
+        self.fault.is(fault)
     }
 
     pub(super) fn is_live(&self, proc: Proc) -> bool {

@@ -69,9 +69,10 @@ impl State<'_> {
         if !self.may_bind(mw, wanted) {
             return Prediction::only(refused);
         }
+        let bound = Binding { len_bytes: self.len_inside(wanted), ..*wanted };
         let window = self.window_mut(mw);
         window.binds += 1;
-        window.bound = (wanted.len_bytes > 0).then_some(*wanted);
+        window.bound = (wanted.len_bytes > 0).then_some(bound);
         if wanted.len_bytes > 0 && self.mrs[&wanted.mr].wraps() {
             return Prediction::unordered(Outcome::Done, vec![refused]);
         }
@@ -119,10 +120,30 @@ impl State<'_> {
     fn mr_may_be_bound(&self, pd: Pd, wanted: &Binding) -> bool {
         let writers = Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC);
         let mr = &self.mrs[&wanted.mr];
-        let rights = mr.access.has(Access::MW_BIND)
-            && (!wanted.access.has_any(writers) || mr.access.has(Access::LOCAL_WRITE));
-        let inside = mr.offset_of(wanted.start, u64::from(wanted.len_bytes)).is_some();
-        mr.live && mr.pd == pd && rights && !mr.access.has(Access::ZERO_BASED) && inside
+        if !mr.live || mr.pd != pd || mr.access.has(Access::ZERO_BASED) {
+            return false;
+        }
+        let len_bytes = u64::from(self.len_inside(wanted));
+        let is_inside = mr.offset_of(wanted.start, len_bytes).is_some();
+        is_inside
+            && (mr.access.has(Access::MW_BIND) || self.has(Fault::BindRightIgnored))
+            && (!wanted.access.has_any(writers)
+                || mr.access.has(Access::LOCAL_WRITE)
+                || self.has(Fault::BindOverReadOnly))
+    }
+
+    /// How many bytes of `wanted` have to be inside of its MR: all, but for a planted fault.
+    fn len_inside(&self, wanted: &Binding) -> u32 {
+        let len_bytes = wanted.len_bytes;
+        let is_inside = |len_bytes: u32| {
+            self.mrs[&wanted.mr].offset_of(wanted.start, len_bytes.into()).is_some()
+        };
+        let is_last_outside = len_bytes > 1 && !is_inside(len_bytes) && is_inside(len_bytes - 1);
+        if is_last_outside && self.has(Fault::BindRangeOffByOne) {
+            len_bytes - 1
+        } else {
+            len_bytes
+        }
     }
 
     /// Whether some window shows bytes of `mr`.

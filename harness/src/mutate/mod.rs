@@ -49,7 +49,7 @@ impl Mutation {
         (Mutation::Move, 3),
         (Mutation::Argument, 12),
         (Mutation::Mask, 1),
-        (Mutation::Anew, 15),
+        (Mutation::Anew, 60),
     ];
 
     /// `sequence`, changed so. It may stay as it is: nothing can be taken out of nothing.

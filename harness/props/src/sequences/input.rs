@@ -40,26 +40,33 @@ pub fn mutate_input(
     len_bytes_max: usize,
     rng_seed: u32,
 ) -> usize {
-    mutate_input_for(data, len_bytes, len_bytes_max, [rng_seed], |_| ())
+    mutate_input_to(data, len_bytes, len_bytes_max, |sequence| mutate(sequence, rng_seed.into()))
 }
 
-/// The same, with that one of `rng_seeds` whose outcome `worth` ranks highest.
-pub fn mutate_input_for<W: Ord>(
+/// The same, with what `change` makes of it.
+pub fn mutate_input_to(
     data: &mut [u8],
     len_bytes: usize,
     len_bytes_max: usize,
-    rng_seeds: impl IntoIterator<Item = u32>,
-    worth: impl FnMut(&Sequence) -> W,
+    change: impl FnOnce(&Sequence) -> Sequence,
 ) -> usize {
-    let sequence = decode(&data[..len_bytes]).sequence;
-    let mutated = rng_seeds.into_iter().map(|rng_seed| mutate(&sequence, rng_seed.into()));
-    store(&mutated.max_by_key(worth).unwrap_or(sequence), &mut data[..len_bytes_max])
+    store(&change(&decode(&data[..len_bytes]).sequence), &mut data[..len_bytes_max])
 }
 
 /// Puts an input made of `one` and `other` into `out`. Gives its length.
 pub fn cross_inputs(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32) -> usize {
+    cross_inputs_to(one, other, out, |one, other| cross(one, other, rng_seed.into()))
+}
+
+/// The same, with what `join` makes of them.
+pub fn cross_inputs_to(
+    one: &[u8],
+    other: &[u8],
+    out: &mut [u8],
+    join: impl FnOnce(&Sequence, &Sequence) -> Sequence,
+) -> usize {
     let [one, other] = [one, other].map(|bytes| decode(bytes).sequence);
-    store(&cross(&one, &other, rng_seed.into()), out)
+    store(&join(&one, &other), out)
 }
 
 /// Changes the text behind the version line with `edit`, which is as [`mutate_input`] without a number, and takes out the

@@ -7,7 +7,7 @@ mod mutate;
 mod rxe;
 mod text;
 
-pub use input::{Input, cross_inputs, edit_input, mutate_input, mutate_input_for};
+pub use input::{Input, cross_inputs, cross_inputs_to, edit_input, mutate_input, mutate_input_to};
 pub use minimize::minimize_keeps_what_is_wrong;
 pub use model::model_agrees;
 pub use mutate::mutated_text_roundtrip;

@@ -10,7 +10,7 @@ use pinfold_contract::{Edge, Observe, Sequence};
 use pinfold_machine::{Cache, Series, Variant, kernel};
 use pinfold_run::reached::Reached;
 use pinfold_run::{
-    Judgement, RunError, Target, TargetOptions, assert_agrees, embedded_known, prepare,
+    Judgement, RunError, Target, TargetOptions, assert_agrees, embedded_known, own_cpu, prepare,
 };
 
 static KNOWN: LazyLock<Known> =
@@ -38,7 +38,7 @@ impl Rxe {
             let wanted = table.filter(|_| prepared.notes_blocks());
             let table = wanted.and_then(|table| Some((prepared.image()?.to_owned(), table)));
             let reached = table.map(|(image, table)| Reached::new(&image, &table)).transpose()?;
-            let target = prepared.open(None, Arc::default())?;
+            let target = prepared.open(own_cpu(), Arc::default())?;
             Ok(Rxe { target, reached })
         };
         opened().unwrap_or_else(|error| panic!("{name}: {error}"))
