@@ -1,5 +1,7 @@
 //! Compiles what User Mode Linux is started with (`src/xstate.c`), with the C compiler that Rust links with.
 
+#![allow(clippy::print_stdout, reason = "cargo reads it")]
+
 use std::env;
 use std::path::PathBuf;
 use std::process::Command;
