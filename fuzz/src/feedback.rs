@@ -9,6 +9,8 @@
 
 use std::sync::LazyLock;
 
+use pinfold::features::features;
+use pinfold::profile::LINUX_6_12;
 use pinfold_contract::{Edge, Sequence};
 
 use crate::choice;
@@ -44,12 +46,26 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     Wanted { model, kernel }
 });
 
-/// Counts the features of `sequence`, and the broken rules that it shows, if that is wanted.
+/// Counts the features of `sequence`, if that is wanted.
 pub fn note(sequence: &Sequence) {
+    if WANTED.model {
+        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
+    }
+}
+
+/// The same, with the broken rules that it shows, and with the `edges` that a kernel took. That is all that is told then.
+pub fn note_run(sequence: &Sequence, edges: &[Edge]) {
     if WANTED.model {
         let (features, faults) = choice::note(sequence);
         features.into_iter().for_each(|feature| count(feature, 0));
         faults.into_iter().for_each(|fault| count(u32::MAX - fault as u32, 0));
+    }
+    if WANTED.kernel {
+        // One end is turned, so that there and back are two.
+        edges.iter().for_each(|edge| count(edge.from.rotate_left(16) ^ edge.to, COUNTERS));
+    }
+    if WANTED.model || WANTED.kernel {
+        forget_own_code();
     }
 }
 
@@ -58,27 +74,17 @@ pub fn is_of_the_model() -> bool {
     WANTED.model
 }
 
-/// Counts `edges` of a kernel, if that is wanted.
-pub fn note_edges(edges: &[Edge]) {
-    if WANTED.kernel {
-        // One end is turned, so that there and back are two.
-        edges.iter().for_each(|edge| count(edge.from.rotate_left(16) ^ edge.to, COUNTERS));
-    }
-}
-
-/// Forgets which code of this process ran, if anything else is wanted.
-pub fn forget_own_code() {
+/// Forgets which code of this process ran.
+fn forget_own_code() {
     unsafe extern "C" {
         #[link_name = "__start___sancov_cntrs"]
         static mut FIRST: u8;
         #[link_name = "__stop___sancov_cntrs"]
         static mut END: u8;
     }
-    if WANTED.model || WANTED.kernel {
-        let (first, end) = (&raw mut FIRST, &raw mut END);
-        // SAFETY: the linker puts all counters of the compiler's between the two, as bytes, and this one thread counts in them.
-        unsafe { first.write_bytes(0, end.addr() - first.addr()) };
-    }
+    let (first, end) = (&raw mut FIRST, &raw mut END);
+    // SAFETY: the linker puts all counters of the compiler's between the two, as bytes, and this one thread counts in them.
+    unsafe { first.write_bytes(0, end.addr() - first.addr()) };
 }
 
 /// Counts `feature` among the counters from `first` on.

@@ -9,26 +9,43 @@ use pinfold::features::About;
 use pinfold_contract::Sequence;
 use pinfold_props::{cross_inputs_to, edit_input, mutate_input_to};
 
-/// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences.
-/// `$edges` gives which way the kernel went for the last one.
+/// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences. Where
+/// the property runs a kernel, `$edges` gives which way that went for the last one.
 #[macro_export]
 macro_rules! sequence_target {
-    ($property:path $(, $edges:path)?) => {
+    ($property:path) => {
+        pinfold_fuzz::sequence_target!(@ $property, pinfold_fuzz::feedback::note, Choice::Any);
+    };
+    ($property:path, $edges:path) => {
+        pinfold_fuzz::sequence_target!(
+            @ $property,
+            |sequence| pinfold_fuzz::feedback::note_run(sequence, &$edges()),
+            Choice::Best
+        );
+    };
+    (@ $property:path, $note:expr, $choice:expr) => {
+        use pinfold_fuzz::Choice;
+
         libfuzzer_sys::fuzz_target!(|input: pinfold_props::Input| {
             _ = $property(&input.0);
-            pinfold_fuzz::feedback::note(&input.0);
-            $(
-                pinfold_fuzz::feedback::note_edges(&$edges());
-                pinfold_fuzz::feedback::forget_own_code();
-            )?
+            $note(&input.0);
         });
         libfuzzer_sys::fuzz_mutator!(|data: &mut [u8], len: usize, len_max: usize, seed: u32| {
-            pinfold_fuzz::mutate(data, len, len_max, seed)
+            pinfold_fuzz::mutate(data, len, len_max, seed, $choice)
         });
         libfuzzer_sys::fuzz_crossover!(|one: &[u8], other: &[u8], out: &mut [u8], seed: u32| {
-            pinfold_fuzz::cross(one, other, out, seed)
+            pinfold_fuzz::cross(one, other, out, seed, $choice)
         });
     };
+}
+
+/// What goes to a target of all that could be made of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// What is drawn: the target takes no longer than a choice would.
+    Any,
+    /// The best of many, where features of the model count: see [`choice`].
+    Best,
 }
 
 /// One in so many mutations is libFuzzer's own, so that the words of `-dict` and of its table of comparisons have a
@@ -39,23 +56,26 @@ const ENGINE_EVERY: u32 = 16;
 const TRIES: u32 = 64;
 
 /// Changes the input in the first `len_bytes` bytes of `data`. Gives its length, at most `len_bytes_max`.
-///
-/// Where features of the model count, it is the best of many changes: see [`choice`].
-pub fn mutate(data: &mut [u8], len_bytes: usize, len_bytes_max: usize, rng_seed: u32) -> usize {
+pub fn mutate(
+    data: &mut [u8],
+    len_bytes: usize,
+    len_bytes_max: usize,
+    rng_seed: u32,
+    choice: Choice,
+) -> usize {
     if rng_seed.is_multiple_of(ENGINE_EVERY) {
         return edit_input(data, len_bytes, len_bytes_max, fuzzer_mutate);
     }
     let change = |sequence: &Sequence| {
-        best(rng_seed, |rng_seed| pinfold::mutate::mutate(sequence, rng_seed))
+        chosen(choice, rng_seed, |rng_seed| pinfold::mutate::mutate(sequence, rng_seed))
     };
     mutate_input_to(data, len_bytes, len_bytes_max, change)
 }
 
-/// Crosses the inputs `one` and `other` into `out`. Gives its length. Where features of the model count, it is the best of many
-/// ways to do so.
-pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32) -> usize {
+/// Crosses the inputs `one` and `other` into `out`, or changes the first of them. Gives its length.
+pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32, choice: Choice) -> usize {
     let join = |one: &Sequence, other: &Sequence| {
-        best(rng_seed, |rng_seed| match rng_seed % 3 {
+        chosen(choice, rng_seed, |rng_seed| match rng_seed % 3 {
             0 => pinfold::mutate::cross(one, other, rng_seed),
             _ => pinfold::mutate::mutate(one, rng_seed),
         })
@@ -63,9 +83,9 @@ pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32) -> usize {
     cross_inputs_to(one, other, out, join)
 }
 
-/// The best of what `make` makes, where `rng_seed` is what the engine drew. Another thing is looked for each time.
-fn best(rng_seed: u32, make: impl Fn(u64) -> Sequence) -> Sequence {
-    if !feedback::is_of_the_model() {
+/// One of what `make` makes, where `rng_seed` is what the engine drew. Another thing is looked for each time.
+fn chosen(choice: Choice, rng_seed: u32, make: impl Fn(u64) -> Sequence) -> Sequence {
+    if choice == Choice::Any || !feedback::is_of_the_model() {
         return make(rng_seed.into());
     }
     // Numbers far from each other give changes that have nothing in common.

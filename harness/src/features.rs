@@ -186,7 +186,7 @@ mod tests {
         let own = "map 0..1 anon private rw\nwrite 0 8 0x11\nread 0 8\n";
         let pages = |ops| {
             let all = of(&LINUX_6_12, ops);
-            all.into_iter().filter(|feature| About::of(*feature) == About::Pages).next_back()
+            all.into_iter().rfind(|feature| About::of(*feature) == About::Pages)
         };
         assert_ne!(pages(shared), pages(own));
         let library = "map 0..1 lib0 shared r\nreg mr0 0..1 remote_read\n";
