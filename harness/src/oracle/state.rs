@@ -6,6 +6,7 @@
 //!
 //! * an op that shows a key and got through: what was wrong with it (`key`, `right`, `range`, `gone`, `pd`, `unbound`),
 //!   and whether the key was that of a `window`;
+//!   so has one that was told of another error and yet moved bytes;
 //! * a reregistration: whether a window shows the MR (`bound`); the counters after a deregistration: whether it was
 //!   `refused`; bytes: whether the addresses of the MR go `around` the end of the address space;
 //! * what an MR has to do with: whether the MR was to be written (`writer`) or only read (`reader`), for which the
@@ -63,6 +64,9 @@ pub(super) fn that_matters(
             if let Some(word) = uninherited::word_of_bytes(case, steps) {
                 return vec![word];
             }
+            if was_to_be_refused(case) {
+                return before.refusals(case.op());
+            }
             // An op that uses an MR may show on another one that overlaps it: which one is chance.
             let used = before.access_of(case.op());
             let access = used.or_else(|| before.mrs.get(&finding.mr?).map(|mr| mr.access));
@@ -106,6 +110,12 @@ fn was_to_work(case: &Case<'_>) -> bool {
     let expected = case.predicted.prediction.expected();
     let sent = matches!(expected, Outcome::Completions { requester: WcStatus::SUCCESS, .. });
     sent || *expected == Outcome::Done
+}
+
+/// Whether the other side was not to let a request through: what it moved is wrong whatever it was told.
+fn was_to_be_refused(case: &Case<'_>) -> bool {
+    let refused = Outcome::Completion(WcStatus::REM_ACCESS_ERR);
+    *case.predicted.prediction.expected() == refused && target_of(case.op()).is_some()
 }
 
 /// `huge` if an access was to fault on a huge page.
