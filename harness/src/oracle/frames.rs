@@ -96,6 +96,8 @@ impl Correspondence {
             let before = *self.numbers.get(frame)?;
             (before != number && stays(*frame)).then(|| moved(place, before, number))
         });
+        // What is out of sight may have gone as well.
+        self.numbers.retain(|frame, _| stays(*frame));
         let now = places_by_frame.into_iter().map(|(frame, (_, number))| (frame, number));
         self.numbers.extend(now);
         moved
@@ -349,5 +351,16 @@ mod tests {
         assert_eq!(frames.check(&model, &procs(&[&[(0, 71)]]), |_| false), None);
         assert_eq!(frames.check(&model, &procs(&[&[(0, 71)]]), |_| true), None);
         assert!(frames.check(&model, &procs(&[&[(0, 70)]]), |frame| frame == 1).is_some());
+    }
+
+    #[test]
+    fn a_frame_that_may_move_out_of_sight_may_be_found_anywhere() {
+        let mut frames = Correspondence::default();
+        let (there, gone) = (procs(&[&[(0, 1)]]), procs(&[&[]]));
+        assert_eq!(frames.check(&there, &procs(&[&[(0, 70)]]), |_| true), None);
+        assert_eq!(frames.check(&gone, &gone, |_| false), None);
+        assert_eq!(frames.check(&there, &procs(&[&[(0, 71)]]), |_| true), None);
+        assert_eq!(frames.check(&gone, &gone, |_| true), None);
+        assert!(frames.check(&there, &procs(&[&[(0, 70)]]), |_| true).is_some());
     }
 }
