@@ -23,6 +23,9 @@ use crate::report;
 use crate::signals::Signals;
 
 /// Run random sequences on a target and on the model, and keep what differs
+///
+/// Each is drawn anew, and nothing guides the search: libFuzzer does that, which has to be linked into the program that it drives,
+/// by a nightly compiler, and so is cargo-fuzz's (`cargo +nightly fuzz run rxe_agrees`). What it leaves is read with --artifact.
 #[derive(Args, Debug)]
 pub(crate) struct Fuzz {
     #[command(flatten)]
