@@ -345,6 +345,7 @@ impl Before {
             (lacks, "right"),
             (outside, "range"),
             (outside && zero_based, "zero_based"),
+            (outside && self.binds_around(op), "around"),
         ])
     }
 
@@ -355,6 +356,14 @@ impl Before {
         let end = i64::from(offset).checked_add_unsigned(len_bytes.into());
         let len = i64::try_from(registered.span.len_bytes).ok();
         offset < 0 || end.is_none_or(|end| len.is_some_and(|len| end > len))
+    }
+
+    /// Whether a window is to be bound to bytes that go around the end of the addresses.
+    fn binds_around(&self, op: Op) -> bool {
+        let Op::Bind { mr, offset, len_bytes, access, .. } = op else { return false };
+        let Some(registered) = self.mrs.get(&mr) else { return false };
+        let start = registered.iova.wrapping_add_signed(offset.into());
+        !access.has(Access::ZERO_BASED) && start.checked_add(len_bytes.into()).is_none()
     }
 
     /// `bound` if `op` reregisters an MR that a window shows.
