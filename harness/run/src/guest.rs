@@ -44,6 +44,10 @@ pub(crate) trait Boot: fmt::Debug + Send {
     fn boot(&mut self) -> Result<Box<dyn Guest>, RunError>;
     /// A machine that was restored did not come up: none is restored any more.
     fn distrust(&mut self) {}
+    /// A machine that was booted did not come up. Another one is to be.
+    fn failed(&mut self) -> Result<(), RunError> {
+        Ok(())
+    }
     /// The kernel of the last machine hung, died, complained or lost something: it runs no further sequence.
     fn discard(&mut self) {}
 }
@@ -162,6 +166,7 @@ impl GuestTarget {
                 let console = tail(&guest.drain_console());
                 return Err(RunError::Boot { attempt_count, reason, console });
             }
+            self.boot.failed()?;
         }
     }
 }

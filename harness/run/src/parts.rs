@@ -93,6 +93,8 @@ pub(crate) struct Parts {
     pub(crate) initramfs: PathBuf,
     /// For the kernel's command line.
     pub(crate) arguments: Vec<String>,
+    /// Whether the accelerator was found by a probe: then it is another one where no kernel comes up with it.
+    pub(crate) accel_is_a_guess: bool,
 }
 
 impl Parts {
@@ -123,7 +125,10 @@ impl Parts {
         let kernel = workshop::provide(cache, request, watch)?;
         let (cache, image) = (cache.clone(), kernel.image.clone());
         let (modules, arguments) = (Vec::new(), Vec::new());
-        let parts = Parts { cache, way: Way::Uml, image, modules, executor, initramfs, arguments };
+        let way = Way::Uml;
+        let accel_is_a_guess = false;
+        let parts =
+            Parts { cache, way, image, modules, executor, initramfs, arguments, accel_is_a_guess };
         Ok((parts, kernel))
     }
 
@@ -138,7 +143,8 @@ impl Parts {
         let probed = accelerator(cache, wish)?;
         let executor = executor::provide(cache, executor, watch)?;
         let kernel = stock::provide(cache, series, Freshness::Cached, watch)?;
-        Ok((Parts::of_stock(cache, kernel, probed.accel, executor)?, probed))
+        let parts = Parts::of_stock(cache, kernel, probed.accel, executor)?;
+        Ok((Parts { accel_is_a_guess: wish == AccelWish::Auto, ..parts }, probed))
     }
 
     /// Brings together what is needed to boot the bzImage `image`, whose modules are in `module_tree`, or else beside it.
@@ -154,7 +160,8 @@ impl Parts {
         let beside = stock::module_tree_beside(image, &stock::release_of(image)?);
         let kernel = stock::of_path(cache, image, module_tree.or(beside.as_deref()))?;
         let executor = executor::provide(cache, executor, watch)?;
-        Ok((Parts::of_stock(cache, kernel, probed.accel, executor)?, probed))
+        let parts = Parts::of_stock(cache, kernel, probed.accel, executor)?;
+        Ok((Parts { accel_is_a_guess: wish == AccelWish::Auto, ..parts }, probed))
     }
 
     fn of_stock(
@@ -175,13 +182,15 @@ impl Parts {
     ) -> Result<Parts, PartsError> {
         let initramfs = initramfs::provide(cache, &executor, &modules)?;
         let (cache, arguments) = (cache.clone(), Vec::new());
-        Ok(Parts { cache, way, image, modules, executor, initramfs, arguments })
+        let accel_is_a_guess = false;
+        Ok(Parts { cache, way, image, modules, executor, initramfs, arguments, accel_is_a_guess })
     }
 
     /// The same with `modules` in the place of its own.
     pub(crate) fn with_modules(&self, modules: Vec<PathBuf>) -> Result<Parts, PartsError> {
-        let Parts { cache, way, image, executor, arguments, .. } = self.clone();
-        Ok(Parts { arguments, ..Parts::of(&cache, way, image, modules, executor)? })
+        let Parts { cache, way, image, executor, arguments, accel_is_a_guess, .. } = self.clone();
+        let parts = Parts::of(&cache, way, image, modules, executor)?;
+        Ok(Parts { arguments, accel_is_a_guess, ..parts })
     }
 
     /// What its kernel runs on, as its rules have it.
@@ -229,8 +238,11 @@ impl Parts {
 /// What QEMU runs its guests with here.
 fn accelerator(cache: &Cache, wish: AccelWish) -> Result<Probed, PartsError> {
     tools::require(tools::QEMU, &[]).map_err(MachineError::NoQemu)?;
-    let program = tools::find(qemu::PROGRAM).unwrap_or_else(|| PathBuf::from(qemu::PROGRAM));
-    Ok(accel::decide(cache, &program, wish)?)
+    Ok(accel::decide(cache, &program(), wish)?)
+}
+
+fn program() -> PathBuf {
+    tools::find(qemu::PROGRAM).unwrap_or_else(|| PathBuf::from(qemu::PROGRAM))
 }
 
 /// Brings up machines of the same parts, all on one CPU. The first one of QEMU that comes up is saved, and the others go
@@ -265,6 +277,15 @@ impl Boot for PartsBoot {
             }
         };
         Ok(Box::new(guest))
+    }
+
+    fn failed(&mut self) -> Result<(), RunError> {
+        if self.parts.way == Way::Qemu(Accel::Kvm) && self.parts.accel_is_a_guess {
+            let found = accel::distrust(&self.parts.cache, &program()).map_err(PartsError::from)?;
+            self.parts.way = Way::Qemu(found.accel);
+            self.place = self.parts.place();
+        }
+        Ok(())
     }
 
     fn distrust(&mut self) {

@@ -146,6 +146,19 @@ pub fn probe(cache: &Cache, qemu: &Path) -> Result<Probed, CacheError> {
     Ok(found)
 }
 
+/// Notes that a kernel did not come up under KVM, though a guest of a few instructions had run: from now on, until the host is
+/// booted again, it is TCG. Gives that.
+///
+/// # Errors
+///
+/// If the cache cannot be used.
+pub fn distrust(cache: &Cache, qemu: &Path) -> Result<Probed, CacheError> {
+    let reason = format!("no kernel came up under {DEVICE}, though a guest ran and ended");
+    let found = Probed { accel: Accel::Tcg, reason };
+    cache.publish_file(&place(cache, qemu), &serde_json::to_vec(&found).unwrap_or_default())?;
+    Ok(found)
+}
+
 /// Whether `accel` runs a guest of the program `qemu` within `deadline`. Asks the cache for nothing but room.
 ///
 /// # Errors
