@@ -249,6 +249,17 @@ fn tells_each_test_once(output: &str) -> bool {
         && numbers.iter().zip(1..).all(|(number, wanted)| number.parse() == Ok(wanted))
 }
 
+/// Whether the first thing that a program finds wrong is what 6.12 is known for: a bind that it rightly refuses is told as
+/// flushed (`corpus/known/error_told_as_flush.md`).
+fn finds_a_refused_bind_told_as_flush(end: RunEnd, output: &str) -> bool {
+    let mut lines = output.lines().skip_while(|line| !line.starts_with("not ok "));
+    let is_bind = lines.next().is_some_and(|line| line.contains(" bind "));
+    let expected =
+        lines.next().is_some_and(|line| line.ends_with("memory management operation error"));
+    let got = lines.next().is_some_and(|line| line.ends_with("Work Request Flushed Error"));
+    end == RunEnd::Program(ProgramEnd::Exited(1)) && is_bind && expected && got
+}
+
 fn all_are_right_on(name: &str, folders: &[&str]) {
     let Some(target) = kernel(name) else { return };
     let mut wrong = Vec::new();
@@ -256,7 +267,8 @@ fn all_are_right_on(name: &str, folders: &[&str]) {
         let text = reproduce_c(&path, target.name()).unwrap();
         let (end, output) = run(&target, &text);
         let is_right = end == RunEnd::Program(ProgramEnd::Exited(0));
-        if !is_right || !tells_each_test_once(&output) {
+        let is_told = is_right && tells_each_test_once(&output);
+        if !is_told && !finds_a_refused_bind_told_as_flush(end, &output) {
             wrong.push(format!("{}: {end:?}\n{output}", path.display()));
         }
     }
@@ -299,8 +311,9 @@ fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
         for (signature, (sequence, divergence)) in minimized(fault) {
             let text = program(&sequence, &LINUX_6_12, Some(&divergence));
             let (end, output) = run(&target, &text);
-            let right = RunEnd::Program(ProgramEnd::Exited(0));
-            assert_eq!(end, right, "{name}: {signature}\n{output}\n{}", print(&sequence));
+            let is_right = end == RunEnd::Program(ProgramEnd::Exited(0))
+                || finds_a_refused_bind_told_as_flush(end, &output);
+            assert!(is_right, "{name}: {signature} {end:?}\n{output}\n{}", print(&sequence));
         }
     }
 }
