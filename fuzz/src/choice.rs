@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use pinfold::features::{About, features};
 use pinfold::model::Fault;
-use pinfold::profile::LINUX_6_12;
+use pinfold::profile::Profile;
 use pinfold::suspects::shown;
 use pinfold_contract::Sequence;
 
@@ -52,7 +52,7 @@ fn seen() -> MutexGuard<'static, Seen> {
 pub fn note(sequence: &Sequence) -> (Vec<u32>, Vec<Fault>) {
     let mut seen = seen();
     let features = features_of(sequence);
-    let faults = shown(&LINUX_6_12, sequence, &seen.suspects());
+    let faults = shown(Profile::newest(), sequence, &seen.suspects());
     features.iter().for_each(|feature| add(&mut seen.features, *feature));
     faults.iter().for_each(|fault| add(&mut seen.faults, *fault));
     (features, faults)
@@ -93,7 +93,7 @@ fn newness(seen: &Seen, sequence: &Sequence, about: About) -> usize {
 
 /// The same of broken rules that it would show.
 fn promise(seen: &Seen, sequence: &Sequence, suspects: &[Fault]) -> usize {
-    let shown = shown(&LINUX_6_12, sequence, suspects);
+    let shown = shown(Profile::newest(), sequence, suspects);
     let rarity = |fault: &Fault| Seen::rarity(&seen.faults, fault);
     for_its_time(shown.iter().map(rarity).sum(), sequence)
 }
@@ -103,7 +103,7 @@ fn for_its_time(worth: usize, sequence: &Sequence) -> usize {
 }
 
 fn features_of(sequence: &Sequence) -> Vec<u32> {
-    let mut features: Vec<u32> = features(&LINUX_6_12, sequence).collect();
+    let mut features: Vec<u32> = features(Profile::newest(), sequence).collect();
     features.sort_unstable();
     features.dedup();
     features

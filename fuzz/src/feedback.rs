@@ -10,7 +10,7 @@
 use std::sync::LazyLock;
 
 use pinfold::features::features;
-use pinfold::profile::LINUX_6_12;
+use pinfold::profile::Profile;
 use pinfold_contract::{Edge, Sequence};
 
 use crate::choice;
@@ -49,7 +49,7 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
 /// Counts the features of `sequence`, if that is wanted.
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
-        features(&LINUX_6_12, sequence).for_each(|feature| count(feature, 0));
+        features(Profile::newest(), sequence).for_each(|feature| count(feature, 0));
     }
 }
 

@@ -6,7 +6,7 @@ use std::hint::black_box;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use pinfold::generate::Generator;
 use pinfold::model::outcomes;
-use pinfold::profile::{LINUX_6_1, LINUX_6_12};
+use pinfold::profile::Profile;
 use pinfold_contract::Sequence;
 
 const SEQUENCES: u64 = 1000;
@@ -17,8 +17,8 @@ fn model(criterion: &mut Criterion) {
     let op_count: usize = sequences.iter().map(|sequence| sequence.ops.len()).sum();
     let mut group = criterion.benchmark_group("model");
     group.throughput(Throughput::Elements(op_count as u64));
-    for profile in [&LINUX_6_12, &LINUX_6_1] {
-        group.bench_function(profile.series, |bencher| {
+    for profile in Profile::all() {
+        group.bench_function(profile.series.to_string(), |bencher| {
             bencher.iter(|| {
                 sequences
                     .iter()

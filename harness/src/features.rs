@@ -127,7 +127,7 @@ mod tests {
     use super::*;
     use crate::generate::Generator;
     use crate::model::{Behind, Mapping, Memory};
-    use crate::profile::{LINUX_6_1, LINUX_6_12};
+    use crate::profile::{Profile, linux};
 
     fn of(profile: &Profile, ops: &str) -> Vec<u32> {
         let file = parse(&format!("# pinfold 1\n{ops}"));
@@ -174,23 +174,25 @@ mod tests {
 
     #[test]
     fn another_state_under_the_same_ops_is_another_feature() {
-        let untouched = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 remote_read\n");
+        let untouched =
+            of(Profile::newest(), "map 0..1 anon private rw\nreg mr0 0..1 remote_read\n");
         let about = |features: &[u32], about| {
             features.iter().filter(|feature| About::of(**feature) == about).count()
         };
         assert_eq!([about(&untouched, About::Pages), about(&untouched, About::Keys)], [2, 0]);
         assert_eq!(about(&untouched, About::Asked), untouched.len() - 2);
-        let again = of(&LINUX_6_12, "map 0..1 anon private rw\nreg mr0 0..1 none\ndereg mr0\n");
+        let again =
+            of(Profile::newest(), "map 0..1 anon private rw\nreg mr0 0..1 none\ndereg mr0\n");
         assert_eq!(about(&again, About::Keys), 1);
         let shared = "map 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\nread 0 8\n";
         let own = "map 0..1 anon private rw\nwrite 0 8 0x11\nread 0 8\n";
         let pages = |ops| {
-            let all = of(&LINUX_6_12, ops);
+            let all = of(Profile::newest(), ops);
             all.into_iter().rfind(|feature| About::of(*feature) == About::Pages)
         };
         assert_ne!(pages(shared), pages(own));
         let library = "map 0..1 lib0 shared r\nreg mr0 0..1 remote_read\n";
-        assert_ne!(of(&LINUX_6_12, library), of(&LINUX_6_1, library), "6.1 refuses");
+        assert_ne!(of(Profile::newest(), library), of(linux("6.1"), library), "6.1 refuses");
     }
 
     #[test]
@@ -208,7 +210,7 @@ mod tests {
             "write_remote mr0 8 0x11 qp=1",
             "write_remote mr0+4090 8 0x11",
         ];
-        let last = shown.map(|op| of(&LINUX_6_12, &format!("{shared}{op}\n")));
+        let last = shown.map(|op| of(Profile::newest(), &format!("{shared}{op}\n")));
         let keys = last.iter().map(|features| features.iter().max()).collect::<BTreeSet<_>>();
         assert!(!keys.contains(&None));
         let sets =
@@ -222,7 +224,7 @@ mod tests {
         let all = |count: u64| -> BTreeSet<u32> {
             (0..count)
                 .flat_map(|index| {
-                    features(&LINUX_6_12, &generator.sequence(index)).collect::<Vec<_>>()
+                    features(Profile::newest(), &generator.sequence(index)).collect::<Vec<_>>()
                 })
                 .collect()
         };

@@ -6,7 +6,7 @@
 use serde::Deserialize;
 use toml::Spanned;
 
-use crate::profile::Machine;
+use crate::profile::Platform;
 use crate::signature::Signature;
 
 /// The list of known divergences.
@@ -23,7 +23,7 @@ pub struct Entry {
     /// The kernels that have it, as written: "6.1", or "6.1.150..6.1.192", both ends included.
     pub kernels: String,
     /// What these kernels run on where they have it; `None` is anything.
-    pub machine: Option<Machine>,
+    pub machine: Option<Platform>,
     /// What it is, in a few words.
     pub title: String,
     /// Where in the kernel it comes from, `file:function`.
@@ -41,7 +41,7 @@ pub struct Running<'a> {
     /// Its `uname -r`. Only the first three numbers count.
     pub release: &'a str,
     /// What it runs on.
-    pub machine: Machine,
+    pub platform: Platform,
 }
 
 /// Why a text is no list of known divergences, and where.
@@ -98,7 +98,7 @@ impl Known {
         self.entries.iter().find(|entry| {
             entry.signature == *signature
                 && entry.range.contains(version)
-                && entry.machine.is_none_or(|machine| machine == kernel.machine)
+                && entry.machine.is_none_or(|machine| machine == kernel.platform)
         })
     }
 }
@@ -160,7 +160,7 @@ impl StoredEntry {
         })?;
         let machine = match &self.machine {
             None => None,
-            Some(name) => Some(Machine::from_name(name.get_ref()).ok_or_else(|| {
+            Some(name) => Some(Platform::from_name(name.get_ref()).ok_or_else(|| {
                 let message = format!("`{}` is no machine: uml or x86", name.get_ref());
                 (Some(name.span().start), message)
             })?),
@@ -255,7 +255,7 @@ mod tests {
     }
 
     fn on_uml(release: &str) -> Running<'_> {
-        Running { release, machine: Machine::Uml }
+        Running { release, platform: Platform::Uml }
     }
 
     #[track_caller]
@@ -310,7 +310,7 @@ mod tests {
         let known = Known::parse(&of("x86")).unwrap();
         let signature = "a-b".parse().unwrap();
         let release = "6.1.192";
-        assert!(known.matching(&signature, Running { release, machine: Machine::X86 }).is_some());
+        assert!(known.matching(&signature, Running { release, platform: Platform::X86 }).is_some());
         assert_eq!(known.matching(&signature, on_uml(release)), None);
         Known::parse(&(of("x86") + &of("uml"))).unwrap();
         assert!(refused(&(of("x86") + &entry("a-b", "6.1"))).message.contains("known already"));

@@ -95,13 +95,13 @@ pub fn fit<E>(
     nearest: &Profile,
     mut run: impl FnMut(&Sequence) -> Result<Trace, E>,
 ) -> Result<Fitted, E> {
-    let mut profile = nearest.clone();
+    let mut profile = *nearest;
     let mut fits = Vec::new();
     for probe in PROBES {
         let sequence = probe.sequence();
         let trace = run(&sequence)?;
         let fitting = candidates(nearest).find(|(_, other)| {
-            let mut candidate = profile.clone();
+            let mut candidate = profile;
             probe.take()(&mut candidate, other);
             explains(&sequence, &predict(&candidate, &sequence, Observe::Each), &trace)
         });
@@ -115,10 +115,10 @@ pub fn fit<E>(
 
 /// Every profile with its name: that of the nearest series, of the other series, of the designs.
 fn candidates(nearest: &Profile) -> impl Iterator<Item = (String, Profile)> {
-    let others = Profile::all_on(nearest.machine);
-    let others = others.into_iter().filter(|other| other.series != nearest.series);
+    let others = Profile::all_on(nearest.platform);
+    let others = others.iter().filter(|other| other.series != nearest.series);
     let series = [nearest].into_iter().chain(others);
-    let series = series.map(|profile| (profile.series.to_owned(), profile.clone()));
+    let series = series.map(|profile| (profile.series.to_string(), *profile));
     let designs = Pair::all().map(|pair| (pair.to_string(), pair.profile()));
     series.collect::<Vec<_>>().into_iter().chain(designs)
 }
@@ -140,7 +140,7 @@ fn explains(sequence: &Sequence, predicted: &[PredictedStep], trace: &Trace) -> 
 impl Fitted {
     /// In one line: `6.12; as 6.1: tracked_write_pin; as none: mmap_merge`.
     pub fn describe(&self) -> String {
-        let nearest = self.profile.series;
+        let nearest = self.profile.series.to_string();
         let mut others: Vec<&str> = Vec::new();
         for series in self.fits.iter().filter_map(|fit| fit.series.as_deref()) {
             if series != nearest && !others.contains(&series) {
@@ -164,7 +164,7 @@ mod tests {
 
     use super::*;
     use crate::model::perform;
-    use crate::profile::{LINUX_6_1, LINUX_6_12, Umem};
+    use crate::profile::{Umem, linux};
 
     fn probed(kernel: &Profile, nearest: &Profile) -> Fitted {
         let run = |sequence: &Sequence| {
@@ -177,22 +177,24 @@ mod tests {
     fn every_field_has_its_probe_and_no_field_is_forgotten() {
         let fields: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
         assert_eq!(PROBES.map(|probe| probe.field).to_vec(), fields);
-        let text = format!("{LINUX_6_12:#?}");
+        let text = format!("{:#?}", Profile::newest());
         let names =
             text.lines().filter(|line| line.starts_with("    ") && !line.starts_with("     "));
         let names: Vec<&str> =
             names.filter_map(|line| line.trim().split_once(':')).map(|(n, _)| n).collect();
-        assert_eq!(names[..3], ["series", "machine", "swap_space"]);
-        assert_eq!(names[3..], fields);
+        let unprobed = ["series", "platform", "adapter", "swap_space", "failed_send"];
+        let (first, rest) = names.split_at(unprobed.len());
+        assert_eq!((first, rest), (unprobed.as_slice(), fields.as_slice()));
     }
 
     #[test]
     fn each_kernel_is_told_from_the_other_whichever_is_taken_for_the_nearest() {
-        for kernel in [&LINUX_6_12, &LINUX_6_1] {
-            for nearest in Profile::ALL {
+        for kernel in Profile::all() {
+            for nearest in Profile::all() {
                 let Fitted { profile, fits } = probed(kernel, nearest);
                 assert!(fits.iter().all(|fit| fit.series.is_some()), "{fits:?}");
-                let found = Profile { series: kernel.series, ..profile };
+                let (series, failed_send) = (kernel.series, kernel.failed_send);
+                let found = Profile { series, failed_send, ..profile };
                 assert_eq!(found, as_seen(kernel, &found), "nearest {}", nearest.series);
             }
         }
@@ -201,7 +203,7 @@ mod tests {
     /// Who always pins for writing never unshares, so nobody can tell whether the kernel would.
     fn as_seen(kernel: &Profile, found: &Profile) -> Profile {
         let unseen = kernel.umem == Umem::AlwaysWrite;
-        Profile { unshare: if unseen { found.unshare } else { kernel.unshare }, ..kernel.clone() }
+        Profile { unshare: if unseen { found.unshare } else { kernel.unshare }, ..*kernel }
     }
 
     #[test]
@@ -216,18 +218,18 @@ mod tests {
 
     #[test]
     fn a_kernel_between_two_has_some_rules_of_each() {
-        let mut kernel = LINUX_6_12.clone();
-        kernel.tracked_write_pin = LINUX_6_1.tracked_write_pin;
-        let fitted = probed(&kernel, &LINUX_6_12);
+        let mut kernel = *linux("6.12");
+        kernel.tracked_write_pin = linux("6.1").tracked_write_pin;
+        let fitted = probed(&kernel, linux("6.12"));
         assert_eq!(fitted.profile, kernel);
         assert_eq!(fitted.describe(), "6.12; as 6.1: tracked_write_pin");
     }
 
     #[test]
     fn a_rule_that_nobody_has_is_said_to_be_of_none() {
-        let mut kernel = LINUX_6_12.clone();
+        let mut kernel = *linux("6.12");
         kernel.on_demand_errno = pinfold_contract::Errno::EPERM;
-        let fitted = probed(&kernel, &LINUX_6_12);
+        let fitted = probed(&kernel, Profile::newest());
         assert!(fitted.describe().contains("as none: on_demand_errno"), "{}", fitted.describe());
     }
 }

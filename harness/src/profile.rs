@@ -1,18 +1,35 @@
 //! What differs between kernels, as data: one field a rule, each with its source.
+//!
+//! A profile is a product: what a series changes over the one before it (`profile/series`, one file each), what a
+//! platform changes (`profile/platform.rs`), and whose rules the adapter's are. A new series is one more file there.
 
-use pinfold_contract::{Access, Errno, Rereg, WcStatus};
+mod platform;
+mod series;
+
+use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
+
+pub use platform::{Adapter, Platform};
 
 /// The rules in which kernels differ.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Profile {
-    /// The series, as in the name of a target: "6.1", "6.12".
-    pub series: &'static str,
+    /// The series, as in the name of a target.
+    pub series: Series,
 
     /// What the kernel runs on, which decides some of the other fields.
-    pub machine: Machine,
+    pub platform: Platform,
+
+    /// The RDMA device, which decides some of the other fields.
+    pub adapter: Adapter,
 
     /// What pages can be swapped to. The executor brings it, so it is no rule of a kernel.
     pub swap_space: SwapSpace,
+
+    /// How rxe reports a request that fails at the sender. A defect (`corpus/known/error_told_as_flush.md`), by which no
+    /// prediction goes: it decides which refusals a run can be expected to see.
+    ///
+    /// Source: `rxe_requester()` and `rxe_sender()`, drivers/infiniband/sw/rxe/rxe_req.c, 6.1 and 6.12.
+    pub failed_send: FailedSend,
 
     /// What `ib_umem_get()` asks of GUP.
     ///
@@ -142,33 +159,6 @@ pub struct Profile {
     /// Source: `mr_check_range()`, drivers/infiniband/sw/rxe/rxe_mr.c, EFAULT in 6.1, EINVAL in
     /// 6.12; `rxe_requester()`, drivers/infiniband/sw/rxe/rxe_req.c, makes the status of it.
     pub local_range_status: WcStatus,
-}
-
-/// What a kernel runs on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Machine {
-    /// User Mode Linux, in the configuration of targets/kernel/uml.config.
-    Uml,
-    /// A PC with more than one processor, in the configuration of a distribution.
-    X86,
-}
-
-impl Machine {
-    /// All of them.
-    pub const ALL: [Machine; 2] = [Machine::Uml, Machine::X86];
-
-    /// As in expectations and in `known.toml`: `uml` or `x86`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Machine::Uml => "uml",
-            Machine::X86 => "x86",
-        }
-    }
-
-    /// The one that is called `name`.
-    pub fn from_name(name: &str) -> Option<Machine> {
-        Machine::ALL.into_iter().find(|machine| machine.name() == name)
-    }
 }
 
 /// What `ib_umem_get()` asks of GUP: `write` is FOLL_WRITE, `force` is FOLL_FORCE, and `writable` whether the adapter
@@ -346,10 +336,19 @@ pub enum TrackedWritePin {
     Refused,
 }
 
+/// What rxe reports of a request that fails at the sender.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FailedSend {
+    /// Its own status.
+    Reported,
+    /// WR_FLUSH_ERR, whatever its status was.
+    Flushed,
+}
+
 /// A field of [`Profile`] that two kernels can differ in: its name, and how it is taken over from another profile.
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
-/// Every field but the series and what the machine is and has, in order.
+/// Every field but series, platform, adapter, swap space and what a defect hides, in order.
 pub const FIELDS: [Field; 23] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
@@ -377,117 +376,82 @@ pub const FIELDS: [Field; 23] = [
 ];
 
 impl Profile {
-    /// Every series on User Mode Linux, the default first.
-    pub const ALL: [&'static Profile; 2] = [&LINUX_6_12, &LINUX_6_1];
-    /// The same series on a PC, in the same order.
-    pub const ALL_X86: [&'static Profile; 2] = [&LINUX_6_12_X86, &LINUX_6_1_X86];
-
-    /// The profile of a series ("6.1", "6.12").
-    pub fn of_series(series: &str) -> Option<&'static Profile> {
-        Self::ALL.into_iter().find(|profile| profile.series == series)
+    /// Every series on User Mode Linux, the newest first.
+    pub fn all() -> &'static [Profile] {
+        Self::all_on(Platform::Uml)
     }
 
-    /// Every series on `machine`, the default first.
-    pub fn all_on(machine: Machine) -> [&'static Profile; 2] {
-        match machine {
-            Machine::Uml => Self::ALL,
-            Machine::X86 => Self::ALL_X86,
+    /// Every series on `platform`, the newest first.
+    pub fn all_on(platform: Platform) -> &'static [Profile] {
+        match platform {
+            Platform::Uml => &series::UML,
+            Platform::X86 => &series::X86,
         }
     }
 
-    /// What expectations may call it, what it runs on before its series.
-    pub fn names(&self) -> [&'static str; 2] {
-        [self.machine.name(), self.series]
+    /// The newest series on User Mode Linux.
+    pub fn newest() -> &'static Profile {
+        &Self::all()[0]
     }
 
-    /// The same series on `machine`; the default series, if this one is none of ours.
-    pub fn on(&self, machine: Machine) -> &'static Profile {
-        let all = Self::all_on(machine);
-        all.into_iter().find(|profile| profile.series == self.series).unwrap_or(all[0])
+    /// The rules of `series` on `platform`; `None` if it has no file in `profile/series`.
+    pub fn of(series: Series, platform: Platform) -> Option<&'static Profile> {
+        Self::all_on(platform).iter().find(|profile| profile.series == series)
     }
-}
 
-/// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
-const OPTIONAL: Access = Access(0x3ff0_0000);
+    /// The rules of the series called `name`, on User Mode Linux.
+    pub fn of_series(name: &str) -> Option<&'static Profile> {
+        Self::of(name.parse().ok()?, Platform::Uml)
+    }
 
-/// Linux 6.12 (read in 6.12.117) on User Mode Linux.
-pub static LINUX_6_12: Profile = UML_6_12;
+    /// The rules of the series nearest to `series` on `platform`; of the newer one where two are as near.
+    pub fn nearest(series: Series, platform: Platform) -> &'static Profile {
+        let all = Self::all_on(platform);
+        all.iter().min_by_key(|profile| profile.series.distance(series)).unwrap_or(&all[0])
+    }
 
-/// Linux 6.1 (read in 6.1.192) on User Mode Linux.
-pub static LINUX_6_1: Profile = UML_6_1;
+    /// Names that an expectation may call it by, the platform before the series.
+    pub fn names(&self) -> [String; 2] {
+        [self.platform.name().to_owned(), self.series.to_string()]
+    }
 
-/// Linux 6.12 on a PC.
-pub static LINUX_6_12_X86: Profile = Profile { ksm_swap: KsmSwap::Works, ..on_x86(&UML_6_12) };
-
-/// Linux 6.1 on a PC.
-pub static LINUX_6_1_X86: Profile = Profile { huge_zap: HugeZap::UsesUp, ..on_x86(&UML_6_1) };
-
-/// What a PC changes in every series.
-const fn on_x86(uml: &Profile) -> Profile {
-    Profile {
-        machine: Machine::X86,
-        huge_advice: HugeAdvice::Noted,
-        huge_pages: HugePages::Pool,
-        write_only_load: WriteOnlyLoad::Works,
-        gup_fast: GupFast::First,
-        ..*uml
+    /// The same series on `platform`; the nearest, if this one is none of ours.
+    pub fn on(&self, platform: Platform) -> &'static Profile {
+        Self::nearest(self.series, platform)
     }
 }
 
-const UML_6_12: Profile = Profile {
-    series: "6.12",
-    machine: Machine::Uml,
-    swap_space: SwapSpace::RamDisk,
-    umem: Umem::WriteIfWritable,
-    unshare: Unshare::Private,
-    non_coherent: NonCoherent::Ignored,
-    access_known: OPTIONAL.with(Access(0x3ff)),
-    on_demand_errno: Errno::EOPNOTSUPP,
-    access_unsupported: Access::ZERO_BASED.with(Access::HUGETLB),
-    mmap_merge: MmapMerge::PrevFirst,
-    unwritten_account: UnwrittenAccount::Cleared,
-    disk_tail: DiskTail::Zeroed,
-    disk_punch: DiskPunch::DropsAll,
-    future_write_check: FutureWriteCheck::First,
-    populate_at_hole: PopulateAtHole::Stops,
-    table_for_last_page: LastPageTable::Missing,
-    huge_advice: HugeAdvice::Unknown,
-    huge_pages: HugePages::None,
-    huge_zap: HugeZap::PromisesAgain,
-    write_only_load: WriteOnlyLoad::WithoutFault,
-    gup_fast: GupFast::Absent,
-    ksm_swap: KsmSwap::FailsOnce,
-    tracked_write_pin: TrackedWritePin::Refused,
-    rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
-    window_unsupported: Access(!0x3ff0_037f),
-    local_range_status: WcStatus::LOC_QP_OP_ERR,
-};
+/// The rules of a series that a test names, on User Mode Linux.
+#[cfg(test)]
+pub(crate) fn linux(series: &str) -> &'static Profile {
+    Profile::of_series(series).expect("a test names a series that has rules")
+}
 
-const UML_6_1: Profile = Profile {
-    series: "6.1",
-    machine: Machine::Uml,
-    swap_space: SwapSpace::RamDisk,
-    umem: Umem::AlwaysWrite,
-    unshare: Unshare::Anonymous,
-    non_coherent: NonCoherent::Ignored,
-    access_known: OPTIONAL.with(Access(0xff)),
-    on_demand_errno: Errno::EINVAL,
-    access_unsupported: Access(0),
-    mmap_merge: MmapMerge::NextFirst,
-    unwritten_account: UnwrittenAccount::Kept,
-    disk_tail: DiskTail::Kept,
-    disk_punch: DiskPunch::WritesFirst,
-    future_write_check: FutureWriteCheck::Last,
-    populate_at_hole: PopulateAtHole::Continues,
-    table_for_last_page: LastPageTable::Made,
-    huge_advice: HugeAdvice::Unknown,
-    huge_pages: HugePages::None,
-    huge_zap: HugeZap::PromisesAgain,
-    write_only_load: WriteOnlyLoad::WithoutFault,
-    gup_fast: GupFast::Absent,
-    ksm_swap: KsmSwap::Works,
-    tracked_write_pin: TrackedWritePin::Allowed,
-    rereg_changes: Rereg(0),
-    window_unsupported: Access(0),
-    local_range_status: WcStatus::LOC_PROT_ERR,
-};
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_series_is_found_on_each_platform_and_the_newest_comes_first() {
+        for platform in Platform::ALL {
+            let all = Profile::all_on(platform);
+            assert!(all.len() > 1 && all.windows(2).all(|pair| pair[0].series > pair[1].series));
+            for profile in all {
+                assert_eq!(profile.platform, platform);
+                assert_eq!(Profile::of(profile.series, platform), Some(profile));
+                assert_eq!(profile.on(Platform::Uml).series, profile.series);
+            }
+        }
+        assert_eq!(Profile::of(Series::new(5, 10), Platform::Uml), None);
+    }
+
+    #[test]
+    fn the_nearest_series_is_that_with_the_fewest_releases_between() {
+        let nearest =
+            |major, minor| Profile::nearest(Series::new(major, minor), Platform::Uml).series;
+        assert_eq!(nearest(5, 10), Series::new(6, 1));
+        assert_eq!(nearest(6, 2), Series::new(6, 1));
+        assert_eq!(nearest(6, 11), Series::new(6, 12));
+        assert_eq!(nearest(9, 0), Profile::newest().series);
+    }
+}

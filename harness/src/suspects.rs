@@ -30,7 +30,7 @@ mod tests {
 
     use super::*;
     use crate::generate::Generator;
-    use crate::profile::LINUX_6_12;
+    use crate::profile::Profile;
 
     fn all() -> Vec<Fault> {
         Fault::ALL.into_iter().map(|(fault, _)| fault).collect()
@@ -40,7 +40,7 @@ mod tests {
     fn a_sequence_shows_what_depends_on_the_rule() {
         let file = parse("# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 none\ndereg mr0\n");
         let sequence = file.map(|file| file.sequence).unwrap_or_default();
-        let shown = shown(&LINUX_6_12, &sequence, &all());
+        let shown = shown(Profile::newest(), &sequence, &all());
         assert!(shown.contains(&Fault::VmPinKept), "{shown:?}");
         assert!(!shown.contains(&Fault::ForkSharesPinned), "there is no fork: {shown:?}");
     }
@@ -50,10 +50,12 @@ mod tests {
         let generator = Generator::new(2);
         for index in 0..200 {
             let sequence = generator.sequence(index);
-            let (predicted, asked) =
-                (predict(&LINUX_6_12, &sequence, Observe::End), at_stake(&LINUX_6_12, &sequence));
+            let (predicted, asked) = (
+                predict(Profile::newest(), &sequence, Observe::End),
+                at_stake(Profile::newest(), &sequence),
+            );
             for fault in all().into_iter().filter(|fault| !asked.contains(fault)) {
-                let trace = perform(&LINUX_6_12, Some(fault), &sequence, Observe::End);
+                let trace = perform(Profile::newest(), Some(fault), &sequence, Observe::End);
                 let verdict = judge(&sequence, &predicted, &trace);
                 assert!(!matches!(verdict, Verdict::Diverges(_)), "{fault:?} in {index}");
             }
@@ -65,7 +67,7 @@ mod tests {
         let generator = Generator::new(1);
         let mut hidden = all();
         for index in 0..1500 {
-            let found = shown(&LINUX_6_12, &generator.sequence(index), &hidden);
+            let found = shown(Profile::newest(), &generator.sequence(index), &hidden);
             hidden.retain(|fault| !found.contains(fault));
         }
         assert!(hidden.len() <= 4, "{hidden:?}");

@@ -230,10 +230,12 @@ impl Tally {
     /// Each refusal that the model knows, of the series of this tally or of all, and whether it was seen. One that a
     /// series can show has no reason not to be seen.
     fn known_refusals(&self) -> Vec<(Refusal, bool)> {
-        let all = Profile::ALL.iter().map(|profile| profile.series);
-        let series = all.filter(|s| self.series.is_empty() || self.series.contains(*s));
+        let is_of_this = |profile: &&Profile| {
+            self.series.is_empty() || self.series.contains(&profile.series.to_string())
+        };
+        let profiles = Profile::all().iter().filter(is_of_this);
         let mut known: Vec<Refusal> = Vec::new();
-        for refusal in series.flat_map(refusals) {
+        for refusal in profiles.flat_map(refusals) {
             let same = |other: &&mut Refusal| other.is_same(refusal);
             match known.iter_mut().find(same) {
                 Some(other) if refusal.unseen.is_none() => other.unseen = None,
@@ -531,7 +533,7 @@ mod tests {
         let text = "# pinfold 1\nmap 0..1 anon private rw\nlimit 0\nreg mr0 0..1 remote_read\n";
         let sequence = parse(text).unwrap().sequence;
         let observe = pinfold_contract::Observe::End;
-        let predicted = crate::model::predict(&crate::profile::LINUX_6_12, &sequence, observe);
+        let predicted = crate::model::predict(Profile::newest(), &sequence, observe);
         let refused = |errno| trace(&[Outcome::Done, Outcome::Done, Outcome::Errno(errno)], None);
         let mut tally = Tally::default();
         tally.record_predicted(&sequence, &predicted, &refused(Errno::EFAULT));

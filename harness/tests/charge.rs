@@ -6,7 +6,7 @@ use pinfold_contract::{Observe, parse};
 
 #[test]
 fn a_registration_fails_where_the_limit_is_reached_and_leaves_its_pages() {
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let text = "# pinfold 1\nmap 0..4 anon private rw\nmem_limit 2\nreg mr0 0..4 local_write\nmem_limit unlimited\nreg mr1 0..4 local_write\n";
         let sequence = parse(text).unwrap().sequence;
         let steps = predict(profile, &sequence, Observe::Each);

@@ -5,13 +5,13 @@ use pinfold::{
     generate::Generator,
     model::{Fault, perform, predict},
     oracle::{Verdict, judge},
-    profile::LINUX_6_12,
+    profile::Profile,
 };
 use pinfold_contract::{Observe, Sequence, parse};
 
 fn explained(fault: Option<Fault>, sequence: &Sequence) -> (String, Verdict) {
-    let predicted = predict(&LINUX_6_12, sequence, Observe::Each);
-    let trace = perform(&LINUX_6_12, fault, sequence, Observe::Each);
+    let predicted = predict(Profile::newest(), sequence, Observe::Each);
+    let trace = perform(Profile::newest(), fault, sequence, Observe::Each);
     let verdict = judge(sequence, &predicted, &trace);
     (explain(sequence, &predicted, &trace, &verdict), verdict)
 }

@@ -8,7 +8,7 @@ use pinfold::{
     minimize::minimize,
     model::{Fault, PredictedStep, perform, predict},
     oracle::{Inconclusive, Oracle, Verdict, judge},
-    profile::{LINUX_6_12, LINUX_6_12_X86, Machine},
+    profile::{Platform, Profile},
     signature::Signature,
 };
 use pinfold_contract::{Observe, Sequence, print};
@@ -25,7 +25,7 @@ const SEQUENCES_LEAST: u64 = 100;
 type Key = (Oracle, Signature);
 
 fn verdict(fault: Fault, sequence: &Sequence, predicted: &[PredictedStep]) -> Option<Key> {
-    let trace = perform(fault.shown_on(&LINUX_6_12), Some(fault), sequence, Observe::Each);
+    let trace = perform(fault.shown_on(Profile::newest()), Some(fault), sequence, Observe::Each);
     match judge(sequence, predicted, &trace) {
         // Bytes that depend on how packets follow each other are not followed: no finding.
         Verdict::Agrees | Verdict::Inconclusive { reason: Inconclusive::NotFollowed } => None,
@@ -35,7 +35,7 @@ fn verdict(fault: Fault, sequence: &Sequence, predicted: &[PredictedStep]) -> Op
 }
 
 fn signature(fault: Fault, sequence: &Sequence) -> Option<Key> {
-    verdict(fault, sequence, &predict(fault.shown_on(&LINUX_6_12), sequence, Observe::Each))
+    verdict(fault, sequence, &predict(fault.shown_on(Profile::newest()), sequence, Observe::Each))
 }
 
 /// The oracle that has to find a fault, and those that may where it shows there first.
@@ -102,13 +102,13 @@ fn found_by_fault(rng_seed: u64) -> BTreeMap<Fault, Found> {
     let mut by_fault: BTreeMap<Fault, Found> = BTreeMap::new();
     let mut sought: BTreeSet<Fault> = Fault::ALL.into_iter().map(|(fault, _)| fault).collect();
     for index in 0..SEQUENCES_MAX {
-        let cases = [&LINUX_6_12, &LINUX_6_12_X86].map(|profile| {
+        let cases = [Profile::newest(), Profile::newest().on(Platform::X86)].map(|profile| {
             let sequence = generator.sequence_on(profile, index);
             let predicted = predict(profile, &sequence, Observe::Each);
             (sequence, predicted)
         });
         for &fault in &sought {
-            let is_huge = fault.shown_on(&LINUX_6_12).machine == Machine::X86;
+            let is_huge = fault.shown_on(Profile::newest()).platform == Platform::X86;
             let (sequence, predicted) = &cases[usize::from(is_huge)];
             let Some(key) = verdict(fault, sequence, predicted) else { continue };
             by_fault.entry(fault).or_default().entry(key).or_insert_with(|| sequence.clone());

@@ -36,7 +36,7 @@ fn tally_of(profile: &Profile) -> Tally {
 
 #[test]
 fn the_model_agrees_with_itself_and_every_op_is_exercised() {
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let tally = tally_of(profile);
         println!("{}\n{}", profile.series, tally.to_text());
         assert!(tally.executed_ops_median() >= 12, "{}", tally.executed_ops_median());

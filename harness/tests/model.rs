@@ -10,7 +10,7 @@ use rand_chacha::rand_core::{Rng, SeedableRng};
 
 #[test]
 fn every_sequence_has_a_prediction_and_the_model_keeps_it() {
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         for rng_seed in 0..3000 {
             let mut bytes = [0; 600];
             ChaCha8Rng::seed_from_u64(rng_seed).fill_bytes(&mut bytes);

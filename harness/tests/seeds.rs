@@ -41,13 +41,13 @@ fn there_are_seeds_and_each_says_its_idea_and_its_source() {
 
 #[test]
 fn every_expectation_holds_on_the_model() {
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         for (name, text) in seeds() {
             let file = parsed(&name, &text);
             let steps = predict(profile, &file.sequence, Observe::End);
             let ops = file.sequence.ops.iter().zip(&file.expectations);
             for ((op, expectation), step) in ops.zip(&steps) {
-                let expected = expectation.as_ref().and_then(|e| e.on(profile.series));
+                let expected = expectation.as_ref().and_then(|e| e.on(&profile.series.to_string()));
                 let Some(expected) = expected else { continue };
                 let predicted = step.prediction.expected().to_string();
                 assert_eq!(expected, predicted, "{name} on {}: {}", profile.series, print_op(op));

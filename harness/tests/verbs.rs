@@ -10,10 +10,12 @@ use pinfold_contract::parse;
 fn check(text: &str) -> Vec<Vec<PredictedStep>> {
     let file = parse(&format!("# pinfold 1\n{text}")).unwrap();
     let mut runs = Vec::new();
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let steps = predict(profile, &file.sequence, Observe::Each);
         for (index, (step, expectation)) in steps.iter().zip(&file.expectations).enumerate() {
-            if let Some(wanted) = expectation.as_ref().and_then(|all| all.on(profile.series)) {
+            if let Some(wanted) =
+                expectation.as_ref().and_then(|all| all.on(&profile.series.to_string()))
+            {
                 let got = step.prediction.expected().to_string();
                 assert_eq!(got, wanted, "op {index} on {}", profile.series);
             }

@@ -6,8 +6,8 @@ use clap::{Args, ValueEnum};
 use pinfold::known::Known;
 use pinfold_contract::Observe;
 use pinfold_run::{
-    AccelWish, Prepared, Rules, RunError, TargetName, TargetOptions, embedded_known, prepare,
-    read_known,
+    AccelWish, Prepared, Rules, RunError, TargetName, TargetOptions, default_target,
+    embedded_known, prepare, read_known,
 };
 
 use crate::output::say;
@@ -16,9 +16,9 @@ use crate::progress::BuildMeter;
 /// Which target, and what it is made of.
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// uml:6.12, uml:6.1, with +kasan, +debug or +kcov; uml:PATH; qemu:6.12, qemu:6.1; qemu:PATH, a bzImage; local,
-    /// local:DEVICE, the kernel of this machine; model:6.12, model:6.12+FAULT
-    #[arg(long, value_name = "TARGET", default_value = "uml:6.12")]
+    /// uml:SERIES, with +kasan, +debug or +kcov; uml:PATH; qemu:SERIES; qemu:PATH, a bzImage; local, local:DEVICE, the
+    /// kernel of this machine; model:SERIES, model:SERIES+FAULT. `pinfold series` lists the series
+    #[arg(long, value_name = "TARGET", default_value_t = default_target())]
     target: String,
     /// Build the kernel from this source tree
     #[arg(long, value_name = "DIR")]

@@ -32,7 +32,7 @@ impl Doctor {
                 writeln!(text, "         {}", finding.way_out)?;
             }
         }
-        writeln!(text, "\nfaults that can be planted (--target model:6.12+FAULT):")?;
+        writeln!(text, "\nfaults that can be planted (--target model:SERIES+FAULT):")?;
         for (_, name) in Fault::ALL {
             writeln!(text, "    {name}")?;
         }

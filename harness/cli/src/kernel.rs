@@ -4,7 +4,9 @@ use std::fmt::Write as _;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use pinfold_run::{PatchInput, build_kernel, built_kernels, find_kernel, read_patch};
+use pinfold_run::{
+    PatchInput, build_kernel, built_kernels, default_series, find_kernel, read_patch,
+};
 
 use crate::exit::Status;
 use crate::output;
@@ -21,8 +23,8 @@ pub(crate) struct Kernel {
 enum Command {
     /// Build a kernel, if it is not built yet, and print its path
     Build {
-        /// 6.12, 6.1, with +kasan, +debug or +kcov
-        #[arg(value_name = "KERNEL", default_value = "6.12")]
+        /// A series, with +kasan, +debug or +kcov
+        #[arg(value_name = "KERNEL", default_value_t = default_series())]
         kernel: String,
         /// Build from this source tree
         #[arg(long, value_name = "DIR")]
@@ -35,8 +37,8 @@ enum Command {
     List,
     /// Print the path of a kernel that is built
     Path {
-        /// 6.12, 6.1, with +kasan, +debug or +kcov
-        #[arg(value_name = "KERNEL", default_value = "6.12")]
+        /// A series, with +kasan, +debug or +kcov
+        #[arg(value_name = "KERNEL", default_value_t = default_series())]
         kernel: String,
     },
 }

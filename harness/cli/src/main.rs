@@ -16,6 +16,7 @@ mod progress;
 mod replay;
 mod report;
 mod reproduce;
+mod series;
 mod signals;
 
 use std::process::ExitCode;
@@ -47,6 +48,7 @@ enum Command {
     Designs(designs::Designs),
     Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
+    Series(series::Series),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -70,6 +72,7 @@ fn main() -> ExitCode {
         Command::Designs(designs) => designs.run(),
         Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
+        Command::Series(series) => series.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completions(completions) => completions.run(),
     };

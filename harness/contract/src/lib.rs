@@ -15,6 +15,7 @@ mod op;
 mod outcome;
 mod runs;
 mod sequence;
+mod series;
 mod settings;
 mod slot;
 mod text;
@@ -36,6 +37,7 @@ pub use op::{Op, OpKind};
 pub use outcome::{Errno, Outcome, Signal, WcStatus};
 pub use runs::{BadRuns, Runs};
 pub use sequence::{OPS_MAX, Sequence};
+pub use series::{BadSeries, Series};
 pub use settings::{CGROUP, CGROUP_MOUNT, SETTINGS};
 pub use slot::{
     File, FileKind, LIBRARY_TAG, MR_SLOTS, MW_SLOTS, Mr, Mw, NoSuchSlot, PD_COUNT, PROC_SLOTS, Pd,

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::{env, fs, io};
 
 use pinfold::features::features;
-use pinfold::profile::LINUX_6_12;
+use pinfold::profile::Profile;
 use pinfold_contract::decode;
 
 fn main() -> io::Result<()> {
@@ -14,7 +14,7 @@ fn main() -> io::Result<()> {
         let (mut files, mut distinct) = (0, BTreeSet::new());
         for entry in fs::read_dir(&folder)? {
             let bytes = fs::read(entry?.path())?;
-            distinct.extend(features(&LINUX_6_12, &decode(&bytes).sequence));
+            distinct.extend(features(Profile::newest(), &decode(&bytes).sequence));
             files += 1;
         }
         println!("{folder}: {files} inputs, {} features", distinct.len());

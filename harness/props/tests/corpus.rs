@@ -60,7 +60,7 @@ fn every_seed_says_its_idea_below_the_version() {
 fn every_seed_does_on_the_model_what_it_expects() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
     let (known, mut expectation_count) = (Known::default(), 0);
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
         for (path, file) in seeds() {
@@ -79,7 +79,7 @@ fn what_was_distilled_is_right_on_the_model_and_has_every_op() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
     let (known, found) = (Known::default(), sequences(&root().join("corpus/distilled")));
     assert!(found.len() >= 50, "only {} sequences", found.len());
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
         let mut unsure = 0;
@@ -186,7 +186,7 @@ fn every_regression_says_where_it_comes_from() {
 fn every_regression_is_right_on_the_model_and_does_what_it_expects() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
     let (known, mut expectation_count) = (Known::default(), 0);
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
         for Regression { signature, file, .. } in regressions() {

@@ -4,8 +4,8 @@ use std::fmt::Write as _;
 
 use pinfold::model::{self, Prediction};
 use pinfold::oracle::Verdict;
-use pinfold::profile::{Machine as MachineKind, Profile};
-use pinfold_contract::{Sequence, VERSION_LINE, print_op};
+use pinfold::profile::{Platform, Profile};
+use pinfold_contract::{Sequence, Series, VERSION_LINE, print_op};
 
 use crate::check::Checked;
 
@@ -30,17 +30,17 @@ pub fn annotate(sequence: &Sequence, checked: &Checked, heading: &str) -> String
 
 /// What each op is expected to do: one answer where all kernels agree, else one a machine or a series.
 fn expectations(sequence: &Sequence) -> Vec<Option<String>> {
-    let [uml, x86] = [MachineKind::Uml, MachineKind::X86].map(|machine| {
-        let mut profiles = Profile::all_on(machine);
-        profiles.sort_by_key(|profile| profile.series.len());
-        profiles.map(|profile| (profile.series, model::outcomes(profile, sequence)))
+    let [uml, x86] = [Platform::Uml, Platform::X86].map(|platform| {
+        let oldest_first = Profile::all_on(platform).iter().rev();
+        let steps = |profile: &Profile| (profile.series, model::outcomes(profile, sequence));
+        oldest_first.map(steps).collect::<Vec<_>>()
     });
     let at = |index: usize| {
-        let on = |machine: &[(&str, Vec<Prediction>)]| -> Vec<(String, String)> {
-            let text = |(series, steps): &(&str, Vec<Prediction>)| {
-                ((*series).to_owned(), steps[index].to_string())
+        let on = |platform: &[(Series, Vec<Prediction>)]| -> Vec<(String, String)> {
+            let text = |(series, steps): &(Series, Vec<Prediction>)| {
+                (series.to_string(), steps[index].to_string())
             };
-            machine.iter().map(text).collect()
+            platform.iter().map(text).collect()
         };
         cases(&on(&uml), &on(&x86))
     };

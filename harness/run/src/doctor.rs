@@ -1,5 +1,7 @@
 //! What `pinfold doctor` says of this host.
 
+use pinfold::profile::Profile;
+use pinfold_contract::Series;
 use pinfold_machine::{Cache, Finding, doctor};
 
 use crate::error::RunError;
@@ -11,5 +13,6 @@ use crate::parts::PartsError;
 ///
 /// If there is no folder for what is built.
 pub fn examine_host() -> Result<Vec<Finding>, RunError> {
-    Ok(doctor::examine(&Cache::from_environment().map_err(PartsError::Cache)?))
+    let series: Vec<Series> = Profile::all().iter().map(|profile| profile.series).collect();
+    Ok(doctor::examine(&Cache::from_environment().map_err(PartsError::Cache)?, &series))
 }

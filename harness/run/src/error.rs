@@ -35,7 +35,7 @@ pub enum RunError {
     Local(#[from] LocalError),
     /// The lines that ran are wanted of a kernel that says nothing of them.
     #[error(
-        "the kernel of {target} does not note which of its blocks run: take one of the variant +kcov, as uml:6.12+kcov"
+        "the kernel of {target} does not note which of its blocks run: take one of the variant +kcov, as uml:SERIES+kcov"
     )]
     NotesNoBlocks {
         /// The target.

@@ -246,8 +246,8 @@ impl Run<'_> {
         let _presence = self.board.presence();
         let opened = self.prepared.open(cpu, Arc::clone(self.stop));
         if let Ok(target) = &opened {
-            let series = target.profile().series;
-            self.board.up(target.kernel_release(), target.rules(), series);
+            let series = target.profile().series.to_string();
+            self.board.up(target.kernel_release(), target.rules(), &series);
         }
         // A job that failed comes to the gate as well, or the others would wait for ever.
         self.gate.wait();

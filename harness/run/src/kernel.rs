@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kernel, workshop};
 
 use crate::error::RunError;
-use crate::name::{NameError, TargetName};
+use crate::name::{NameError, TargetName, default_series};
 use crate::parts::PartsError;
 use crate::patch::{self, PatchInput};
 
@@ -64,7 +64,10 @@ fn read(name: &str) -> Result<(KernelSource, pinfold_machine::Variant), NameErro
         | TargetName::Local { .. }
         | TargetName::Model { .. } => Err(NameError::Unknown {
             name: name.to_owned(),
-            why: "a kernel to build is a series, such as 6.12 or 6.1+kasan".to_owned(),
+            why: format!(
+                "a kernel to build is a series, such as {0} or {0}+kasan",
+                default_series()
+            ),
         }),
     }
 }

@@ -22,7 +22,7 @@ pub enum LocalError {
     /// There is nothing to register memory with.
     #[error(
         "this machine has no RDMA device: as root, `modprobe rdma_rxe && rdma link add rxe0 type rxe netdev eth0` makes \
-         one where the kernel has rdma_rxe; targets with a kernel of their own, such as uml:6.12, need none"
+         one where the kernel has rdma_rxe; targets with a kernel of their own, such as uml:SERIES, need none"
     )]
     NoDevice,
     /// There are others.
@@ -171,8 +171,8 @@ fn choose(
 }
 
 /// What this machine's kernel runs on, as its rules have it.
-pub(crate) fn machine() -> profile::Machine {
-    if local::is_uml() { profile::Machine::Uml } else { profile::Machine::X86 }
+pub(crate) fn platform() -> profile::Platform {
+    if local::is_uml() { profile::Platform::Uml } else { profile::Platform::X86 }
 }
 
 /// Starts executors on this machine's kernel, one after the other, until it is not to be used any more.

@@ -6,7 +6,8 @@ use std::str::FromStr;
 
 use pinfold::model::Fault;
 use pinfold::profile::Profile;
-use pinfold_machine::{Series, Variant};
+use pinfold_contract::Series;
+use pinfold_machine::Variant;
 
 /// Which system under test: `uml:6.12`, `uml:6.1+kasan`, `uml:PATH`, `qemu:6.12`, `qemu:PATH`, `local`,
 /// `local:DEVICE`, `model:6.12`, `model:6.12+FAULT`.
@@ -54,7 +55,7 @@ pub enum TargetName {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameError {
     /// Nothing of ours is called so.
-    #[error("no target is called `{name}`: {why}; the targets are {TARGETS}")]
+    #[error("no target is called `{name}`: {why}; the targets are {}", targets())]
     Unknown {
         /// What was asked for.
         name: String,
@@ -63,8 +64,37 @@ pub enum NameError {
     },
 }
 
-const TARGETS: &str = "uml:6.12, uml:6.1, uml:6.12+kasan, uml:6.12+debug, uml:6.12+kcov, uml:PATH (with a slash), qemu:6.12, \
-                       qemu:6.1, qemu:6.12+ftrace, qemu:PATH (a bzImage, with a slash), local, local:DEVICE, model:6.12, model:6.12+FAULT (`pinfold doctor` lists the faults)";
+/// The name of the target that is taken where none is given: the newest series that has rules.
+pub fn default_target() -> String {
+    format!("uml:{}", default_series())
+}
+
+/// The newest series that has rules, as in the name of a kernel.
+pub fn default_series() -> String {
+    Profile::newest().series.to_string()
+}
+
+/// Every series that has rules, the newest first.
+pub fn all_series() -> Vec<Series> {
+    Profile::all().iter().map(|profile| profile.series).collect()
+}
+
+/// What a target may be called, for a person.
+pub fn targets() -> String {
+    let all: Vec<String> = all_series().iter().map(ToString::to_string).collect();
+    format!(
+        "uml:SERIES, with +kasan, +debug or +kcov; uml:PATH (with a slash); qemu:SERIES, with +ftrace; qemu:PATH (a \
+         bzImage, with a slash); local, local:DEVICE; model:SERIES, with +FAULT (`pinfold doctor` lists the faults); \
+         SERIES is one of {}",
+        all.join(", ")
+    )
+}
+
+/// A series that has rules.
+fn series(text: &str) -> Result<Series, String> {
+    let unknown = || format!("there is no kernel series `{text}`, and a path has a slash");
+    text.parse().ok().filter(|series| all_series().contains(series)).ok_or_else(unknown)
+}
 
 impl FromStr for TargetName {
     type Err = NameError;
@@ -104,9 +134,7 @@ fn uml(rest: &str) -> Result<TargetName, String> {
         return Ok(TargetName::UmlImage { image: PathBuf::from(rest) });
     }
     let (series, variant) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
-    let series = series
-        .parse()
-        .map_err(|_| format!("there is no kernel series `{series}`, and a path has a slash"))?;
+    let series = self::series(series)?;
     let variant = variant.parse().map_err(|error| format!("{error}"))?;
     Ok(TargetName::Uml { series, variant })
 }
@@ -123,9 +151,7 @@ fn qemu(rest: &str) -> Result<TargetName, String> {
             return Err(why.to_owned());
         }
     };
-    let series = series
-        .parse()
-        .map_err(|_| format!("there is no kernel series `{series}`, and a path has a slash"))?;
+    let series = self::series(series)?;
     Ok(TargetName::Qemu { series, is_traced })
 }
 
@@ -186,7 +212,7 @@ mod tests {
         let check = |name: &str, why: &str| {
             let error = name.parse::<TargetName>().unwrap_err();
             let text = error.to_string();
-            assert!(text.contains(why) && text.contains("uml:6.12+kasan"), "{text}");
+            assert!(text.contains(why) && text.contains("uml:SERIES, with +kasan"), "{text}");
         };
         check("", "begins with none");
         check("uml", "no kernel series ``");

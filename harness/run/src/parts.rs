@@ -4,13 +4,14 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use pinfold::profile;
+use pinfold_contract::Series;
 use pinfold_machine::accel::{self, Accel, AccelWish, Probed};
 use pinfold_machine::qemu;
 use pinfold_machine::saved::Place;
 use pinfold_machine::source::Freshness;
 use pinfold_machine::{
     Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
-    Machine, MachineError, ModuleTreeError, Progress, QemuOptions, Series, SourceError, StockError,
+    Machine, MachineError, ModuleTreeError, Progress, QemuOptions, SourceError, StockError,
     StockKernel, UmlOptions, executor, initramfs, stock, tools, uml, workshop,
 };
 
@@ -194,10 +195,10 @@ impl Parts {
     }
 
     /// What its kernel runs on, as its rules have it.
-    pub(crate) fn machine(&self) -> profile::Machine {
+    pub(crate) fn platform(&self) -> profile::Platform {
         match self.way {
-            Way::Uml => profile::Machine::Uml,
-            Way::Qemu(_) => profile::Machine::X86,
+            Way::Uml => profile::Platform::Uml,
+            Way::Qemu(_) => profile::Platform::X86,
         }
     }
 

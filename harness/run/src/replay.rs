@@ -234,7 +234,8 @@ pub fn replay<'k>(
             },
         };
         let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
-        for unmet in unmet(file, &checked, &target.profile().names()) {
+        for unmet in unmet(file, &checked, &target.profile().names().each_ref().map(String::as_str))
+        {
             if !replayed.unmet.contains(&unmet) {
                 replayed.unmet.push(unmet);
             }

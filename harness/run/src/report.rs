@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use pinfold::known::{Known, Running};
 use pinfold::oracle::Divergence;
-use pinfold::profile::{Machine, Profile};
+use pinfold::profile::{Platform, Profile};
 use pinfold::report::{Evidence, FindingReport, KnownNote, RunNumbers, RunReport};
 use pinfold_contract::parse;
 
@@ -174,8 +174,8 @@ impl Reader {
 
     fn known_note(&self, finding: &Finding) -> Option<KnownNote> {
         let title = finding.known.clone()?;
-        let machine = profile_of(finding).machine;
-        let running = Running { release: &finding.kernel, machine };
+        let platform = profile_of(finding).platform;
+        let running = Running { release: &finding.kernel, platform };
         let entry = self.known.matching(&finding.signature, running);
         Some(KnownNote {
             title,
@@ -201,7 +201,7 @@ fn profile_of(finding: &Finding) -> &'static Profile {
     match finding.target.parse() {
         Ok(TargetName::Model { profile, .. }) => profile,
         Ok(TargetName::Qemu { .. } | TargetName::QemuImage { .. } | TargetName::Local { .. }) => {
-            nearest(&finding.kernel).on(Machine::X86)
+            nearest(&finding.kernel).on(Platform::X86)
         }
         Ok(TargetName::Uml { .. } | TargetName::UmlImage { .. }) | Err(_) => {
             nearest(&finding.kernel)

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use pinfold::model;
 use pinfold::oracle::{Divergence, Verdict};
-use pinfold::profile::{Machine, Profile};
+use pinfold::profile::{Platform, Profile};
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold_contract::{Observe, SeqFile, Sequence, parse};
 
@@ -14,7 +14,7 @@ use crate::bundle::{Finding, StoredTrace};
 use crate::check::check;
 use crate::name::TargetName;
 use crate::replay::{ReadError, read_seq};
-use crate::target::{Target, TargetOptions, nearest, of_series};
+use crate::target::{Target, TargetOptions, nearest};
 
 /// The C program for the sequence in `path`.
 ///
@@ -114,9 +114,11 @@ fn beside<T: serde::de::DeserializeOwned>(path: &Path, name: &str) -> Option<T> 
 fn profile_of(target: &TargetName) -> &'static Profile {
     match target {
         TargetName::Model { profile, .. } => profile,
-        TargetName::Uml { series, .. } => of_series(series.name()),
-        TargetName::UmlImage { .. } => Profile::ALL[0],
-        TargetName::Qemu { series, .. } => of_series(series.name()).on(Machine::X86),
-        TargetName::QemuImage { .. } | TargetName::Local { .. } => Profile::ALL_X86[0],
+        TargetName::Uml { series, .. } => Profile::nearest(*series, Platform::Uml),
+        TargetName::UmlImage { .. } => Profile::newest(),
+        TargetName::Qemu { series, .. } => Profile::nearest(*series, Platform::X86),
+        TargetName::QemuImage { .. } | TargetName::Local { .. } => {
+            Profile::newest().on(Platform::X86)
+        }
     }
 }

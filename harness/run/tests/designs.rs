@@ -97,7 +97,7 @@ fn probes_find_the_rules_of_each_design() {
             non_coherent: wanted.non_coherent,
             // rxe of 6.12 hides it: see harness/run/tests/probe.rs.
             local_range_status: wanted.local_range_status,
-            ..found.clone()
+            ..*found
         };
         assert_eq!(same, wanted, "{pair}: {rules}");
     }

@@ -11,17 +11,17 @@ use std::path::Path;
 
 use pinfold::known::{Entry, Known};
 use pinfold::oracle::Verdict;
-use pinfold::profile::{Machine, Profile};
+use pinfold::profile::Platform;
 use pinfold::signature::Signature;
-use pinfold_contract::Observe;
-use pinfold_run::{Target, TargetOptions, check_closely, embedded_known, read_seq};
+use pinfold_contract::{Observe, Series};
+use pinfold_run::{Target, TargetOptions, all_series, check_closely, embedded_known, read_seq};
 use targets::is_here;
 
-/// The packaged kernel of `series` on `machine`, if it is here.
-fn open(series: &str, machine: Machine) -> Option<Target> {
-    let name = match machine {
-        Machine::Uml => format!("uml:{series}"),
-        Machine::X86 => format!("qemu:{series}"),
+/// The packaged kernel of `series` on `platform`, if it is here.
+fn open(series: Series, platform: Platform) -> Option<Target> {
+    let name = match platform {
+        Platform::Uml => format!("uml:{series}"),
+        Platform::X86 => format!("qemu:{series}"),
     };
     is_here(&name).then(|| Target::open(&name.parse().unwrap(), &TargetOptions::default()).unwrap())
 }
@@ -46,13 +46,13 @@ fn seen_instead(target: &mut Target, entry: &Entry) -> Option<String> {
     (!is_seen).then(|| format!("{seen:?}"))
 }
 
-/// Whether each known divergence that kernels on `machine` have is seen there.
+/// Whether each known divergence that kernels on `platform` have is seen there.
 #[track_caller]
-fn each_is_seen_on(machine: Machine) {
+fn each_is_seen_on(platform: Platform) {
     let known: Known = embedded_known().unwrap();
     let mut unseen = Vec::new();
-    for series in Profile::ALL.map(|profile| profile.series) {
-        let Some(mut target) = open(series, machine) else { return };
+    for series in all_series() {
+        let Some(mut target) = open(series, platform) else { continue };
         for entry in known.entries() {
             if known.matching(&entry.signature, target.running()) != Some(entry) {
                 continue;
@@ -69,10 +69,10 @@ fn each_is_seen_on(machine: Machine) {
 
 #[test]
 fn every_known_divergence_of_user_mode_linux_is_seen_there() {
-    each_is_seen_on(Machine::Uml);
+    each_is_seen_on(Platform::Uml);
 }
 
 #[test]
 fn every_known_divergence_of_stock_kernels_is_seen_there() {
-    each_is_seen_on(Machine::X86);
+    each_is_seen_on(Platform::X86);
 }

@@ -18,7 +18,7 @@ use pinfold::generate::Generator;
 use pinfold::minimize::minimize;
 use pinfold::model::{Fault, perform, predict};
 use pinfold::oracle::{Divergence, Oracle, Verdict, judge};
-use pinfold::profile::{LINUX_6_12, Profile};
+use pinfold::profile::Profile;
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
@@ -83,7 +83,7 @@ fn compiles_without_a_word(text: &str) {
 
 /// A program that shows what `fault` does to `sequence`, if it does something.
 fn shown(fault: Fault, sequence: &Sequence) -> Option<(Signature, Divergence)> {
-    let profile = fault.shown_on(&LINUX_6_12);
+    let profile = fault.shown_on(Profile::newest());
     let predicted = predict(profile, sequence, Observe::Each);
     let trace = perform(profile, Some(fault), sequence, Observe::Each);
     match judge(sequence, &predicted, &trace) {
@@ -104,7 +104,7 @@ fn minimized(fault: Fault) -> BTreeMap<Signature, (Sequence, Divergence)> {
         if index >= SEQUENCES && !found.is_empty() {
             break;
         }
-        let sequence = generator.sequence_on(fault.shown_on(&LINUX_6_12), index);
+        let sequence = generator.sequence_on(fault.shown_on(Profile::newest()), index);
         let Some((signature, _)) = shown(fault, &sequence) else { continue };
         if let Entry::Vacant(place) = found.entry(signature.clone()) {
             let same = |s: &Sequence| shown(fault, s).is_some_and(|(other, _)| other == signature);
@@ -142,8 +142,8 @@ fn the_programs_of_generated_sequences_compile_without_a_word() {
     }
     let generator = Generator::new(1);
     for index in 0..60 {
-        let sequence = generator.sequence_on(&LINUX_6_12, index);
-        compiles_without_a_word(&program(&sequence, &LINUX_6_12, None));
+        let sequence = generator.sequence_on(Profile::newest(), index);
+        compiles_without_a_word(&program(&sequence, Profile::newest(), None));
     }
 }
 
@@ -156,7 +156,7 @@ fn the_program_for_every_planted_fault_compiles_without_a_word_and_is_short() {
         let found = minimized(fault);
         assert!(!found.is_empty(), "{name}");
         for (signature, (sequence, divergence)) in found {
-            let text = program(&sequence, fault.shown_on(&LINUX_6_12), Some(&divergence));
+            let text = program(&sequence, fault.shown_on(Profile::newest()), Some(&divergence));
             compiles_without_a_word(&text);
             let length = text.lines().count();
             assert!(length <= 640, "{name}: {signature}: {length} lines for\n{}", print(&sequence));
@@ -180,7 +180,7 @@ fn the_program_for_a_leak_that_needs_no_op_compiles_and_decides() {
         class: "pins.more".to_owned(),
         detail: "pins: predicted 0, seen 128 (+128)".to_owned(),
     };
-    let text = program(&sequence, &LINUX_6_12, Some(&leak));
+    let text = program(&sequence, Profile::newest(), Some(&leak));
     compiled(&text, Linking::Dynamic);
     assert!(text.contains("check(WRONG,") && text.contains("second_landing();"), "{text}");
 }
@@ -190,9 +190,9 @@ fn the_program_for_a_bug_of_two_ops_has_two_pages() {
     let text = "# pinfold 1\nmap 0..1 anon private r\nreg mr0 0..1 local_write\n";
     let sequence = parse(text).unwrap().sequence;
     let (_, divergence) = shown(Fault::WritableOverReadOnly, &sequence).unwrap();
-    let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+    let text = program(&sequence, Profile::newest(), Some(&divergence));
     assert!(text.lines().count() <= 140, "{text}");
-    assert_eq!(text, program(&sequence, &LINUX_6_12, Some(&divergence)));
+    assert_eq!(text, program(&sequence, Profile::newest(), Some(&divergence)));
 }
 
 /// What a maintainer reads must not send them to look for another program.
@@ -293,7 +293,7 @@ fn a_program_says_when_a_kernel_is_wrong_and_when_it_cannot_tell() {
     let text = "# pinfold 1\nmap 0..1 anon private rw\nwrite 0 8 0x11\nreg mr0 0..1 remote_read\n\
                 read_remote mr0+0 8\n";
     let sequence = parse(text).unwrap().sequence;
-    let program = program(&sequence, &LINUX_6_12, None);
+    let program = program(&sequence, Profile::newest(), None);
     let wrong = program.replacen("\"0x11\"", "\"0x12\"", 1);
     let (end, output) = run(&target, &wrong);
     assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(1)), "{output}");
@@ -309,7 +309,7 @@ fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
     let Some(target) = kernel("6.12") else { return };
     for (fault, name) in Fault::ALL {
         for (signature, (sequence, divergence)) in minimized(fault) {
-            let text = program(&sequence, &LINUX_6_12, Some(&divergence));
+            let text = program(&sequence, Profile::newest(), Some(&divergence));
             let (end, output) = run(&target, &text);
             let is_right = end == RunEnd::Program(ProgramEnd::Exited(0))
                 || finds_a_refused_bind_told_as_flush(end, &output);

@@ -11,7 +11,9 @@ pub use decide::{Bill, Counterexample, Decision, Explored, Kept, asked_of, decid
 pub use table::{Row, file_name, seq, table};
 pub use universe::{ACTS, MAPS, OPS_MOST};
 
-use crate::profile::{LINUX_6_1, LINUX_6_12, NonCoherent, Profile, Umem, Unshare};
+use pinfold_contract::Series;
+
+use crate::profile::{NonCoherent, Platform, Profile, Umem, Unshare};
 
 /// A design, by its row in the thread of March 2013, "rdma: don't make pages writeable if not requested".
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -37,13 +39,11 @@ pub enum Design {
 /// The GUP under a design.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Gup {
-    /// That of 2013 as far as it matters for the thread: it never unshares. Everything else is of 6.12, also that a fork
-    /// copies what is pinned, which Linux does since 5.9.
+    /// That of 2013 as far as it matters for the thread: it never unshares. Everything else is of the newest series, also
+    /// that a fork copies what is pinned, which Linux does since 5.9.
     Gup2013,
-    /// That of 6.1, which unshares anonymous pages.
-    Linux61,
-    /// That of 6.12, which unshares in every private mapping.
-    Linux612,
+    /// That of a series: 6.1 unshares anonymous pages, 6.2 and later every page of a private mapping.
+    Linux(Series),
 }
 
 impl Design {
@@ -78,36 +78,38 @@ impl Design {
             (Design::FollFollow, _) => Umem::FollowProcess,
             (Design::VmaPermission, _) => Umem::FollowPrivate,
             (Design::NonCoherent, Gup::Gup2013) => Umem::AlwaysWrite,
-            (Design::NonCoherent, Gup::Linux61 | Gup::Linux612) => gup.linux().umem,
+            (Design::NonCoherent, Gup::Linux(_)) => gup.linux().umem,
         }
     }
 }
 
 impl Gup {
     /// Every GUP, the oldest first.
-    pub const ALL: [Gup; 3] = [Gup::Gup2013, Gup::Linux61, Gup::Linux612];
+    pub fn all() -> impl Iterator<Item = Gup> {
+        let of = |profile: &Profile| Gup::Linux(profile.series);
+        [Gup::Gup2013].into_iter().chain(Profile::all().iter().rev().map(of))
+    }
 
-    /// Its name: `2013`, `6.1`, `6.12`.
-    pub fn name(self) -> &'static str {
+    /// Its name: `2013`, or the series.
+    pub fn name(self) -> String {
         match self {
-            Gup::Gup2013 => "2013",
-            Gup::Linux61 => "6.1",
-            Gup::Linux612 => "6.12",
+            Gup::Gup2013 => "2013".to_owned(),
+            Gup::Linux(series) => series.to_string(),
         }
     }
 
     /// The kernel that all other rules are of.
     pub fn linux(self) -> &'static Profile {
         match self {
-            Gup::Linux61 => &LINUX_6_1,
-            Gup::Gup2013 | Gup::Linux612 => &LINUX_6_12,
+            Gup::Gup2013 => Profile::newest(),
+            Gup::Linux(series) => Profile::nearest(series, Platform::Uml),
         }
     }
 
     fn unshare(self) -> Unshare {
         match self {
             Gup::Gup2013 => Unshare::Never,
-            Gup::Linux61 | Gup::Linux612 => self.linux().unshare,
+            Gup::Linux(_) => self.linux().unshare,
         }
     }
 }
@@ -124,7 +126,7 @@ pub struct Pair {
 impl Pair {
     /// Every pair, design by design.
     pub fn all() -> impl Iterator<Item = Pair> {
-        let of = |design| Gup::ALL.into_iter().map(move |gup| Pair { design, gup });
+        let of = |design| Gup::all().map(move |gup| Pair { design, gup });
         Design::ALL.into_iter().flat_map(of)
     }
 
@@ -144,7 +146,7 @@ impl Pair {
             | Design::FollFollow
             | Design::VmaPermission => NonCoherent::Ignored,
         };
-        let linux = gup.linux().clone();
+        let linux = *gup.linux();
         Profile { umem: design.umem(gup), unshare: gup.unshare(), non_coherent, ..linux }
     }
 }
@@ -158,12 +160,15 @@ impl std::fmt::Display for Pair {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::profile::linux;
 
     #[test]
-    fn both_kernels_as_they_are_carry_out_a_design_of_the_thread() {
+    fn each_kernel_as_it_is_carries_out_a_design_of_the_thread() {
         let rules = |name: &str| Pair::from_name(name).unwrap().profile();
-        assert_eq!(rules("umem-2013/6.1"), LINUX_6_1);
-        assert_eq!(rules("as-corrected/6.12"), LINUX_6_12);
+        assert_eq!(rules("umem-2013/6.1"), *linux("6.1"));
+        for series in Profile::all().iter().filter(|profile| profile.series > Series::new(6, 1)) {
+            assert_eq!(rules(&format!("as-corrected/{}", series.series)), *series);
+        }
     }
 
     #[test]

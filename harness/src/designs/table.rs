@@ -14,7 +14,7 @@ pub struct Row {
     /// `as-corrected`.
     pub design: &'static str,
     /// `2013`.
-    pub gup: &'static str,
+    pub gup: String,
     /// The ops of a shortest sequence in which adapter and CPU differ.
     pub incoherent: Option<Vec<String>>,
     /// The ops of a shortest sequence in which memory is written that may not be.

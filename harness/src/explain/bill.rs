@@ -134,12 +134,12 @@ mod tests {
 
     use super::*;
     use crate::model::{Fault, perform, predict};
-    use crate::profile::LINUX_6_12;
+    use crate::profile::Profile;
 
     fn bills_of(ops: &str, fault: Option<Fault>, observe: Observe) -> Vec<Bill> {
         let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
-        let predicted = predict(&LINUX_6_12, &sequence, observe);
-        bills(&sequence, &predicted, &perform(&LINUX_6_12, fault, &sequence, observe))
+        let predicted = predict(Profile::newest(), &sequence, observe);
+        bills(&sequence, &predicted, &perform(Profile::newest(), fault, &sequence, observe))
     }
 
     #[test]

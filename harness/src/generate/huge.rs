@@ -208,11 +208,11 @@ mod tests {
 
     use crate::generate::Generator;
     use crate::model::outcomes;
-    use crate::profile::{LINUX_6_1, LINUX_6_12, LINUX_6_12_X86, Profile, SwapSpace};
+    use crate::profile::{Platform, Profile, SwapSpace, linux};
 
     /// Without the other story.
     fn unswapped(profile: &Profile) -> Profile {
-        Profile { swap_space: SwapSpace::None, ..profile.clone() }
+        Profile { swap_space: SwapSpace::None, ..*profile }
     }
 
     #[test]
@@ -220,11 +220,11 @@ mod tests {
         let generator = Generator::new(5);
         for index in 0..50 {
             assert_eq!(
-                generator.sequence_on(&unswapped(&LINUX_6_12), index),
+                generator.sequence_on(&unswapped(Profile::newest()), index),
                 generator.sequence(index)
             );
             assert_eq!(
-                generator.sequence_on(&unswapped(&LINUX_6_1), index),
+                generator.sequence_on(&unswapped(linux("6.1")), index),
                 generator.sequence(index)
             );
         }
@@ -234,7 +234,8 @@ mod tests {
     fn huge_sequences_are_frozen_and_text() {
         let mut hash = Sha256::new();
         for index in 0..200 {
-            let sequence = Generator::new(1).sequence_on(&unswapped(&LINUX_6_12_X86), index);
+            let sequence = Generator::new(1)
+                .sequence_on(&unswapped(Profile::newest().on(Platform::X86)), index);
             let text = print(&sequence);
             assert_eq!(parse(&text).unwrap().sequence, sequence);
             hash.update(text);
@@ -248,8 +249,9 @@ mod tests {
     fn stories_reach_what_is_rare() {
         let (mut failed_forks, mut bus, mut unpromised, mut registered) = (0, 0, 0, 0);
         for index in 0..2000 {
-            let sequence = Generator::new(2).sequence_on(&unswapped(&LINUX_6_12_X86), index);
-            let predictions = outcomes(&LINUX_6_12_X86, &sequence);
+            let sequence = Generator::new(2)
+                .sequence_on(&unswapped(Profile::newest().on(Platform::X86)), index);
+            let predictions = outcomes(Profile::newest().on(Platform::X86), &sequence);
             for (op, prediction) in sequence.ops.iter().zip(&predictions) {
                 let said = prediction.expected().to_string();
                 let is_huge = op.pages().iter().any(|page| (64..68).contains(page));

@@ -127,11 +127,11 @@ mod tests {
 
     use crate::generate::Generator;
     use crate::model::predict;
-    use crate::profile::{LINUX_6_12, Profile, SwapSpace};
+    use crate::profile::{Profile, SwapSpace};
 
     #[test]
     fn who_has_no_swap_space_is_given_none() {
-        let profile = Profile { swap_space: SwapSpace::None, ..LINUX_6_12.clone() };
+        let profile = Profile { swap_space: SwapSpace::None, ..*Profile::newest() };
         for index in 0..50 {
             let generator = Generator::new(5);
             assert_eq!(generator.sequence_on(&profile, index), generator.sequence(index));
@@ -142,7 +142,7 @@ mod tests {
     fn swapping_sequences_are_frozen_and_text() {
         let mut hash = Sha256::new();
         for index in 0..200 {
-            let sequence = Generator::new(1).sequence_on(&LINUX_6_12, index);
+            let sequence = Generator::new(1).sequence_on(Profile::newest(), index);
             let text = print(&sequence);
             assert_eq!(parse(&text).unwrap().sequence, sequence);
             hash.update(text);
@@ -156,8 +156,8 @@ mod tests {
     fn what_was_swapped_out_is_forked_read_and_registered() {
         let (mut out, mut forked, mut back, mut registered) = (0, 0, 0, 0);
         for index in 0..500 {
-            let sequence = Generator::new(2).sequence_on(&LINUX_6_12, index);
-            let steps = predict(&LINUX_6_12, &sequence, Observe::Each);
+            let sequence = Generator::new(2).sequence_on(Profile::newest(), index);
+            let steps = predict(Profile::newest(), &sequence, Observe::Each);
             let mut before = 0;
             for (op, step) in sequence.ops.iter().zip(steps) {
                 let Some(checkpoint) = step.checkpoint else { continue };

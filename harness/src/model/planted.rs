@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::profile::{Machine, Profile};
+use crate::profile::{Platform, Profile};
 
 /// A bug put into the model on purpose, to show that an oracle sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -175,7 +175,7 @@ impl Fault {
 
     /// A profile like `profile` on which it can show: some need what User Mode Linux does not have.
     pub fn shown_on(self, profile: &'static Profile) -> &'static Profile {
-        if self == Fault::HugeForkSharesPinned { profile.on(Machine::X86) } else { profile }
+        if self == Fault::HugeForkSharesPinned { profile.on(Platform::X86) } else { profile }
     }
 
     /// Its name on the command line.

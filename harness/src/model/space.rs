@@ -293,7 +293,7 @@ mod tests {
     use pinfold_contract::File;
 
     use super::*;
-    use crate::profile::{LINUX_6_1, LINUX_6_12, Profile};
+    use crate::profile::{Profile, linux};
 
     fn memfd(page: u8) -> Backing {
         Backing::File { file: File::new(0).expect("there is one"), page }
@@ -317,16 +317,16 @@ mod tests {
     fn a_seal_against_future_writes_is_seen_late_in_6_1() {
         let refused = Outcome::Errno(Errno::EPERM);
         let future = Seals::FUTURE_WRITE;
-        assert_eq!(map_sealed(&LINUX_6_12, future, false), (refused.clone(), true));
-        assert_eq!(map_sealed(&LINUX_6_1, future, false), (refused.clone(), false));
-        assert_eq!(map_sealed(&LINUX_6_12, future, true), (refused.clone(), true));
-        assert_eq!(map_sealed(&LINUX_6_1, future, true), (Outcome::Done, true));
-        assert_eq!(map_sealed(&LINUX_6_1, future.with(Seals::WRITE), false), (refused, true));
+        assert_eq!(map_sealed(Profile::newest(), future, false), (refused.clone(), true));
+        assert_eq!(map_sealed(linux("6.1"), future, false), (refused.clone(), false));
+        assert_eq!(map_sealed(Profile::newest(), future, true), (refused.clone(), true));
+        assert_eq!(map_sealed(linux("6.1"), future, true), (Outcome::Done, true));
+        assert_eq!(map_sealed(linux("6.1"), future.with(Seals::WRITE), false), (refused, true));
     }
 
     #[test]
     fn what_is_mapped_readable_after_the_seal_stays_so() {
-        let mut state = State::new(&LINUX_6_12, None);
+        let mut state = State::new(Profile::newest(), None);
         state.files[0].seals = Seals::WRITE;
         let pages = PageRange::new(0, 1).expect("a range");
         let mapped = state.map(Proc::P0, pages, memfd(0), Sharing::Shared, Prot::R);

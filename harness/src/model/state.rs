@@ -251,7 +251,7 @@ impl Slots for State<'_> {
 impl State<'static> {
     /// The state of 6.12 after the ops of `text`, which lacks the first line of a sequence.
     pub(super) fn after(text: &str) -> State<'static> {
-        let mut state = State::new(&crate::profile::LINUX_6_12, None);
+        let mut state = State::new(crate::profile::Profile::newest(), None);
         let file = pinfold_contract::parse(&format!("# pinfold 1\n{text}"));
         for op in file.expect("a test says it rightly").sequence.ops {
             super::step(&mut state, &op);

@@ -6,12 +6,12 @@ use pinfold_contract::{Access, OpKind, PageRange, Proc, parse, print};
 
 use super::*;
 use crate::generate::{Generator, OPS_MOST};
-use crate::profile::LINUX_6_12;
+use crate::profile::Profile;
 
 /// Many sequences, with an rng seed for each.
 fn many() -> impl Iterator<Item = (Sequence, u64)> {
     let generator = Generator::new(7);
-    (0..400).map(move |index| (generator.sequence_on(&LINUX_6_12, index), index * 31))
+    (0..400).map(move |index| (generator.sequence_on(Profile::newest(), index), index * 31))
 }
 
 fn counted(ops: &[Op]) -> BTreeMap<String, usize> {

@@ -75,7 +75,7 @@ mod tests {
 
     use crate::model::{perform, predict};
     use crate::oracle::{Verdict, judge};
-    use crate::profile::LINUX_6_12;
+    use crate::profile::linux;
     use crate::signature::Signature;
 
     use super::*;
@@ -83,12 +83,12 @@ mod tests {
     /// The signature when the last of `ops`, which is to fault, reads instead.
     fn signature(ops: &str) -> String {
         let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
-        let mut trace = perform(&LINUX_6_12, None, &sequence, Observe::End);
+        let mut trace = perform(linux("6.12"), None, &sequence, Observe::End);
         let last = trace.steps.last_mut().unwrap();
         assert!(matches!(last.outcome, Outcome::Fault { .. }), "{ops}: {:?}", last.outcome);
         last.outcome = Outcome::Value(Runs::uniform(8, 0x11));
         let Verdict::Diverges(divergence) =
-            judge(&sequence, &predict(&LINUX_6_12, &sequence, Observe::End), &trace)
+            judge(&sequence, &predict(linux("6.12"), &sequence, Observe::End), &trace)
         else {
             panic!("it agrees")
         };

@@ -104,19 +104,19 @@ mod tests {
 
     use crate::model::{perform, predict};
     use crate::oracle::{Verdict, judge};
-    use crate::profile::LINUX_6_1;
+    use crate::profile::linux;
     use crate::signature::Signature;
 
     use super::*;
 
     fn signature(ops: &str) -> String {
         let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
-        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let mut trace = perform(linux("6.1"), None, &sequence, Observe::End);
         let last = trace.steps.last_mut().unwrap();
         assert!(matches!(last.outcome, Outcome::Fault { .. }), "{:?}", last.outcome);
         last.outcome = Outcome::Value(Runs::uniform(8, 0x11));
         let Verdict::Diverges(divergence) =
-            judge(&sequence, &predict(&LINUX_6_1, &sequence, Observe::End), &trace)
+            judge(&sequence, &predict(linux("6.1"), &sequence, Observe::End), &trace)
         else {
             panic!("it agrees")
         };
@@ -158,11 +158,11 @@ mod tests {
     /// What `p1` sees of page 0 after the last op, which maps it.
     fn signature_of_bytes(ops: &str) -> String {
         let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
-        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let mut trace = perform(linux("6.1"), None, &sequence, Observe::End);
         let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
         let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
         child.pages[0].bytes = Some(Runs::uniform(pinfold_contract::PAGE_BYTES, 0x11));
-        let predicted = predict(&LINUX_6_1, &sequence, Observe::End);
+        let predicted = predict(linux("6.1"), &sequence, Observe::End);
         let Verdict::Diverges(divergence) = judge(&sequence, &predicted, &trace) else {
             panic!("it agrees")
         };
@@ -185,8 +185,8 @@ mod tests {
         let ops = "map 0..2 anon private rw\nwrite 0 8192 0x11\nreg mr0 1..2 remote_read\n\
             advise 0..1 dontfork\nfork p1\np1 map 0..1 anon private rw populate\n";
         let sequence = parse(&format!("# pinfold 1\n{ops}")).unwrap().sequence;
-        let predicted = predict(&LINUX_6_1, &sequence, Observe::End);
-        let mut trace = perform(&LINUX_6_1, None, &sequence, Observe::End);
+        let predicted = predict(linux("6.1"), &sequence, Observe::End);
+        let mut trace = perform(linux("6.1"), None, &sequence, Observe::End);
         let checkpoint = trace.steps.last_mut().unwrap().checkpoint.as_mut().unwrap();
         let child = checkpoint.procs.iter_mut().find(|view| view.proc != Proc::P0).unwrap();
         child.pages[0].bytes = Some(Runs::uniform(pinfold_contract::PAGE_BYTES, 0x11));

@@ -124,14 +124,14 @@ mod tests {
 
     use super::*;
     use crate::model::{Fault, perform, predict};
-    use crate::profile::LINUX_6_12;
+    use crate::profile::Profile;
 
     fn ledger(texts: &[&str], fault: Option<Fault>) -> Ledger {
         let mut ledger = Ledger::default();
         for (index, text) in (0..).zip(texts) {
             let sequence = parse(&format!("# pinfold 1\n{text}")).unwrap().sequence;
-            let predicted = predict(&LINUX_6_12, &sequence, Observe::Each);
-            let trace = perform(&LINUX_6_12, fault, &sequence, Observe::Each);
+            let predicted = predict(Profile::newest(), &sequence, Observe::Each);
+            let trace = perform(Profile::newest(), fault, &sequence, Observe::Each);
             ledger.record(index, &sequence, &predicted, &trace);
         }
         ledger

@@ -110,13 +110,13 @@ mod tests {
 
     use super::*;
     use crate::model::{Fault, perform, predict};
-    use crate::profile::LINUX_6_12;
+    use crate::profile::Profile;
 
     fn ledger(fault: Option<Fault>) -> Ledger {
         let mut ledger = Ledger::default();
         for (index, price) in (0..).zip(price_list()) {
-            let predicted = predict(&LINUX_6_12, &price.sequence, Observe::Each);
-            let trace = perform(&LINUX_6_12, fault, &price.sequence, Observe::Each);
+            let predicted = predict(Profile::newest(), &price.sequence, Observe::Each);
+            let trace = perform(Profile::newest(), fault, &price.sequence, Observe::Each);
             ledger.record(index, &price.sequence, &predicted, &trace);
         }
         ledger

@@ -6,10 +6,10 @@ use super::*;
 use crate::generate::Generator;
 use crate::model::{Fault, perform};
 use crate::oracle::Oracle;
-use crate::profile::LINUX_6_12;
+use crate::profile::Profile;
 
 fn evidence(fault: Option<Fault>, sequence: &Sequence) -> Evidence {
-    let profile = fault.map_or(&LINUX_6_12, |fault| fault.shown_on(&LINUX_6_12));
+    let profile = fault.map_or(Profile::newest(), |fault| fault.shown_on(Profile::newest()));
     let trace = perform(profile, fault, sequence, Observe::Each);
     Evidence::of(profile, sequence.clone(), trace, &any_name())
 }
@@ -81,7 +81,7 @@ fn well_formed(page: &str) -> String {
 }
 
 fn generated(fault: Fault, index: u64) -> Sequence {
-    Generator::new(1).sequence_on(fault.shown_on(&LINUX_6_12), index)
+    Generator::new(1).sequence_on(fault.shown_on(Profile::newest()), index)
 }
 
 /// The first sequence that the generator has in which `fault` shows.
@@ -208,7 +208,7 @@ fn a_kernel_that_died_is_shown_as_it_was_last_seen() {
     evidence.trace.steps.truncate(2);
     let log = "Kernel panic - not syncing: Fatal exception\n".to_owned();
     evidence.trace.end = End::Died { kernel_log: log };
-    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace, &any_name());
+    let evidence = Evidence::of(Profile::newest(), evidence.sequence, evidence.trace, &any_name());
     let text = well_formed(&html(&report(vec![finding(evidence)])));
     for part in
         ["as it was after op 1", "The kernel died in this op", "Fatal exception", "kernel died"]
@@ -233,7 +233,7 @@ fn what_was_left_behind_is_said() {
     let mut evidence = evidence(None, &sequence(ops));
     let teardown = Teardown { pins: 2, ..Teardown::default() };
     evidence.trace.end = End::Finished { teardown, kernel_log: String::new() };
-    let evidence = Evidence::of(&LINUX_6_12, evidence.sequence, evidence.trace, &any_name());
+    let evidence = Evidence::of(Profile::newest(), evidence.sequence, evidence.trace, &any_name());
     let text = well_formed(&html(&report(vec![finding(evidence)])));
     assert!(text.contains("this was not given back: 2 pages pinned"), "{text}");
 }

@@ -6,7 +6,7 @@ use super::*;
 use crate::generate::Generator;
 use crate::model::{PredictedStep, Prediction};
 use crate::oracle::Oracle;
-use crate::profile::LINUX_6_12;
+use crate::profile::Profile;
 
 /// A prediction for each op, as if all of them worked.
 fn all_work(sequence: &Sequence) -> Vec<PredictedStep> {
@@ -26,7 +26,7 @@ fn all_work(sequence: &Sequence) -> Vec<PredictedStep> {
 fn program(sequence: &Sequence) -> String {
     let reproduction = Reproduction {
         sequence,
-        profile: &LINUX_6_12,
+        profile: Profile::newest(),
         title: "a test",
         seen_on: &[],
         divergence: None,
@@ -38,7 +38,7 @@ fn program(sequence: &Sequence) -> String {
 fn every_op_is_a_step_of_its_program() {
     let mut left = OpKind::ALL.to_vec();
     for index in 0..200 {
-        let sequence = Generator::new(1).sequence_on(&LINUX_6_12, index);
+        let sequence = Generator::new(1).sequence_on(Profile::newest(), index);
         let text = program(&sequence);
         let exits = sequence.ops.iter().filter(|op| op.kind() == OpKind::Exit).count();
         let steps = text.matches("check(WRONG,").count() + exits;
@@ -51,7 +51,7 @@ fn every_op_is_a_step_of_its_program() {
 #[test]
 fn braces_and_parentheses_are_paired() {
     for index in 0..200 {
-        let text = program(&Generator::new(2).sequence_on(&LINUX_6_12, index));
+        let text = program(&Generator::new(2).sequence_on(Profile::newest(), index));
         for (open, close) in [('{', '}'), ('(', ')')] {
             let count = |wanted| text.chars().filter(|c| *c == wanted).count();
             assert_eq!(count(open), count(close), "{text}");
@@ -81,7 +81,7 @@ fn a_child_that_may_inherit_a_charge_has_one_to_inherit() {
     };
     let text = c_program(&Reproduction {
         sequence: &sequence,
-        profile: &LINUX_6_12,
+        profile: Profile::newest(),
         title: "a test",
         seen_on: &[],
         divergence: Some(&divergence),

@@ -118,7 +118,7 @@ mod tests {
     use pinfold_contract::print;
 
     use super::*;
-    use crate::profile::{LINUX_6_1, LINUX_6_12};
+    use crate::profile::Profile;
 
     fn all(profile: &Profile, ops_most: usize) -> (Vec<String>, Scope) {
         let mut texts = Vec::new();
@@ -130,7 +130,7 @@ mod tests {
 
     #[test]
     fn every_sequence_comes_once_and_is_counted() {
-        for profile in [&LINUX_6_1, &LINUX_6_12] {
+        for profile in Profile::all() {
             let (texts, scope) = all(profile, 3);
             let distinct: BTreeSet<&String> = texts.iter().collect();
             assert_eq!(distinct.len(), texts.len());
@@ -144,7 +144,7 @@ mod tests {
 
     #[test]
     fn what_is_the_same_but_for_names_is_left_out_and_nothing_else() {
-        let (texts, _) = all(&LINUX_6_12, 3);
+        let (texts, _) = all(Profile::newest(), 3);
         let has = |text: &str| texts.iter().any(|other| other == text);
         let (map, high) = ("map 0..2 anon private rw", "map 1..2 anon private rw");
         let (reg0, reg1) = ("reg mr0 0..1 remote_read", "reg mr1 0..1 remote_read");
@@ -160,7 +160,7 @@ mod tests {
     #[test]
     fn a_state_is_the_same_whatever_its_frames_are_called() {
         let after = |lines: &[&str]| {
-            let mut steps = Steps::new(&LINUX_6_12);
+            let mut steps = Steps::new(Profile::newest());
             for (place, line) in lines.iter().enumerate() {
                 steps.step(&super::super::op(line, place));
             }

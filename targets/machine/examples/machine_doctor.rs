@@ -8,7 +8,7 @@ use pinfold_machine::{Cache, doctor, executor};
 
 fn main() -> Result<(), Box<dyn Error>> {
     let cache = Cache::from_environment()?;
-    for finding in doctor::examine(&cache) {
+    for finding in doctor::examine(&cache, &[]) {
         println!("{:?} {}: {} {}", finding.state, finding.what, finding.detail, finding.way_out);
     }
     if std::env::args().any(|argument| argument == "--executor") {

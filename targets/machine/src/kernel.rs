@@ -4,12 +4,14 @@
 //! variant. A kernel from a user's tree is built by `make` each time, in a build folder that is kept, so that a change
 //! of one file relinks in seconds; what comes out is kept by the sha256 of the image.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant, SystemTime};
 
+use pinfold_contract::Series;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -18,7 +20,7 @@ use crate::config::{self, Variant};
 use crate::diff::ApplyError;
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
-use crate::source::{self, Freshness, KernelSource, Series, SourceError, SourceTree};
+use crate::source::{self, Freshness, KernelSource, SourceError, SourceTree};
 use crate::tools::{self, MissingTools};
 
 /// About how many object files a whole build makes (counted with 6.12.117 and the plain variant).
@@ -234,7 +236,7 @@ impl<'a> Plan<'a> {
         let fragment = request.variant.fragment();
         let origin = match &request.source {
             KernelSource::Debian(series) => {
-                (series.package_name(), tree.package_version.clone().unwrap_or_default())
+                (source::package_name(*series), tree.package_version.clone().unwrap_or_default())
             }
             KernelSource::Tree(_) => ("tree".to_owned(), tree.path.display().to_string()),
         };
@@ -270,6 +272,12 @@ pub fn find(cache: &Cache, series: Series, variant: &Variant) -> Option<Kernel> 
     };
     let newest = read_all(cache).into_iter().filter(wanted).max_by_key(|(built, _, _)| *built);
     newest.map(|(_, _, kernel)| kernel)
+}
+
+/// The series of which [`find`] gives a kernel of `variant`, the newest first.
+pub fn series_of(cache: &Cache, variant: &Variant) -> Vec<Series> {
+    let found: BTreeSet<Series> = list(cache).iter().filter_map(|kernel| kernel.series).collect();
+    found.into_iter().rev().filter(|series| find(cache, *series, variant).is_some()).collect()
 }
 
 /// Every kernel in the cache, oldest first.
@@ -436,9 +444,7 @@ impl Build<'_> {
         let bytes = fs::read(image).map_err(CacheError::io("read", image))?;
         let sha256 = hex(&Sha256::digest(&bytes));
         let (series, tree, name) = match &self.request.source {
-            KernelSource::Debian(series) => {
-                (Some(series.name().to_owned()), None, self.name.to_owned())
-            }
+            KernelSource::Debian(series) => (Some(series.to_string()), None, self.name.to_owned()),
             KernelSource::Tree(_) => {
                 (None, Some(self.tree.path.clone()), format!("{}-{}", self.name, &sha256[..16]))
             }
@@ -556,13 +562,13 @@ mod tests {
         let cache = Cache::at(root.path());
         let plain = Variant::plain();
         publish(&cache, "old", "6.12", "yesterday's fragment");
-        assert_eq!(find(&cache, Series::V6_12, &plain), None);
+        assert_eq!(find(&cache, Series::new(6, 12), &plain), None);
         publish(&cache, "new", "6.12", &plain.fragment());
-        let found = find(&cache, Series::V6_12, &plain).unwrap();
+        let found = find(&cache, Series::new(6, 12), &plain).unwrap();
         assert_eq!(found.image, root.path().join("kernel/new/linux"));
         assert_eq!(found.size_bytes, 5);
-        assert_eq!(find(&cache, Series::V6_1, &plain), None);
-        assert_eq!(find(&cache, Series::V6_12, &"+kasan".parse().unwrap()), None);
+        assert_eq!(find(&cache, Series::new(6, 1), &plain), None);
+        assert_eq!(find(&cache, Series::new(6, 12), &"+kasan".parse().unwrap()), None);
         assert_eq!(list(&cache).len(), 2);
     }
 
@@ -571,7 +577,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
         publish(&cache, "new", "6.1", &Variant::plain().fragment());
-        let request = KernelRequest::new(KernelSource::Debian(Series::V6_1), Variant::plain());
+        let request = KernelRequest::new(KernelSource::Debian(Series::new(6, 1)), Variant::plain());
         provide(&cache, &request, &mut |progress| panic!("{progress}")).unwrap();
     }
 

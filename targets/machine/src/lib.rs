@@ -50,7 +50,7 @@ pub use package::PackageError;
 pub use progress::{Activity, Progress};
 pub use qemu::QemuOptions;
 pub use rebuild::{BuiltIn, ModuleWorkshop, RebuildError, Rebuilt, StockModule};
-pub use source::{KernelSource, Series, SourceError};
+pub use source::{KernelSource, SourceError};
 pub use stock::{StockError, StockKernel};
 pub use uml::UmlOptions;
 pub use wire::Wire;

@@ -16,6 +16,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinfold_contract::Series;
 use sha2::{Digest, Sha256};
 
 use crate::cache::{self, Cache, CacheError};
@@ -24,7 +25,7 @@ use crate::kernel::{DISTURBING_VARIABLES, compiled_count, hex, hex_digest};
 use crate::package::PackageError;
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
-use crate::source::{self, Freshness, KernelSource, Series, SourceError, SourceTree};
+use crate::source::{self, Freshness, KernelSource, SourceError, SourceTree};
 use crate::stock::{self, StockError, StockKernel};
 use crate::tools::{self, MissingTools};
 use crate::workshop::copy;

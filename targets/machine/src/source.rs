@@ -1,68 +1,16 @@
 //! Kernel source: Debian's packages, unpacked once into the cache, or any tree the user names.
 
-use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::str::FromStr;
 use std::time::{Instant, SystemTime};
+
+use pinfold_contract::Series;
 
 use crate::cache::{Cache, CacheError};
 use crate::package::{self, PackageError};
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
-
-/// A kernel series that Debian packages the source of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Series {
-    /// Linux 6.1, of Debian 12.
-    V6_1,
-    /// Linux 6.12, of Debian 13 and of Debian 12's backports.
-    V6_12,
-}
-
-/// A series we have no source package for.
-#[derive(Debug, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "no source package for kernel series {name:?}: choose 6.12 or 6.1, or name a tree with --kernel-src"
-)]
-pub struct SeriesError {
-    /// What was asked for.
-    pub name: String,
-}
-
-impl Series {
-    /// Every series there is, the default first.
-    pub const ALL: [Series; 2] = [Series::V6_12, Series::V6_1];
-
-    /// Its name, as in `uml:6.12`.
-    pub fn name(self) -> &'static str {
-        match self {
-            Series::V6_1 => "6.1",
-            Series::V6_12 => "6.12",
-        }
-    }
-
-    /// The name of its Debian package.
-    pub fn package_name(self) -> String {
-        format!("linux-source-{}", self.name())
-    }
-}
-
-impl fmt::Display for Series {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Series {
-    type Err = SeriesError;
-
-    fn from_str(text: &str) -> Result<Series, SeriesError> {
-        let found = Series::ALL.into_iter().find(|series| series.name() == text);
-        found.ok_or_else(|| SeriesError { name: text.to_owned() })
-    }
-}
 
 /// Where a kernel is built from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -144,6 +92,11 @@ pub enum SourceError {
     },
 }
 
+/// The name of Debian's package of the source of `series`.
+pub fn package_name(series: Series) -> String {
+    format!("linux-source-{series}")
+}
+
 /// Finds or fetches the tree that `source` names.
 ///
 /// A Debian source is downloaded and unpacked once; after that no package archive is asked, unless `freshness` wants it.
@@ -160,7 +113,7 @@ pub fn provide(
     match source {
         KernelSource::Tree(path) => inspect(path),
         KernelSource::Debian(series) => {
-            let _lock = cache.lock(&series.package_name(), || {
+            let _lock = cache.lock(&package_name(*series), || {
                 watch(&step(Activity::WaitingForLock, *series, Instant::now()));
             })?;
             match unpacked(cache, *series) {
@@ -173,7 +126,7 @@ pub fn provide(
 
 /// The newest tree of `series` in the cache, if there is one.
 pub fn unpacked(cache: &Cache, series: Series) -> Option<SourceTree> {
-    let prefix = format!("{}_", series.package_name());
+    let prefix = format!("{}_", package_name(series));
     let folders = fs::read_dir(cache.root().join("source")).ok()?.filter_map(Result::ok);
     let mut found: Vec<(SystemTime, SourceTree)> = Vec::new();
     for folder in folders {
@@ -232,15 +185,14 @@ fn fetch(
     watch: &mut Watcher<'_>,
 ) -> Result<SourceTree, SourceError> {
     let scratch = cache.scratch()?;
-    let log = cache.folder("log")?.join(format!("{}.log", series.package_name()));
+    let log = cache.folder("log")?.join(format!("{}.log", package_name(series)));
     let since = Instant::now();
     let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
-    let package = package::download(&series.package_name(), scratch.path(), &log, &mut report)?;
+    let package = package::download(&package_name(series), scratch.path(), &log, &mut report)?;
     let (package_version, tree) = unpack(series, &package, scratch.path(), &log, watch)?;
 
     let made = scratch.path().join("made");
-    let place =
-        cache.folder("source")?.join(format!("{}_{package_version}", series.package_name()));
+    let place = cache.folder("source")?.join(format!("{}_{package_version}", package_name(series)));
     fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
     fs::rename(&tree, made.join("tree")).map_err(CacheError::io("rename", &tree))?;
     cache.publish_folder(&made, &place)?;
@@ -249,7 +201,7 @@ fn fetch(
 }
 
 fn step(activity: Activity, series: Series, since: Instant) -> Progress {
-    Progress::of(activity, series.package_name(), since)
+    Progress::of(activity, package_name(series), since)
 }
 
 /// Unpacks `package` below `folder`; gives its version and the kernel tree.
@@ -266,10 +218,10 @@ fn unpack(
     let files = folder.join("files");
     package::extract(package, &files, log, &mut report)?;
 
-    let tarball = files.join(format!("usr/src/{}.tar.xz", series.package_name()));
+    let tarball = files.join(format!("usr/src/{}.tar.xz", package_name(series)));
     if !tarball.is_file() {
         return Err(SourceError::Package {
-            package: series.package_name(),
+            package: package_name(series),
             wanted: tarball.display().to_string(),
         });
     }
@@ -331,19 +283,13 @@ mod tests {
     fn an_unpacked_source_is_used_without_asking_anyone() {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
-        assert_eq!(unpacked(&cache, Series::V6_12), None);
+        assert_eq!(unpacked(&cache, Series::new(6, 12)), None);
         let place = root.path().join("source/linux-source-6.12_6.12.117-1");
         fs::create_dir_all(&place).unwrap();
         fs::rename(tree().keep(), place.join("tree")).unwrap();
-        let source = KernelSource::Debian(Series::V6_12);
+        let source = KernelSource::Debian(Series::new(6, 12));
         let found = provide(&cache, &source, Freshness::Cached, &mut |_| {}).unwrap();
         assert_eq!(found.package_version.as_deref(), Some("6.12.117-1"));
-        assert_eq!(unpacked(&cache, Series::V6_1), None, "6.12 is not taken for 6.1");
-    }
-
-    #[test]
-    fn an_unknown_series_is_told_which_there_are() {
-        let error = "5.10".parse::<Series>().unwrap_err().to_string();
-        assert!(Series::ALL.iter().all(|series| error.contains(series.name())), "{error}");
+        assert_eq!(unpacked(&cache, Series::new(6, 1)), None, "6.12 is not taken for 6.1");
     }
 }

@@ -3,10 +3,12 @@
 //! Of a package stays what a guest needs, about 15 MB of 400: the image, its configuration, and the modules of
 //! [`modules::WANTED`].
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use pinfold_contract::Series;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
@@ -16,7 +18,7 @@ use crate::module_tree::{ModuleTree, ModuleTreeError, Taken};
 use crate::modules::{self, Wanted};
 use crate::package::{self, Listed, PackageError};
 use crate::progress::{Activity, Progress, Watcher};
-use crate::source::{Freshness, Series};
+use crate::source::Freshness;
 
 /// A kernel image with the modules that a guest loads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,6 +66,11 @@ pub enum StockError {
 }
 
 impl StockKernel {
+    /// Its series, if its release tells one.
+    pub fn series(&self) -> Option<Series> {
+        Series::of_release(&self.release)
+    }
+
     /// The same kernel with the modules `others` in the place of those that are called so.
     #[must_use]
     pub fn with_modules(&self, others: &[PathBuf]) -> StockKernel {
@@ -158,19 +165,24 @@ pub fn provide(
 
 /// The newest kernel of `series` in the cache that has the modules of today. Asks nobody.
 pub fn find(cache: &Cache, series: Series) -> Option<StockKernel> {
-    let folders = fs::read_dir(cache.root().join("stock")).ok()?.filter_map(Result::ok);
-    let found = folders.filter_map(|folder| read(&folder.path()));
-    found
-        .filter(|kernel| is_of(series, &kernel.release))
-        .max_by(|a, b| package::compare(version_of(a), version_of(b)))
+    let found = list(cache).into_iter().filter(|kernel| kernel.series() == Some(series));
+    found.max_by(|a, b| package::compare(version_of(a), version_of(b)))
+}
+
+/// The series of which [`find`] gives a kernel, the newest first.
+pub fn series_of(cache: &Cache) -> Vec<Series> {
+    let found: BTreeSet<Series> = list(cache).iter().filter_map(StockKernel::series).collect();
+    found.into_iter().rev().collect()
+}
+
+/// Every stock kernel in the cache that has the modules of today, in no order. Asks nobody.
+pub fn list(cache: &Cache) -> Vec<StockKernel> {
+    let Ok(folders) = fs::read_dir(cache.root().join("stock")) else { return Vec::new() };
+    folders.filter_map(|folder| read(&folder.ok()?.path())).collect()
 }
 
 fn version_of(kernel: &StockKernel) -> &str {
     kernel.package_version.as_deref().unwrap_or_default()
-}
-
-fn is_of(series: Series, release: &str) -> bool {
-    release.strip_prefix(series.name()).is_some_and(|rest| rest.starts_with('.'))
 }
 
 /// The kernel in `folder`, if it is one of ours and has the modules that are wanted today.
@@ -386,16 +398,16 @@ mod tests {
     fn of_the_kernels_of_a_series_the_newest_is_found_and_nobody_is_asked() {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
-        assert_eq!(find(&cache, Series::V6_1), None);
+        assert_eq!(find(&cache, Series::new(6, 1)), None);
         let today = identity(&modules::WANTED);
         put(&cache, "6.1.0-9-amd64", "6.1.90-1", &today);
         put(&cache, "6.1.0-56-amd64", "6.1.192-2", &today);
         put(&cache, "6.1.0-57-amd64", "6.1.200-1", "another list");
         put(&cache, "6.12.1+deb12-amd64", "6.12.1-1~deb12u1", &today);
-        let found = provide(&cache, Series::V6_1, Freshness::Cached, &mut |_| {}).unwrap();
+        let found = provide(&cache, Series::new(6, 1), Freshness::Cached, &mut |_| {}).unwrap();
         assert_eq!(found.release, "6.1.0-56-amd64");
         assert!(found.modules[1].ends_with("modules/rdma_rxe.ko"));
-        assert_eq!(find(&cache, Series::V6_12).unwrap().release, "6.12.1+deb12-amd64");
+        assert_eq!(find(&cache, Series::new(6, 12)).unwrap().release, "6.12.1+deb12-amd64");
     }
 
     #[test]
@@ -403,7 +415,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         let cache = Cache::at(root.path());
         put(&cache, "6.1.0-56-amd64", "6.1.192-2", &identity(&modules::WANTED));
-        let stock = find(&cache, Series::V6_1).unwrap();
+        let stock = find(&cache, Series::new(6, 1)).unwrap();
         let changed = stock.with_modules(&[PathBuf::from("/x/rdma_rxe.ko")]);
         assert_eq!(changed.modules, [stock.modules[0].clone(), PathBuf::from("/x/rdma_rxe.ko")]);
     }

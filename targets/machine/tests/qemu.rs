@@ -12,13 +12,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::{env, fs};
 
-use pinfold_machine::{Cache, Ending, MachineError, QemuOptions, Series, qemu, stock, tools};
+use pinfold_machine::{Cache, Ending, MachineError, QemuOptions, qemu, stock, tools};
 
 /// Debian's kernels, as far as they are in the cache.
 fn images(test: &str) -> Vec<PathBuf> {
     let cache = Cache::from_environment().unwrap();
     let find = |series| Some(stock::find(&cache, series)?.image);
-    let found: Vec<_> = Series::ALL.into_iter().filter_map(find).collect();
+    let found: Vec<_> = stock::series_of(&cache).into_iter().filter_map(find).collect();
     let has_qemu = tools::find(qemu::PROGRAM).is_some();
     if found.is_empty() || !has_qemu {
         let reason = if has_qemu { "no stock kernel in the cache" } else { "no QEMU" };

@@ -9,7 +9,7 @@ use pinfold_contract::{Observe, Sequence, print};
 ///
 /// A sequence is inconclusive where the model itself does not know what an op leaves, and nowhere else.
 pub fn model_agrees(sequence: &Sequence) {
-    for profile in Profile::ALL {
+    for profile in Profile::all() {
         for observe in [Observe::Each, Observe::End] {
             let predicted = model::predict(profile, sequence, observe);
             let trace = model::perform(profile, None, sequence, observe);

@@ -6,11 +6,13 @@ use std::sync::{Arc, LazyLock};
 
 use pinfold::features::features;
 use pinfold::known::Known;
+use pinfold::profile::Profile;
 use pinfold_contract::{Edge, Observe, Sequence};
-use pinfold_machine::{Cache, Series, Variant, kernel};
+use pinfold_machine::{Cache, Variant, kernel};
 use pinfold_run::reached::Reached;
 use pinfold_run::{
-    Judgement, RunError, Target, TargetOptions, assert_agrees, embedded_known, own_cpu, prepare,
+    Judgement, RunError, Target, TargetOptions, assert_agrees, default_target, embedded_known,
+    own_cpu, prepare,
 };
 
 static KNOWN: LazyLock<Known> =
@@ -28,10 +30,10 @@ struct Rxe {
 }
 
 impl Rxe {
-    /// The target that `PINFOLD_TARGET` names, or `uml:6.12`. Where its kernel notes its blocks, `PINFOLD_REACHED` names
+    /// The target that `PINFOLD_TARGET` names, or the default. Where its kernel notes its blocks, `PINFOLD_REACHED` names
     /// the file for a table of what was reached, and when.
     fn open() -> Rxe {
-        let name = std::env::var("PINFOLD_TARGET").unwrap_or_else(|_| "uml:6.12".to_owned());
+        let name = std::env::var("PINFOLD_TARGET").unwrap_or_else(|_| default_target());
         let opened = || -> Result<Rxe, RunError> {
             let prepared = prepare(&name.parse()?, &TargetOptions::default(), &mut |_| {})?;
             let table = std::env::var_os("PINFOLD_REACHED").map(PathBuf::from);
@@ -68,5 +70,7 @@ pub fn rxe_edges() -> Vec<Edge> {
 /// Whether the kernel of [`rxe_agrees`] is at hand.
 pub fn rxe_kernel_is_built() -> bool {
     let cache = Cache::from_environment();
-    cache.is_ok_and(|cache| kernel::find(&cache, Series::V6_12, &Variant::plain()).is_some())
+    cache.is_ok_and(|cache| {
+        kernel::find(&cache, Profile::newest().series, &Variant::plain()).is_some()
+    })
 }

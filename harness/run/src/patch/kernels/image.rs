@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use pinfold_contract::Series;
 use pinfold_machine::diff::{self, Applied};
 use pinfold_machine::{
-    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Progress, Series, Variant,
+    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Progress, Variant,
     Workshop, git, source,
 };
 

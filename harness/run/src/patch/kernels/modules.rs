@@ -2,7 +2,8 @@
 
 use std::time::Instant;
 
-use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError, Series};
+use pinfold_contract::Series;
+use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError};
 
 use super::super::PatchOptions;
 use super::super::report::{Timing, seconds};

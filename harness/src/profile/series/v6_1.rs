@@ -1,0 +1,44 @@
+//! Linux 6.1, read in 6.1.192.
+
+use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
+
+use crate::profile::{
+    Adapter, DiskPunch, DiskTail, FailedSend, FutureWriteCheck, GupFast, HugeAdvice, HugePages, HugeZap, KsmSwap, LastPageTable,
+    MmapMerge, NonCoherent, Platform, PopulateAtHole, Profile, SwapSpace, TrackedWritePin, Umem, UnwrittenAccount,
+    Unshare, WriteOnlyLoad,
+};
+
+/// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
+const OPTIONAL: Access = Access(0x3ff0_0000);
+
+/// Every rule, on User Mode Linux. The sources stand at the fields of [`Profile`].
+pub(super) const RULES: Profile = Profile {
+    series: Series::new(6, 1),
+    platform: Platform::Uml,
+    adapter: Adapter::Rxe,
+    swap_space: SwapSpace::RamDisk,
+    umem: Umem::AlwaysWrite,
+    unshare: Unshare::Anonymous,
+    non_coherent: NonCoherent::Ignored,
+    access_known: OPTIONAL.with(Access(0xff)),
+    on_demand_errno: Errno::EINVAL,
+    access_unsupported: Access(0),
+    mmap_merge: MmapMerge::NextFirst,
+    unwritten_account: UnwrittenAccount::Kept,
+    disk_tail: DiskTail::Kept,
+    disk_punch: DiskPunch::WritesFirst,
+    future_write_check: FutureWriteCheck::Last,
+    populate_at_hole: PopulateAtHole::Continues,
+    table_for_last_page: LastPageTable::Made,
+    huge_advice: HugeAdvice::Unknown,
+    huge_pages: HugePages::None,
+    huge_zap: HugeZap::UsesUp,
+    write_only_load: WriteOnlyLoad::WithoutFault,
+    gup_fast: GupFast::Absent,
+    ksm_swap: KsmSwap::Works,
+    tracked_write_pin: TrackedWritePin::Allowed,
+    rereg_changes: Rereg(0),
+    window_unsupported: Access(0),
+    failed_send: FailedSend::Reported,
+    local_range_status: WcStatus::LOC_PROT_ERR,
+};
