@@ -17,14 +17,14 @@ use std::{env, fs};
 use pinfold::generate::Generator;
 use pinfold::minimize::minimize;
 use pinfold::model::{Fault, perform, predict};
-use pinfold::oracle::{Divergence, Oracle, Verdict, judge};
+use pinfold::oracle::{Divergence, Oracle, Verdict, judge, kernel_log_title};
 use pinfold::profile::Profile;
 use pinfold::reproduce::{Reproduction, c_program};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
 use pinfold_run::{
-    Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, compile_c, find_kernel, prepare,
-    reproduce_c, reproduce_seq, run_program,
+    Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, build_kernel, compile_c, find_kernel,
+    prepare, read_patch, reproduce_c, reproduce_seq, run_program,
 };
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -301,6 +301,42 @@ fn a_program_says_when_a_kernel_is_wrong_and_when_it_cannot_tell() {
     let (end, output) = run(&target, &program.replacen("\"rxe\"", "\"none\"", 1));
     assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(4)), "{output}");
     assert!(output.contains("ok 1 # SKIP no RDMA device"), "{output}");
+}
+
+/// The program of `corpus/known/uml_failed_fork_panics.md`, which no sequence can stand for.
+fn failed_fork() -> String {
+    let place = "../../corpus/known/uml_failed_fork_panics.c";
+    fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(place)).unwrap()
+}
+
+#[test]
+fn a_fork_that_fails_half_way_panics_user_mode_linux_6_12_and_not_6_1() {
+    if let Some(target) = kernel("6.12") {
+        let (end, output) = run(&target, &failed_fork());
+        assert_eq!(end, RunEnd::KernelDied, "{output}");
+        let title = kernel_log_title(&output);
+        let known = "kernel panic: Kernel mode fault in tlb_flush_mmu";
+        assert_eq!(title.as_deref(), Some(known), "{output}");
+    }
+    if let Some(target) = kernel("6.1") {
+        let (end, output) = run(&target, &failed_fork());
+        assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(0)), "{output}");
+    }
+}
+
+#[test]
+fn with_its_fix_a_fork_that_fails_half_way_is_refused_and_6_12_goes_on() {
+    if kernel("6.12").is_none() {
+        return;
+    }
+    let fix = "../../targets/kernel/fixes/um-failed-fork-6.12.patch";
+    let fix = read_patch(&Path::new(env!("CARGO_MANIFEST_DIR")).join(fix)).unwrap();
+    let image = build_kernel("6.12", None, &[fix], &mut |_| {}).unwrap();
+    let name = format!("uml:{}", image.display()).parse().unwrap();
+    let target = prepare(&name, &TargetOptions::default(), &mut |_| {}).unwrap();
+    let (end, output) = run(&target, &failed_fork());
+    assert_eq!(end, RunEnd::Program(ProgramEnd::Exited(0)), "{output}");
+    assert!(output.contains("fork: Cannot allocate memory"), "{output}");
 }
 
 /// Every planted fault's program runs to its end on a right kernel: no earlier op goes another way.
