@@ -31,15 +31,21 @@ const EXPECTS_WRONGLY: &str =
 
 /// Kills a run in its midst; says before it, in it and after it how settings and control groups are. The shell reads
 /// a setting byte by byte, of which the kernel gives it the first.
+///
+/// The processes of the run are frozen when it is killed: each is at its return to user mode. User Mode Linux 6.12 panics
+/// if a signal ends a process inside `fork()` (`corpus/known/uml_failed_fork_panics.md`).
 const SCRIPT: &str = "\
     show() { for path in /proc/sys/vm/dirty_writeback_centisecs /sys/kernel/mm/ksm/sleep_millisecs \\
         /sys/fs/cgroup/cgroup.subtree_control; do value=; read value < $path; echo \"$1 $value\"; done; \
         echo \"$1\" /sys/fs/cgroup/*/; }\n\
+    is_frozen() { while read name value; do [ $name = frozen ] && [ $value = 1 ] && return; \
+        done < /sys/fs/cgroup/pinfold/cgroup.events; return 1; }\n\
     echo 7 > /proc/sys/vm/dirty_writeback_centisecs; echo 30 > /sys/kernel/mm/ksm/sleep_millisecs\n\
     show before\n\
     /pinfold replay /agrees.seq --repeat 100000 --target local --yes-run-on-this-kernel --executor /init &\n\
     pid=$!; while [ ! -d /sys/fs/cgroup/pinfold/limited ]; do /sleep 0.1; done; /sleep 1\n\
-    show during; kill -KILL $pid\n\
+    show during; echo 1 > /sys/fs/cgroup/pinfold/cgroup.freeze\n\
+    until is_frozen; do /sleep 0.01; done; kill -KILL $pid\n\
     while [ -d /sys/fs/cgroup/pinfold ]; do /sleep 0.1; done; /sleep 0.5\n\
     show after\n";
 
