@@ -18,6 +18,7 @@ mod report;
 mod reproduce;
 mod series;
 mod signals;
+mod sources;
 
 use std::process::ExitCode;
 
@@ -49,6 +50,7 @@ enum Command {
     Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
     Series(series::Series),
+    Sources(sources::Sources),
     Doctor(doctor::Doctor),
     Completions(completions::Completions),
 }
@@ -73,6 +75,7 @@ fn main() -> ExitCode {
         Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
         Command::Series(series) => series.run(),
+        Command::Sources(sources) => sources.run(),
         Command::Doctor(doctor) => doctor.run(),
         Command::Completions(completions) => completions.run(),
     };

@@ -182,6 +182,24 @@ pub enum RunError {
         /// What the compiler said, or why there is none.
         reason: String,
     },
+    /// Pinfold's own source is not there.
+    #[error(
+        "{folder} is in no checkout of Pinfold, whose source holds the citations: change into one, or name it with --root"
+    )]
+    NoCheckout {
+        /// Where it was looked for.
+        folder: PathBuf,
+    },
+    /// No kernel tree has this name.
+    #[error(
+        "{name:?} is neither the folder of a kernel tree nor a series that has a source package ({series})"
+    )]
+    NoTree {
+        /// What was named.
+        name: String,
+        /// The series there are.
+        series: String,
+    },
     /// A sequence that was to be minimized does not diverge.
     #[error("{file} does not diverge on {target} ({verdict}): there is nothing to minimize")]
     NothingToMinimize {
@@ -238,6 +256,8 @@ impl RunError {
             | RunError::Apply { .. }
             | RunError::NothingPatched { .. }
             | RunError::ModulesDoNotBuild { .. }
+            | RunError::NoCheckout { .. }
+            | RunError::NoTree { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
             RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
@@ -298,6 +318,8 @@ impl RunError {
             | RunError::ModulesDoNotBuild { .. }
             | RunError::Modules { .. }
             | RunError::Git(_)
+            | RunError::NoCheckout { .. }
+            | RunError::NoTree { .. }
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }
     }

@@ -32,6 +32,7 @@ mod report;
 mod reproduce;
 mod scope;
 mod shrink;
+pub mod sources;
 mod stored;
 mod summary;
 mod target;
@@ -72,6 +73,7 @@ pub use report::read_report;
 pub use reproduce::{reproduce_c, reproduce_seq};
 pub use scope::short_sequences;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
+pub use sources::OwnCitations;
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
 

@@ -150,6 +150,23 @@ pub fn unpacked(cache: &Cache, series: Series) -> Option<SourceTree> {
 ///
 /// [`SourceError::NotATree`] and [`SourceError::NotClean`].
 pub fn inspect(path: &Path) -> Result<SourceTree, SourceError> {
+    let tree = identify(path)?;
+    // The conditions of `outputmakefile` in the kernel's top Makefile, Linux 6.1 to 6.12.
+    let is_configured = [".config", "include/config", "arch/um/include/generated"]
+        .iter()
+        .any(|trace| tree.path.join(trace).exists());
+    if is_configured {
+        return Err(SourceError::NotClean { path: tree.path });
+    }
+    Ok(tree)
+}
+
+/// Reads what tree `path` is. It may be one that was built in.
+///
+/// # Errors
+///
+/// [`SourceError::NotATree`].
+pub fn identify(path: &Path) -> Result<SourceTree, SourceError> {
     let not_a_tree = |why: String| SourceError::NotATree { path: path.to_owned(), why };
     let path_absolute = path.canonicalize().map_err(|error| not_a_tree(error.to_string()))?;
     let makefile = fs::read_to_string(path_absolute.join("Makefile"))
@@ -159,13 +176,6 @@ pub fn inspect(path: &Path) -> Result<SourceTree, SourceError> {
     }
     let version =
         version(&makefile).ok_or_else(|| not_a_tree("no VERSION in its Makefile".to_owned()))?;
-    // The conditions of `outputmakefile` in the kernel's top Makefile, Linux 6.1 to 6.12.
-    let is_configured = [".config", "include/config", "arch/um/include/generated"]
-        .iter()
-        .any(|trace| path_absolute.join(trace).exists());
-    if is_configured {
-        return Err(SourceError::NotClean { path: path_absolute });
-    }
     Ok(SourceTree { path: path_absolute, version, package_version: None })
 }
 
