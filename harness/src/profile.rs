@@ -134,7 +134,7 @@ pub struct Profile {
     ///
     /// Source: `write_protect_page()` and `replace_page()`, mm/ksm.c, 6.1 and 6.12. In 6.12 the entry
     /// that is looked for is not read back, and `set_pte()` of User Mode Linux has added `_PAGE_NEWPROT`,
-    /// which its `pte_same()` does not pass over (arch/um/include/asm/pgtable.h, 6.12).
+    /// which its `pte_same()`, arch/um/include/asm/pgtable.h, 6.12, does not pass over.
     pub ksm_swap: KsmSwap,
 
     /// Whether a shared writable mapping of a file that tracks what is dirty can be pinned to write.
@@ -145,8 +145,8 @@ pub struct Profile {
     /// What `REREG_MR` can change; nothing if rxe lacks the op, then it is EOPNOTSUPP.
     ///
     /// Source: `rxe_rereg_user_mr()`, drivers/infiniband/sw/rxe/rxe_verbs.c, 6.12; `rxe_dev_ops`
-    /// of 6.1 has no `rereg_user_mr`, so `UAPI_DEF_METHOD_NEEDS_FN()` in
-    /// drivers/infiniband/core/uverbs_cmd.c takes the command away.
+    /// of 6.1 lacks that function, so `UAPI_DEF_METHOD_NEEDS_FN()`,
+    /// include/rdma/uverbs_ioctl.h, takes the command away.
     pub rereg_changes: Rereg,
 
     /// Rights that a window cannot be bound with.

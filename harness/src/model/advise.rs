@@ -109,7 +109,8 @@ impl State<'_> {
     /// Makes the entries clean: what no other dirty entry maps the next reclaim may take. Frames that are
     /// marked dirty themselves are left out if others map them too.
     ///
-    /// Source: `madvise_free_pte_range()`, mm/madvise.c; `folio_mark_lazyfree()`, mm/swap.c, 6.1 and 6.12.
+    /// Source: `madvise_free_pte_range()`, mm/madvise.c, 6.1 and 6.12; `mark_page_lazyfree()`, mm/swap.c, 6.1;
+    /// `folio_mark_lazyfree()`, ditto, 6.12.
     fn free_piece(&mut self, proc: Proc, piece: &Vma) -> Result<(), Errno> {
         not_locked(piece)?;
         if piece.sharing == Sharing::Shared || !piece.object.is_anonymous() {

@@ -62,7 +62,7 @@ impl State<'_> {
     /// `anon` and `file` of its `memory.stat`, in pages: an anonymous frame counts while it is
     /// mapped, a page of a file while it is cached. A frame that only a pin holds counts in neither.
     ///
-    /// Source: `__folio_remove_rmap()` and `page_remove_rmap()`, mm/rmap.c;
+    /// Source: `page_remove_rmap()`, mm/rmap.c, 6.1; `__folio_remove_rmap()`, ditto, 6.12;
     /// `filemap_unaccount_folio()`, mm/filemap.c, 6.1 and 6.12.
     pub(super) fn charged_visibly(&self) -> i64 {
         let charged = self.frames.iter().filter(|(_, frame)| frame.charged);

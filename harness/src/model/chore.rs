@@ -109,7 +109,8 @@ impl State<'_> {
     /// Drops each page of a file that is clean, unmapped and unpinned. A hole of shared memory that
     /// was only read is one: it comes back as zeroes.
     ///
-    /// Source: `mapping_evict_folio()`, mm/truncate.c; `lru_deactivate_file()`, mm/swap.c; `shmem_recalc_inode()`, mm/shmem.c, 6.1 and 6.12.
+    /// Source: `mapping_evict_folio()`, mm/truncate.c, 6.1 and 6.12; `lru_deactivate_file_fn()`, mm/swap.c, 6.1;
+    /// `lru_deactivate_file()`, ditto, 6.12; `shmem_recalc_inode()`, mm/shmem.c, 6.1 and 6.12.
     fn drop_caches(&mut self) {
         let idle = |frame: &Frame| {
             frame.cached && !frame.dirty && frame.map_count == 0 && frame.pin_count == 0

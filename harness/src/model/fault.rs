@@ -28,7 +28,8 @@ pub(super) enum NoMemoryBehind {
     OverLimit,
 }
 
-/// Pages that one read fault of a file maps around itself (`fault_around_bytes`, 64 KiB, mm/memory.c).
+/// Pages that one read fault of a file maps around itself (`fault_around_bytes`, mm/memory.c, 6.1, and
+/// `fault_around_pages`, mm/memory.c, 6.12: 64 KiB).
 const FAULT_AROUND_PAGES: i32 = 16;
 
 impl State<'_> {
@@ -124,7 +125,7 @@ impl State<'_> {
                     self.read_ahead(vma, file, file_page(page, bias));
                     let frame = self.cache_page(file, file_page(page, bias))?;
                     // A page of a disk is waited for without the lock, and then the fault begins anew
-                    // (`maybe_unlock_mmap_for_io()`, mm/filemap.c, 6.1 and 6.12).
+                    // (`maybe_unlock_mmap_for_io()`, mm/internal.h, 6.1 and 6.12).
                     if waits && Self::is_on_disk(file) {
                         self.fault_around(proc, page, vma, file, bias);
                     }
@@ -193,7 +194,8 @@ impl State<'_> {
 
     /// Maps what is cached of the file in the 16 pages around `page`, as far as the mapping goes.
     ///
-    /// Source: `do_fault_around()`, mm/memory.c, and `next_uptodate_folio()`, mm/filemap.c, 6.1 and 6.12.
+    /// Source: `do_fault_around()`, mm/memory.c, 6.1 and 6.12; `next_uptodate_page()`, mm/filemap.c, 6.1;
+    /// `next_uptodate_folio()`, ditto, 6.12.
     fn fault_around(&mut self, proc: Proc, page: u8, vma: &Vma, file: FileId, bias: i32) {
         let aligned = i32::from(page) / FAULT_AROUND_PAGES * FAULT_AROUND_PAGES;
         let from = aligned.max(i32::from(vma.first));

@@ -40,7 +40,7 @@ impl FileState {
     }
 
     /// A named file as each sequence finds it. A tmpfs refuses seals: `shmem_get_inode()`,
-    /// mm/shmem.c; `memfd_create()` lets them in, mm/memfd.c, 6.1 and 6.12.
+    /// mm/shmem.c; `SYSCALL_DEFINE2(memfd_create)`, mm/memfd.c, lets them in. Both 6.1 and 6.12.
     pub(super) fn named(file: File, frames: &mut Frames) -> FileState {
         let kind = file.kind();
         let (cached, first_tag, seals) = match kind {
@@ -220,7 +220,7 @@ impl State<'_> {
     /// `pwrite` of `tag` by `p0`, page by page: those before a refused one are written.
     ///
     /// Source: `vfs_write()`, fs/read_write.c; `generic_perform_write()`, mm/filemap.c;
-    /// `shmem_write_begin()`, mm/shmem.c; `ext4_da_do_write_end()`, fs/ext4/inode.c, 6.1 and 6.12.
+    /// `shmem_write_begin()`, mm/shmem.c; `ext4_da_write_end()`, fs/ext4/inode.c, 6.1 and 6.12.
     pub(super) fn file_write(
         &mut self,
         file: File,
@@ -356,7 +356,7 @@ impl State<'_> {
 
     /// Writes the dirty pages `first..end` of a file on a disk, which zeroes what lies behind the end.
     ///
-    /// Source: `ext4_bio_write_folio()` and `ext4_bio_write_page()`, fs/ext4/page-io.c.
+    /// Source: `ext4_bio_write_page()`, fs/ext4/page-io.c, 6.1; `ext4_bio_write_folio()`, ditto, 6.12.
     pub(super) fn write_back(&mut self, file: FileId, first: u32, end: u32) {
         let len_bytes = self.file(file).len_bytes;
         let cached: Vec<(u32, FrameId)> =

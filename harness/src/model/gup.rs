@@ -111,8 +111,8 @@ impl State<'_> {
     /// The special entry of the zero page is left to the slow way, as is a page that must be made exclusive. For that the
     /// mapping is not known here, so every page of a file counts as one of a private mapping, unless it can be written.
     ///
-    /// Source: `gup_pte_range()`, mm/gup.c, 6.1, and `gup_fast_pte_range()`, 6.12; `gup_must_unshare()`; `pte_special()` and
-    /// `protection_map`, arch/x86/mm/pgprot.c, where what may be written or executed may be read.
+    /// Source: `gup_pte_range()`, mm/gup.c, 6.1, and `gup_fast_pte_range()`, 6.12; `gup_must_unshare()`, include/linux/mm.h,
+    /// 6.1, and mm/internal.h, 6.12; `pte_special()`, arch/x86/include/asm/pgtable.h; `protection_map`, arch/x86/mm/pgprot.c, where what may be written or executed may be read.
     fn is_open_to_gup_fast(&self, proc: Proc, page: u8, wanted: Wanted) -> bool {
         let (Some(vma), Some(frame)) =
             (self.process(proc).vmas.at(page), self.pte(proc, page).map(|id| &self.frames[id]))

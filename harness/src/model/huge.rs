@@ -262,8 +262,8 @@ impl State<'_> {
     /// One page of a private mapping in a `fork`: shared, or copied now if it is pinned. Fails where there is no page
     /// for the copy.
     ///
-    /// Source: `copy_hugetlb_page_range()`, mm/hugetlb.c; `page_try_dup_anon_rmap()`, include/linux/mm.h, 6.1;
-    /// `hugetlb_try_dup_anon_rmap()`, include/linux/rmap.h, 6.12.
+    /// Source: `copy_hugetlb_page_range()`, mm/hugetlb.c, 6.1 and 6.12; `page_try_dup_anon_rmap()`,
+    /// include/linux/rmap.h, 6.1; `hugetlb_try_dup_anon_rmap()`, include/linux/rmap.h, 6.12.
     pub(super) fn fork_huge(
         &mut self,
         child: Proc,

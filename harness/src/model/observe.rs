@@ -74,7 +74,7 @@ impl State<'_> {
     /// Every pin of every registration: an overlap counts as often as it is registered. The zero page, which goes
     /// nowhere, is never pinned. Of a huge page each small page's worth that is registered counts.
     ///
-    /// Source: `try_grab_page()`, `try_grab_folio()`, `gup_put_folio()`, mm/gup.c, 6.1 and 6.12.
+    /// Source: `try_grab_page()`, mm/gup.c, 6.1; `try_grab_folio()`, `gup_put_folio()`, mm/gup.c, 6.1 and 6.12.
     pub(super) fn pins(&self) -> i64 {
         let held = self.mrs.values().flat_map(|mr| mr.frames.iter().zip(mr.range.pages()));
         let held = held.filter(|(frame, _)| **frame != FrameId::ZERO);

@@ -44,7 +44,7 @@ impl State<'_> {
         }
         if what.has(Rereg::ACCESS) {
             refusals.extend(self.access_refusals(access));
-            // `ib_umem_check_rereg()`, drivers/infiniband/core/umem.c: pages pinned for reading
+            // `ib_umem_check_rereg()`, drivers/infiniband/core/umem.c, 6.12: pages pinned for reading
             // are not the process's alone, so nobody may come to write to them.
             let pinned = self.mrs[&mr].pinned_for_writing || self.has(Fault::ReaderMadeWriter);
             if is_writable(access) && !pinned {

@@ -6,7 +6,7 @@
 //!
 //! Pinned pages are never swapped: `shrink_folio_list()` asks `folio_maybe_dma_pinned()`, and whoever unmaps an
 //! exclusive page looks again (`try_to_unmap_one()`, mm/rmap.c). Nor is what the limited cgroup is charged for, as
-//! that may have nothing in swap space (`mem_cgroup_try_charge_swap()`, mm/memcontrol.c). Both 6.1 and 6.12.
+//! that may have nothing in swap space (`__mem_cgroup_try_charge_swap()`, mm/memcontrol.c). Both 6.1 and 6.12.
 
 use pinfold_contract::{ARENA_PAGES, Outcome, Proc, Sharing};
 

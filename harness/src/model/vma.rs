@@ -437,7 +437,7 @@ impl Vmas {
     /// Makes sure that the mapping at `page` has an anon_vma: that of a
     /// neighbour it could be merged with but for its protection, or `fresh`.
     ///
-    /// Source: `__anon_vma_prepare()`, mm/rmap.c; `find_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12.
+    /// Source: `__anon_vma_prepare()`, mm/rmap.c, 6.1 and 6.12; `find_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12.
     pub(super) fn prepare_anon_vma(&mut self, page: u8, fresh: &mut u32) {
         let Some(index) = self.0.iter().position(|vma| vma.covers(page)) else { return };
         let vma = self.0[index];

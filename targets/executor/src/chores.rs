@@ -55,7 +55,7 @@ fn merge() -> Result<(), Failure> {
 /// Has ksmd's processor finish with the pages that it took out of mappings: where they were locked they wait there to be
 /// counted as unlocked.
 ///
-/// Source: `munlock_folio()`, mm/mlock.c, 6.1 and 6.12, for `replace_page()`, mm/ksm.c.
+/// Source: `munlock_page()`, mm/mlock.c, 6.1, and `munlock_folio()`, 6.12, for `replace_page()`, mm/ksm.c.
 fn let_go() -> Result<(), Failure> {
     sys::drain_page_lists_everywhere().doing("drain lists of pages of every processor")
 }

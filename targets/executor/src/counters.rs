@@ -57,7 +57,7 @@ pub(crate) fn ready_to_settle() -> Result<(), Failure> {
 /// Adds to the charges of this process what this thread has caused and keeps for itself.
 ///
 /// Linux 6.1 counts the pages that a thread's faults bring in with the thread at first (`add_mm_counter_fast()`,
-/// mm/memory.c, where `SPLIT_RSS_COUNTING` is defined: on kernels for several processors), and adds them to those of
+/// mm/memory.c, 6.1, where `SPLIT_RSS_COUNTING` is defined: on kernels for several processors), and adds them to those of
 /// the process after 64 faults, or when the thread takes entries out of a page table (`add_mm_rss_vec()`, ditto). 6.12
 /// counts for each processor, and adds them all when somebody reads (`task_mem()`, fs/proc/task_mmu.c).
 pub(crate) fn settle() {

@@ -257,7 +257,7 @@ pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result
 /// Has the kernel finish what it has put off for single pages: those that wait to be put on
 /// a list of reclaim, or to be counted as unlocked.
 ///
-/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1 and 6.12). Other processors have lists of their
+/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1, and mm/vma.c, 6.12). Other processors have lists of their
 /// own, and no process of a sequence runs there: see [`drain_page_lists_everywhere`].
 pub(crate) fn drain_page_lists() -> io::Result<()> {
     let len = 4096;

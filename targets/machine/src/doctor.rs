@@ -64,7 +64,7 @@ const MAKE_RXE: &str = "`modprobe rdma_rxe && rdma link add rxe0 type rxe netdev
 
 const HUGE_PAGES: &str = "/sys/kernel/mm/hugepages/hugepages-2048kB";
 
-/// `f_type` of a tmpfs (include/uapi/linux/magic.h).
+/// `f_type` of a tmpfs: `TMPFS_MAGIC`, include/uapi/linux/magic.h.
 const TMPFS_MAGIC: i64 = 0x0102_1994;
 
 /// Examines everything that bringing up a machine of one of the `series` needs. Changes nothing.

@@ -235,8 +235,10 @@ fn encode(inode: u32, entry: &Entry<'_>) -> Option<Vec<u8>> {
     }
 }
 
-/// One record in the "new ASCII" format (Documentation/driver-api/early-userspace/buffer-format.rst): a header of
-/// hexadecimal fields, name and content, each padded to four bytes. Owned by root, of time 0.
+/// One record in the "new ASCII" format: a header of hexadecimal fields, name and content, each padded to four
+/// bytes. Owned by root, of time 0.
+///
+/// Source: Documentation/driver-api/early-userspace/buffer-format.rst.
 fn record(
     name: &str,
     inode: u32,

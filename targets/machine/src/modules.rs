@@ -132,8 +132,8 @@ impl<E> Search<'_, E> {
     /// The module that `liked` means: of that name, or the portable one of that algorithm. `None` if there is none,
     /// which is no mistake: it is only liked.
     fn provider(&mut self, liked: &str) -> Result<Option<String>, OrderError<E>> {
-        // `MODULE_ALIAS_CRYPTO()` of include/linux/crypto.h gives a module the aliases NAME and crypto-NAME; the
-        // portable C code of an algorithm is in crypto/NAME_generic.c.
+        // `MODULE_ALIAS_CRYPTO()`, include/linux/crypto.h, 6.1, and include/crypto/algapi.h, 6.12, gives a module the aliases NAME and crypto-NAME; the
+        // portable C code of an algorithm is in NAME_generic.c.
         let algorithm = liked.strip_prefix("crypto-").unwrap_or(liked);
         for candidate in [liked.to_owned(), format!("{algorithm}_generic")] {
             if !matches!(self.place(&candidate)?, Place::Absent) {

@@ -323,7 +323,8 @@ pub fn release_of(image: &Path) -> Result<String, StockError> {
     release_in(&bytes).ok_or_else(|| failed("its header does not tell a version".to_owned()))
 }
 
-/// Source: `kernel_version` of the real-mode header, Documentation/arch/x86/boot.rst.
+/// Source: `kernel_version` of the real-mode header, Documentation/x86/boot.rst, 6.1, and Documentation/arch/x86/boot.rst,
+/// 6.12.
 fn release_in(image: &[u8]) -> Option<String> {
     if image.get(0x202..0x206)? != b"HdrS" {
         return None;

@@ -3,7 +3,7 @@
 //! A virtio port, as QEMU has it, waits for a slow reader and needs no credit. In User Mode Linux the guest's end is a
 //! serial line. When its reader is slow the line is throttled, and in User Mode Linux a line that
 //! was throttled once never hears of input again: `line_throttle()` takes the descriptor out of the interrupt loop and
-//! `line_unthrottle()` does not put it back (arch/um/drivers/line.c, Linux 6.1 and 6.12). The line discipline throttles
+//! `line_unthrottle()`, arch/um/drivers/line.c, 6.1 and 6.12, does not put it back. The line discipline throttles
 //! at 3968 unread bytes (`n_tty_check_throttle()`, drivers/tty/n_tty.c). So the host never has that many on their way:
 //! the guest gives one byte on a second line, the credit line, for each [`CREDIT_BYTES`] bytes it has read, counted
 //! from boot, and the host waits for credit when [`WINDOW_BYTES`] are unanswered. From guest to host nothing is needed.
