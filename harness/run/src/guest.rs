@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinfold::oracle::kernel_log_title;
+use pinfold::oracle::{kernel_log_title, platform_failure};
 use pinfold_contract::{
     Edge, End, FromGuest, Observe, PackedEdge, Sequence, Step, ToGuest, Trace, WireError,
 };
@@ -243,6 +243,10 @@ impl Session {
         let (End::Finished { kernel_log, .. }
         | End::Hung { kernel_log }
         | End::Died { kernel_log }) = &mut trace.end;
+        if let Some(reason) = platform_failure(kernel_log) {
+            let reason = reason.to_owned();
+            return Err(RunError::Executor { reason, console: tail(kernel_log) });
+        }
         *kernel_log = attribute(&std::mem::take(kernel_log), &mut trace.steps);
         Ok(trace)
     }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use pinfold::oracle::platform_failure;
 use pinfold_contract::{FromGuest, ProgramEnd};
 use pinfold_machine::initramfs;
 
@@ -81,7 +82,11 @@ pub fn run_program(
         Received::Closed | Received::GaveUp => (RunEnd::KernelDied, String::new()),
         Received::Message(message) => return Err(unexpected(&message, &mut guest)),
     };
-    Ok(ProgramRun { end, output, console: last_words(&mut guest, end), kernel_release })
+    let console = last_words(&mut guest, end);
+    match platform_failure(&console) {
+        Some(reason) => Err(RunError::Executor { reason: reason.to_owned(), console }),
+        None => Ok(ProgramRun { end, output, console, kernel_release }),
+    }
 }
 
 /// Waits for `Hello`, and gives the kernel's release.

@@ -12,7 +12,7 @@ mod teardown;
 mod uninherited;
 
 pub use consequence::consequence;
-pub use kernel_log::title as kernel_log_title;
+pub use kernel_log::{platform_failure, title as kernel_log_title};
 pub(crate) use outcome::name as outcome_name;
 
 use std::collections::BTreeSet;

@@ -229,6 +229,28 @@ fn an_executor_that_panics_is_no_dead_kernel() {
 }
 
 #[test]
+fn a_host_that_loses_a_process_of_user_mode_linux_is_no_finding() {
+    let finishes: Play = |peer, id, _| {
+        peer.print("Unexpectedly lost MM child! Affected tasks will segfault.\n");
+        (0..3).for_each(|op_index| peer.step(id, op_index));
+        peer.say(&FromGuest::Finished { id, teardown: Teardown::default() });
+    };
+    let dies: Play = |peer, id, _| {
+        peer.step(id, 0);
+        peer.print("Unexpectedly lost MM child! Affected tasks will segfault.\n");
+        peer.print("Kernel panic - not syncing: Attempted to kill init! exitcode=0x0000000b\n");
+        peer.die(Ending::Panicked);
+    };
+    for play in [finishes, dies] {
+        let (result, boot_count) = run(play);
+        let error = result.unwrap_err();
+        assert!(error.to_string().contains("the host ended a process"), "{error}");
+        assert_eq!(error.reach(), crate::Reach::Run);
+        assert_eq!(boot_count, 2);
+    }
+}
+
+#[test]
 fn a_machine_killed_from_outside_is_no_dead_kernel() {
     let (result, boot_count) = run(|peer, _, _| peer.die(Ending::Killed));
     let error = result.unwrap_err();
