@@ -25,6 +25,15 @@ pub(super) fn blamed(lines: &[&str], index: usize, named: &str) -> Option<String
         .or_else(|| registers(&after[..own]).find_map(function_in).map(str::to_owned))
 }
 
+/// The function to blame for the panic at `index`: `named`, or that at the instruction pointer, which User Mode Linux prints
+/// before it panics where its console shows that much; else as for any report.
+pub(super) fn blamed_for_panic(lines: &[&str], index: usize, named: &str) -> Option<String> {
+    let before = &lines[index.saturating_sub(LINES_BEFORE)..index];
+    culprit_in(named)
+        .or_else(|| instruction_pointer(before))
+        .or_else(|| blamed(lines, index, named))
+}
+
 fn instruction_pointer(lines: &[&str]) -> Option<String> {
     registers(lines).find_map(culprit_in)
 }
@@ -44,8 +53,9 @@ pub(super) fn call_trace(lines: &[&str]) -> Option<String> {
             .take_while(|line| !ends(line))
             .filter(|line| is_return_address(line))
     };
-    let reliable = frames().filter(|line| !line.contains("? ")).find_map(|line| culprit_in(line));
-    reliable.or_else(|| frames().find_map(|line| culprit_in(line)))
+    let is_sure = |frame: &&str| !frame.contains("? ");
+    let doubts_all = !frames().any(|frame| is_sure(frame));
+    frames().filter(|frame| doubts_all || is_sure(frame)).find_map(|frame| culprit_in(frame))
 }
 
 /// What a line begins with that is behind a call trace.
@@ -93,6 +103,7 @@ const MACHINERY: &[&str] = &[
     "__dump_stack",
     "__fortify_",
     "__hwasan",
+    "__init_work",
     "__kasan",
     "__kernel_",
     "__kmem_cache",
@@ -167,6 +178,7 @@ const MACHINERY: &[&str] = &[
     "rcu_lockdep",
     "rcu_preempt_sleep",
     "refcount_",
+    "relay_signal",
     "register_lock_class",
     "report_",
     "rwlock_bug",
@@ -182,5 +194,6 @@ const MACHINERY: &[&str] = &[
     "validate_chain",
     "vpanic",
     "wait_for_",
+    "warn_free_bad",
     "warn_slowpath",
 ];

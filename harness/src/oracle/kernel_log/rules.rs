@@ -6,7 +6,7 @@
 //! kernel/rcu/tree_stall.h, kernel/sched/core.c, kernel/locking/lockdep.c and spinlock_debug.c;
 //! arch/x86/mm/fault.c, traps.c and dumpstack.c of arch/x86/kernel, arch/um/kernel/trap.c.
 
-use super::blame::{blamed, call_trace, culprit_in};
+use super::blame::{blamed, blamed_for_panic, call_trace, culprit_in};
 use super::line::{function_in, stable, without_names};
 
 /// The title of the first line of `lines` that a rule knows for the beginning of a report.
@@ -310,7 +310,8 @@ impl Title {
             Title::Panic(words) => {
                 let cut = PANIC_DETAILS.iter().filter_map(|mark| said.find(mark)).min();
                 let what = &said[..cut.unwrap_or(said.len())];
-                report.blame_named(&format!("{words}{}", panic_words(what, report.lines)))
+                let culprit = blamed_for_panic(report.lines, report.index, said);
+                with_blame(&format!("{words}{}", panic_words(what, report.lines)), culprit)
             }
             Title::Died if said.is_empty() => report.blame("Oops"),
             Title::Died => report.blame(&format!("Oops: {}", stable(said))),
