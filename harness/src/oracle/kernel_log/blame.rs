@@ -52,19 +52,29 @@ pub(super) fn call_trace(lines: &[&str]) -> Option<String> {
             .iter()
             .take_while(|line| !ends(line))
             .filter(|line| is_return_address(line))
+            .copied()
     };
-    let is_sure = |frame: &&str| !frame.contains("? ");
-    let doubts_all = !frames().any(|frame| is_sure(frame));
-    frames().filter(|frame| doubts_all || is_sure(frame)).find_map(|frame| culprit_in(frame))
+    let doubts_all = frames().all(doubts);
+    frames().filter(|frame| doubts_all || !doubts(frame)).find_map(culprit_in)
 }
 
 /// What a line begins with that is behind a call trace.
 const TRACE_ENDS: [&str; 3] = ["</TASK>", "irq event stamp:", "---[ end trace"];
 
-/// Whether a frame may be where a function returns to. The first byte of a function is not: it is a pointer to a function that
+/// Whether a line of a call trace is a frame that may be where a function returns to: `[<address>] ? function+0x12/0x34`,
+/// without the address on x86. The first byte of a function is not: it is a pointer to a function that
 /// lay on the stack, or the one behind a call that never returns, as that of `panic()`.
-fn is_return_address(frame: &str) -> bool {
-    !frame.contains("+0x0/")
+fn is_return_address(line: &str) -> bool {
+    let address = line.strip_prefix("[<").and_then(|rest| rest.split_once(">] "));
+    let frame = address.map_or(line, |(_, frame)| frame);
+    let frame = frame.strip_prefix("? ").unwrap_or(frame);
+    let name = frame.split_once("+0x").map(|(name, _)| name);
+    name.is_some_and(|name| !name.contains(' ')) && !frame.contains("+0x0/")
+}
+
+/// Whether the unwinder doubts a frame.
+fn doubts(frame: &str) -> bool {
+    frame.contains("? ")
 }
 
 /// The function of the first `function+0x12/0x34` in `line`, unless it is machinery.

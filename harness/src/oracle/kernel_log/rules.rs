@@ -314,7 +314,7 @@ impl Title {
                 with_blame(&format!("{words}{}", panic_words(what, report.lines)), culprit)
             }
             Title::Died if said.is_empty() => report.blame("Oops"),
-            Title::Died => report.blame(&format!("Oops: {}", stable(said))),
+            Title::Died => report.blame(&format!("Oops: {said}")),
             Title::Slab => {
                 // `BUG kmalloc-64 (Not tainted): what is wrong`
                 let what = said.split_once("): ").map_or(said, |(_, what)| what);

@@ -300,7 +300,8 @@ fn a_function_pointer_on_the_stack_is_not_blamed() {
     check_title(
         "Kernel panic - not syncing: Segfault with no mm\nCall Trace:\n\
          \u{20}[<60036620>] ? um_set_signals+0x0/0x37\n\
-         \u{20}[<602d998a>] ? rxe_invalidate_mw+0x83/0xec\n",
+         \u{20}[<602d998a>] ? rxe_invalidate_mw+0x83/0xec\n\
+         rxe0: what else is logged\n",
         "kernel panic: Segfault with no mm in rxe_invalidate_mw",
     );
 }
