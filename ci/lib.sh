@@ -21,13 +21,32 @@ die() {
     exit 3
 }
 
-# patch_of NAME: the file of a fault, or of a design
+# series_list: every kernel series that Pinfold knows, the newest first, one a line. The program has to be built.
+series_list() {
+    "$TARGET_DIR/release/pinfold" series
+}
+
+# header FILE FIELD: what the header of a patch says; nothing if it does not
+header() {
+    sed -n "/^---/q; s/^$2: //p" "$1"
+}
+
+# is_in SERIES RANGE: whether a kernel series is in `6.1..6.12`, in `7.2..` (7.2 and newer), or is the one in `6.1`
+is_in() {
+    local oldest=${2%%..*} newest=${2##*..}
+    printf '%s\n' "$oldest" "$1" ${newest:+"$newest"} | sort --version-sort --check=quiet
+}
+
+# patch_of SLUG SERIES: the file of a mutant, design or trial for that kernel series; status 1 where there is none
 patch_of() {
-    if [[ -f targets/kernel/faults/$1.patch ]]; then
-        printf '%s\n' "targets/kernel/faults/$1.patch"
-    else
-        printf '%s\n' "targets/kernel/designs/$1.patch"
-    fi
+    local file
+    for file in targets/kernel/{mutants,designs,trials}/{"$1","$1@"*}.patch; do
+        if [[ -f $file ]] && is_in "$2" "$(header "$file" Series)"; then
+            printf '%s\n' "$file"
+            return
+        fi
+    done
+    return 1
 }
 
 # median NUMBER...

@@ -44,7 +44,7 @@ pub struct Profile {
     /// What NON_COHERENT does.
     ///
     /// Source: `IB_ACCESS_OPTIONAL`, include/rdma/ib_verbs.h, 6.1 and 6.12: the bit is accepted, and means nothing.
-    /// targets/kernel/designs/non-coherent-6.12.patch gives it its meaning.
+    /// targets/kernel/designs/non-coherent.patch gives it its meaning.
     pub non_coherent: NonCoherent,
 
     /// Access bits that `ib_check_mr_access()` knows; any other is EINVAL.

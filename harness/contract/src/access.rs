@@ -33,7 +33,7 @@ impl Access {
     /// PCIe relaxed ordering is fine (an optional flag).
     pub const RELAXED_ORDERING: Access = Access(1 << 20);
     /// What the CPU writes after the registration need not be seen: a flag that was proposed in 2013 and that only
-    /// `targets/kernel/designs/non-coherent-*.patch` know. It is the last of the optional bits (20 to 29, of which Linux
+    /// `targets/kernel/designs/non-coherent*.patch` know. It is the last of the optional bits (20 to 29, of which Linux
     /// gives away the lowest first), because it is a permission: who does not know it may ignore it.
     pub const NON_COHERENT: Access = Access(1 << 29);
 

@@ -7,7 +7,8 @@
 mod targets;
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -97,29 +98,41 @@ fn the_verdict_comes_first_and_has_ten_lines() {
     assert!(verdict.contains("accounted  NO: "), "{text}");
 }
 
-/// Judges a patch of `targets/kernel` on the kernel of its series; `None` if that is not built.
-fn judge(name: &str, base: &[&str], out: &Path) -> Option<Result<PatchReport, RunError>> {
-    judge_on("uml", name, base, out)
-}
-
-/// The same on `uml` or `qemu`.
-fn judge_on(
-    kind: &str,
-    name: &str,
+/// Judges a patch of `targets/kernel` on User Mode Linux of `series`; `None` if that is not built.
+fn judge(
+    series: &str,
+    slug: &str,
     base: &[&str],
     out: &Path,
 ) -> Option<Result<PatchReport, RunError>> {
-    let target = format!("{kind}:{}", name.rsplit_once('-').unwrap().1);
-    if !is_here(&target) {
+    judge_on(&format!("uml:{series}"), slug, base, out)
+}
+
+/// The file of a mutant, design or trial for `series`, as the scripts find it.
+fn file_of(slug: &str, series: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let script = "source ci/lib.sh && patch_of \"$1\" \"$2\"";
+    let arguments = ["-c", script, "bash", slug, series];
+    let found = Command::new("bash").args(arguments).current_dir(&root).output().unwrap();
+    assert!(found.status.success(), "no patch {slug} for {series}: {found:?}");
+    root.join(String::from_utf8(found.stdout).unwrap().trim_end())
+}
+
+/// The same on `target`: `uml:6.12`, `qemu:6.1`.
+fn judge_on(
+    target: &str,
+    slug: &str,
+    base: &[&str],
+    out: &Path,
+) -> Option<Result<PatchReport, RunError>> {
+    if !is_here(target) {
         return None;
     }
-    let read = |name: &str| {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../targets/kernel");
-        read_patch(&folder.join(format!("{name}.patch"))).unwrap()
-    };
+    let (_, series) = target.split_once(':').unwrap();
+    let read = |slug: &str| read_patch(&file_of(slug, series)).unwrap();
     let options = PatchOptions {
-        patches: vec![read(name)],
-        base: base.iter().map(|name| read(name)).collect(),
+        patches: vec![read(slug)],
+        base: base.iter().map(|slug| read(slug)).collect(),
         commit: None,
         target: target.parse().unwrap(),
         made_of: TargetOptions::default(),
@@ -130,10 +143,9 @@ fn judge_on(
     }))
 }
 
-fn refuses_the_patch_of_2013(kind: &str, series: &str) {
+fn refuses_the_patch_of_2013(target: &str) {
     let out = tempfile::tempdir().unwrap();
-    let name = format!("designs/as-submitted-{series}");
-    let Some(report) = judge_on(kind, &name, &[], out.path()) else { return };
+    let Some(report) = judge_on(target, "as-submitted", &[], out.path()) else { return };
     let report = report.unwrap();
     assert_eq!(report.verdict, PatchVerdict::Diverges, "{}", report.to_text());
     let names = signatures(&report.new);
@@ -148,23 +160,23 @@ fn refuses_the_patch_of_2013(kind: &str, series: &str) {
 
 #[test]
 fn the_patch_of_2013_is_refused_on_6_12_with_what_it_breaks() {
-    refuses_the_patch_of_2013("uml", "6.12");
+    refuses_the_patch_of_2013("uml:6.12");
 }
 
 #[test]
 fn the_patch_of_2013_is_refused_on_6_1_with_what_it_breaks() {
-    refuses_the_patch_of_2013("uml", "6.1");
+    refuses_the_patch_of_2013("uml:6.1");
 }
 
 #[test]
 fn the_patch_of_2013_is_refused_on_a_stock_kernel_with_modules_built_anew() {
-    refuses_the_patch_of_2013("qemu", "6.12");
+    refuses_the_patch_of_2013("qemu:6.12");
 }
 
 #[test]
 fn a_comment_changes_nothing_and_is_built_once() {
     let out = tempfile::tempdir().unwrap();
-    let judge = || judge("trials/comment-6.12", &[], out.path()).map(Result::unwrap);
+    let judge = || judge("6.12", "comment", &[], out.path()).map(Result::unwrap);
     let Some(_) = judge() else { return };
     let report = judge().unwrap();
     assert_eq!(report.verdict, PatchVerdict::Agrees, "{}", report.to_text());
@@ -175,14 +187,15 @@ fn a_comment_changes_nothing_and_is_built_once() {
 #[test]
 fn a_patch_that_does_not_compile_says_what_the_compiler_says() {
     let out = tempfile::tempdir().unwrap();
-    let Some(refused) = judge("trials/does-not-compile-6.12", &[], out.path()) else { return };
+    let Some(refused) = judge("6.12", "does-not-compile", &[], out.path()) else { return };
     says_what_the_compiler_says(&refused.unwrap_err());
 }
 
 #[test]
 fn modules_that_do_not_compile_are_told_as_a_kernel_that_does_not() {
-    let (out, name) = (tempfile::tempdir().unwrap(), "trials/does-not-compile-6.12");
-    let Some(refused) = judge_on("qemu", name, &[], out.path()) else { return };
+    let out = tempfile::tempdir().unwrap();
+    let refused = judge_on("qemu:6.12", "does-not-compile", &[], out.path());
+    let Some(refused) = refused else { return };
     says_what_the_compiler_says(&refused.unwrap_err());
 }
 
@@ -200,25 +213,26 @@ fn says_what_the_compiler_says(error: &RunError) {
 
 #[test]
 fn a_patch_to_what_is_built_in_is_not_for_a_stock_kernel() {
-    let (out, name) = (tempfile::tempdir().unwrap(), "faults/gup-anon-never-unshared-6.12");
-    let Some(refused) = judge_on("qemu", name, &[], out.path()) else { return };
+    let out = tempfile::tempdir().unwrap();
+    let refused = judge_on("qemu:6.12", "gup-anon-never-unshared", &[], out.path());
+    let Some(refused) = refused else { return };
     let error = refused.unwrap_err();
     assert!(error.is_built_in() && error.blame() == pinfold_run::Blame::Input, "{error}");
 }
 
 #[test]
 fn a_kernel_that_does_not_boot_any_more_is_a_verdict() {
-    does_not_boot("uml");
+    does_not_boot("uml:6.12");
 }
 
 #[test]
 fn modules_that_a_kernel_dies_of_are_told_as_a_kernel_that_does_not_boot() {
-    does_not_boot("qemu");
+    does_not_boot("qemu:6.12");
 }
 
-fn does_not_boot(kind: &str) {
-    let (out, name) = (tempfile::tempdir().unwrap(), "trials/does-not-boot-6.12");
-    let Some(report) = judge_on(kind, name, &[], out.path()) else { return };
+fn does_not_boot(target: &str) {
+    let out = tempfile::tempdir().unwrap();
+    let Some(report) = judge_on(target, "does-not-boot", &[], out.path()) else { return };
     let report = report.unwrap();
     assert_eq!(report.verdict, PatchVerdict::DoesNotBoot);
     let console = &report.boot.as_ref().unwrap().console;
@@ -230,12 +244,12 @@ fn does_not_boot(kind: &str) {
 fn a_patch_that_mends_a_defect_cures_it_and_under_both_kernels_it_cures_nothing() {
     const CURED: &str = "protection-read_remote-rem_access_err-value-window-range";
     let out = tempfile::tempdir().unwrap();
-    let mend = "trials/window-bounds-6.12";
-    let Some(report) = judge(mend, &[], out.path()) else { return };
+    let mend = "window-bounds";
+    let Some(report) = judge("6.12", mend, &[], out.path()) else { return };
     let report = report.unwrap();
     assert_eq!(report.verdict, PatchVerdict::Agrees, "{}", report.to_text());
     assert!(signatures(&report.cured).contains(&CURED), "{}", report.to_text());
-    let under = judge("trials/comment-6.12", &[mend], out.path()).unwrap().unwrap();
+    let under = judge("6.12", "comment", &[mend], out.path()).unwrap().unwrap();
     assert_eq!(under.verdict, PatchVerdict::Agrees);
     assert_eq!(signatures(&under.cured), [""; 0]);
     let common = signatures(&under.common);
