@@ -7,11 +7,13 @@ use pinfold_contract::Series;
 use rustix::fs::statfs;
 
 use crate::accel::{self, Accel};
+use crate::apt::Apt;
 use crate::cache::Cache;
 use crate::config::Variant;
 use crate::executor;
 use crate::kernel;
 use crate::local::{self, RdmaDevice};
+use crate::package::{self, PackageError};
 use crate::rebuild;
 use crate::source;
 use crate::stock;
@@ -77,6 +79,7 @@ pub fn examine(cache: &Cache, series: &[Series]) -> Vec<Finding> {
         &[(tools::LIBC_HEADER, "libc6-dev")],
     ));
     findings.push(programs("kernel source tools", tools::SOURCE, &[]));
+    findings.push(archive(cache));
     findings.push(programs("executor build", &[], &executor::PREREQUISITES));
     findings.push(cargo());
     findings.extend(series.iter().map(|series| kernel_of(cache, *series)));
@@ -130,6 +133,33 @@ fn programs(what: &str, tools: &[Tool], files: &[(&str, &str)]) -> Finding {
             Finding::missing(what, missing.names.join(", "), tools::install_line(&missing.packages))
         }
     }
+}
+
+/// What Debian's archive had when its lists were fetched last.
+fn archive(cache: &Cache) -> Finding {
+    let what = "kernels in the archive";
+    let look = || -> Result<Finding, PackageError> {
+        let apt = Apt::open(cache)?;
+        let Some(age) = apt.age() else {
+            let way_out = format!("the first use fetches them from {}", apt.archives());
+            return Ok(Finding::note(what, "no package lists yet".to_owned(), way_out));
+        };
+        let _lock = apt.lock(|| {})?;
+        let series = package::listed_series(&apt, &cache.folder("log")?.join("apt.log"))?;
+        let names: Vec<String> = series.iter().rev().map(Series::to_string).collect();
+        let detail = format!(
+            "source of {}; lists of {}, {} h old, from {}",
+            names.join(", "),
+            apt.suites().join(", "),
+            age.as_secs() / 3600,
+            apt.archives()
+        );
+        Ok(Finding::ok(what, detail))
+    };
+    // Kernels that are here already do without the archive.
+    look().unwrap_or_else(|error| {
+        Finding::note(what, "cannot be looked for".to_owned(), error.to_string())
+    })
 }
 
 /// QEMU, and what its guests are run with.
@@ -265,7 +295,7 @@ mod tests {
             assert_eq!((finding.state, finding.detail.as_str()), (State::Note, "not downloaded"));
             assert!(finding.way_out.contains("downloads"), "{finding:?}");
             let detail = rebuild::examine(&cache, series).unwrap();
-            assert_eq!(detail, "the first use fetches image, source and headers");
+            assert!(detail.contains("the first use fetches image, source, headers"), "{detail}");
         }
         let finding = accelerator(&cache, Path::new("/nonexistent/qemu"));
         assert_eq!(finding.state, State::Note);

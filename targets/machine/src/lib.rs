@@ -7,6 +7,7 @@
 //! [`local`] takes the one that runs already.
 
 pub mod accel;
+pub mod apt;
 pub mod cache;
 pub mod config;
 pub mod diff;
@@ -36,6 +37,7 @@ pub mod wire;
 pub mod workshop;
 
 pub use accel::{Accel, AccelWish, Probed};
+pub use apt::AptError;
 pub use cache::{Cache, CacheError};
 pub use config::{Variant, VariantError};
 pub use diff::{ApplyError, DiffError, Patch};

@@ -6,6 +6,7 @@
 //! The modules are built without a patch once. A build with one begins with those objects, so that only what the patch
 //! changes is compiled.
 
+mod compiler;
 mod headers;
 mod touch;
 
@@ -25,10 +26,11 @@ use crate::kernel::{DISTURBING_VARIABLES, compiled_count, hex, hex_digest};
 use crate::package::PackageError;
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
-use crate::source::{self, Freshness, KernelSource, SourceError, SourceTree};
+use crate::source::{self, Freshness, SourceError, SourceTree};
 use crate::stock::{self, StockError, StockKernel};
 use crate::tools::{self, MissingTools};
 use crate::workshop::copy;
+use compiler::Compiler;
 use headers::Headers;
 pub use touch::{BuiltIn, StockModule, Tree, shared_headers, touches};
 use touch::{CORE, RXE};
@@ -59,9 +61,43 @@ pub enum RebuildError {
     /// The headers cannot be had.
     #[error(transparent)]
     Package(#[from] PackageError),
-    /// The source cannot be had.
-    #[error(transparent)]
-    Source(#[from] SourceError),
+    /// The source of the very kernel cannot be had.
+    #[error(
+        "linux {release} cannot be had in source ({version}): remove it from the folder `stock` of the cache, so that the \
+         newest one is fetched"
+    )]
+    Source {
+        /// The kernel.
+        release: String,
+        /// Its package version.
+        version: String,
+        /// Why it cannot be had.
+        #[source]
+        source: Box<SourceError>,
+    },
+    /// The compiler is not installed, and cannot be had.
+    #[error(
+        "{compiler}, which the kernel was built with, is not here with a C library that its build runs on, and cannot be \
+         unpacked: install it on a Debian that has it, or take a target that builds the whole kernel, as uml"
+    )]
+    NoCompiler {
+        /// Its name.
+        compiler: String,
+        /// Why it cannot be had.
+        #[source]
+        source: Box<PackageError>,
+    },
+    /// The compiler was unpacked and does not run.
+    #[error(
+        "{compiler} was unpacked and does not run here: install it, or take a target that builds the whole kernel, as uml"
+    )]
+    BrokenCompiler {
+        /// Its name.
+        compiler: String,
+        /// What it said.
+        #[source]
+        source: RunError,
+    },
     /// The patch is not for modules.
     #[error(transparent)]
     BuiltIn(#[from] BuiltIn),
@@ -72,17 +108,6 @@ pub enum RebuildError {
         path: PathBuf,
         /// What was looked for in it.
         wanted: String,
-    },
-    /// Source and image are of two versions.
-    #[error(
-        "the kernel image is of package version {image} and the kernel source of {source_version}: remove the older one \
-         from the folder `stock` or `source` of the cache, and run again"
-    )]
-    OtherVersion {
-        /// The version of the image.
-        image: String,
-        /// The version of the source.
-        source_version: String,
     },
     /// The files that other code includes cannot be listed.
     #[error("cannot search the kernel source")]
@@ -105,6 +130,7 @@ pub struct ModuleWorkshop<'a> {
     stock: StockKernel,
     tree: SourceTree,
     headers: Headers,
+    compiler: Compiler,
     folder: PathBuf,
     log: PathBuf,
 }
@@ -125,7 +151,7 @@ impl<'a> ModuleWorkshop<'a> {
     ///
     /// # Errors
     ///
-    /// If one of them cannot be had, they are of different versions, or tools are missing.
+    /// If one of them cannot be had, or tools are missing.
     pub fn of(
         cache: &'a Cache,
         series: Series,
@@ -133,15 +159,20 @@ impl<'a> ModuleWorkshop<'a> {
     ) -> Result<ModuleWorkshop<'a>, RebuildError> {
         tools::require(tools::MODULES, &[])?;
         let stock = stock::provide(cache, series, Freshness::Cached, watch)?;
-        let source = KernelSource::Debian(series);
-        let tree = source::provide(cache, &source, Freshness::Cached, watch)?;
-        let version = same_version(&stock, &tree)?;
+        let version = stock.package_version.clone().unwrap_or_default();
+        let tree = source::provide_version(cache, series, &version, watch).map_err(|source| {
+            RebuildError::Source {
+                release: stock.release.clone(),
+                version: version.clone(),
+                source: Box::new(source),
+            }
+        })?;
         let log = cache.folder("log")?.join(format!("modules-{}.log", stock.release));
         let _lock = cache.lock(&format!("headers-{}", stock.release), || {})?;
         let headers = headers::provide(cache, &stock, &version, &log, watch)?;
-        require_compiler(&headers.compiler)?;
+        let compiler = compiler::provide(cache, &headers, &log, watch)?;
         let folder = cache.folder(&format!("rebuild/{}_{version}", stock.release))?;
-        Ok(ModuleWorkshop { cache, stock, tree, headers, folder, log })
+        Ok(ModuleWorkshop { cache, stock, tree, headers, compiler, folder, log })
     }
 
     /// The kernel as Debian built it.
@@ -226,7 +257,7 @@ impl<'a> ModuleWorkshop<'a> {
     /// Names what is built of `overlay`.
     fn key(&self, overlay: &Overlay, modules: &[StockModule]) -> String {
         let mut parts: Vec<String> = [KBUILD, KBUILD_OF_CORE].map(str::to_owned).to_vec();
-        parts.push(self.headers.compiler.clone());
+        parts.push(self.compiler.identity());
         parts.extend(modules.iter().map(|module| module.name().to_owned()));
         for (name, content) in overlay {
             let digest = content.as_ref().map(|content| hex(&Sha256::digest(content)));
@@ -297,7 +328,8 @@ impl<'a> ModuleWorkshop<'a> {
             command.env_remove(name);
         }
         command.arg("-C").arg(&self.headers.path).arg(format!("M={}", work.display()));
-        command.arg(format!("CC={}", self.headers.compiler)).arg(format!("-j{jobs}"));
+        self.compiler.prepare(&mut command);
+        command.arg(format!("CC={}", self.compiler.name())).arg(format!("-j{jobs}"));
         // BTF needs the vmlinux with its debug information, and nobody looks at that of the modules.
         command.args(["CONFIG_DEBUG_INFO_BTF_MODULES=", "CONFIG_DEBUG_INFO=", "modules"]);
         command.env("LC_ALL", "C");
@@ -316,6 +348,7 @@ impl<'a> ModuleWorkshop<'a> {
             let folder = if *module == StockModule::Rxe { RXE } else { CORE };
             let name = format!("{}.ko", module.name());
             let mut strip = Command::new("strip");
+            self.compiler.prepare(&mut strip);
             strip.arg("--strip-debug").arg(work.join(folder).join(&name));
             strip.arg("-o").arg(made.join(&name));
             run::logged(&mut strip, &self.log, &mut |_| {}).map_err(|source| {
@@ -359,45 +392,29 @@ impl<'a> ModuleWorkshop<'a> {
 ///
 /// # Errors
 ///
-/// If a program is missing, or what is in the cache does not fit together.
+/// If a program is missing, or what is in the cache is not whole.
 pub fn examine(cache: &Cache, series: Series) -> Result<String, RebuildError> {
-    let (stock, tree) = (stock::find(cache, series), source::unpacked(cache, series));
-    let (Some(stock), Some(tree)) = (&stock, &tree) else {
-        let absent = [("image", stock.is_none()), ("source", tree.is_none())];
-        let absent: Vec<&str> =
-            absent.into_iter().filter(|(_, is_absent)| *is_absent).map(|(name, _)| name).collect();
-        return Ok(format!("the first use fetches {} and headers", absent.join(", ")));
+    let Some(stock) = stock::find(cache, series) else {
+        return Ok("the first use fetches image, source, headers and perhaps a compiler".to_owned());
     };
     tools::require(tools::MODULES, &[])?;
-    let version = same_version(stock, tree)?;
-    match headers::find(cache, stock, &version)? {
-        Some(headers) => {
-            require_compiler(&headers.compiler)?;
-            Ok(format!("source and headers of {version}, {}", headers.compiler))
-        }
-        None => Ok(format!("source of {version}, the first use fetches headers")),
+    let version = stock.package_version.clone().unwrap_or_default();
+    let mut absent = Vec::new();
+    if source::unpacked_version(cache, series, &version).is_none() {
+        absent.push("source".to_owned());
     }
-}
-
-/// The package version of both, if it is one.
-fn same_version(stock: &StockKernel, tree: &SourceTree) -> Result<String, RebuildError> {
-    let version = |version: &Option<String>| version.clone().unwrap_or_default();
-    let (image, source_version) = (version(&stock.package_version), version(&tree.package_version));
-    if image == source_version {
-        return Ok(image);
+    let mut here = String::new();
+    match headers::find(cache, &stock, &version)? {
+        None => absent.push("headers and perhaps a compiler".to_owned()),
+        Some(headers) => match compiler::find(cache, &headers) {
+            None => absent.push(headers.compiler),
+            Some(compiler) => here = format!(", {}", compiler.describe()),
+        },
     }
-    Err(RebuildError::OtherVersion { image, source_version })
-}
-
-fn require_compiler(program: &str) -> Result<(), MissingTools> {
-    match tools::find(program) {
-        Some(_) => Ok(()),
-        // Debian calls the packages of its compilers as it calls the programs.
-        None => Err(MissingTools {
-            names: vec![program.to_owned()],
-            packages: vec![program.to_owned()],
-        }),
+    if absent.is_empty() {
+        return Ok(format!("source and headers of {version}{here}"));
     }
+    Ok(format!("image of {version}{here}; the first use fetches {}", absent.join(", ")))
 }
 
 /// Removes what make knows of how objects below `folder` were made, so that it makes all of them.
@@ -411,34 +428,4 @@ fn remove_commands(folder: &Path) -> Result<(), CacheError> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn an_image_and_a_source_of_two_versions_are_not_built_together() {
-        let stock = StockKernel {
-            image: PathBuf::new(),
-            release: "6.1.0-56-amd64".to_owned(),
-            package_version: Some("6.1.192-2".to_owned()),
-            modules: Vec::new(),
-        };
-        let mut tree = SourceTree {
-            path: PathBuf::new(),
-            version: "6.1.192".to_owned(),
-            package_version: Some("6.1.192-2".to_owned()),
-        };
-        assert_eq!(same_version(&stock, &tree).unwrap(), "6.1.192-2");
-        tree.package_version = Some("6.1.176-1".to_owned());
-        let error = same_version(&stock, &tree).unwrap_err().to_string();
-        assert!(error.contains("6.1.192-2") && error.contains("6.1.176-1"), "{error}");
-    }
-
-    #[test]
-    fn a_missing_compiler_is_named_with_its_package() {
-        let error = require_compiler("gcc-0").unwrap_err().to_string();
-        assert_eq!(error, "gcc-0 missing: run `apt-get install gcc-0`");
-    }
 }

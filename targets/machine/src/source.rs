@@ -7,8 +7,9 @@ use std::time::{Instant, SystemTime};
 
 use pinfold_contract::Series;
 
+use crate::apt::Apt;
 use crate::cache::{Cache, CacheError};
-use crate::package::{self, PackageError};
+use crate::package::{self, PackageError, Query};
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
 
@@ -118,10 +119,53 @@ pub fn provide(
             })?;
             match unpacked(cache, *series) {
                 Some(tree) if freshness == Freshness::Cached => Ok(tree),
-                _ => fetch(cache, *series, watch),
+                _ => fetch_newest(cache, *series, freshness, watch),
             }
         }
     }
+}
+
+/// Finds or fetches the tree of `series` in the package version `version`.
+///
+/// # Errors
+///
+/// If the archive does not have that version, or not any more.
+pub fn provide_version(
+    cache: &Cache,
+    series: Series,
+    version: &str,
+    watch: &mut Watcher<'_>,
+) -> Result<SourceTree, SourceError> {
+    let _lock = cache.lock(&package_name(series), || {
+        watch(&step(Activity::WaitingForLock, series, Instant::now()));
+    })?;
+    match unpacked_version(cache, series, version) {
+        Some(tree) => Ok(tree),
+        None => fetch(cache, &Apt::open(cache).map_err(PackageError::Apt)?, series, version, watch),
+    }
+}
+
+/// The series whose source the archive of this machine's apt has, the oldest first. Where no lists were fetched so far,
+/// that is done.
+///
+/// # Errors
+///
+/// If the lists cannot be had.
+pub fn available(cache: &Cache, watch: &mut Watcher<'_>) -> Result<Vec<Series>, PackageError> {
+    let since = Instant::now();
+    let log = cache.folder("log")?.join("apt.log");
+    let mut report = |_: &str| watch(&Progress::of(Activity::Downloading, "package lists", since));
+    package::series(&Apt::open(cache)?, &log, &mut report)
+}
+
+/// The tree of `series` in the package version `version`, if it is in the cache.
+pub fn unpacked_version(cache: &Cache, series: Series, version: &str) -> Option<SourceTree> {
+    let tree = inspect(&place(cache, series, version).join("tree")).ok()?;
+    Some(SourceTree { package_version: Some(version.to_owned()), ..tree })
+}
+
+fn place(cache: &Cache, series: Series, version: &str) -> PathBuf {
+    cache.root().join("source").join(format!("{}_{version}", package_name(series)))
 }
 
 /// The newest tree of `series` in the cache, if there is one.
@@ -189,42 +233,66 @@ fn version(makefile: &str) -> Option<String> {
     Some(format!("{}.{}.{}{extra}", number("VERSION")?, number("PATCHLEVEL")?, number("SUBLEVEL")?))
 }
 
-fn fetch(
+fn fetch_newest(
     cache: &Cache,
     series: Series,
+    freshness: Freshness,
+    watch: &mut Watcher<'_>,
+) -> Result<SourceTree, SourceError> {
+    let apt = Apt::open(cache).map_err(PackageError::Apt)?;
+    let since = Instant::now();
+    let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
+    let name = package_name(series);
+    let query = Query { prefix: &name, is_wanted: &|found| found == name };
+    let listed = package::newest(&apt, &query, freshness, &log(cache, series)?, &mut report)?;
+    match unpacked_version(cache, series, &listed.version) {
+        Some(tree) => Ok(tree),
+        None => fetch(cache, &apt, series, &listed.version, watch),
+    }
+}
+
+fn log(cache: &Cache, series: Series) -> Result<PathBuf, CacheError> {
+    Ok(cache.folder("log")?.join(format!("{}.log", package_name(series))))
+}
+
+fn fetch(
+    cache: &Cache,
+    apt: &Apt<'_>,
+    series: Series,
+    version: &str,
     watch: &mut Watcher<'_>,
 ) -> Result<SourceTree, SourceError> {
     let scratch = cache.scratch()?;
-    let log = cache.folder("log")?.join(format!("{}.log", package_name(series)));
+    let log = log(cache, series)?;
     let since = Instant::now();
     let mut report = |_: &str| watch(&step(Activity::Downloading, series, since));
-    let package = package::download(&package_name(series), scratch.path(), &log, &mut report)?;
-    let (package_version, tree) = unpack(series, &package, scratch.path(), &log, watch)?;
+    let package = format!("{}={version}", package_name(series));
+    let package = package::download(apt, &package, scratch.path(), &log, &mut report)?;
+    let tree = unpack(series, &package, scratch.path(), &log, watch)?;
 
     let made = scratch.path().join("made");
-    let place = cache.folder("source")?.join(format!("{}_{package_version}", package_name(series)));
+    let place = place(cache, series, version);
     fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
     fs::rename(&tree, made.join("tree")).map_err(CacheError::io("rename", &tree))?;
     cache.publish_folder(&made, &place)?;
     let tree = inspect(&place.join("tree"))?;
-    Ok(SourceTree { package_version: Some(package_version), ..tree })
+    Ok(SourceTree { package_version: Some(version.to_owned()), ..tree })
 }
 
 fn step(activity: Activity, series: Series, since: Instant) -> Progress {
     Progress::of(activity, package_name(series), since)
 }
 
-/// Unpacks `package` below `folder`; gives its version and the kernel tree.
+/// Unpacks `package` below `folder`; gives the kernel tree.
 fn unpack(
     series: Series,
     package: &Path,
     folder: &Path,
     log: &Path,
     watch: &mut Watcher<'_>,
-) -> Result<(String, PathBuf), SourceError> {
+) -> Result<PathBuf, SourceError> {
     let since = Instant::now();
     let mut report = |_: &str| watch(&step(Activity::Unpacking, series, since));
-    let version = package::field(package, "Version", log)?;
     let files = folder.join("files");
     package::extract(package, &files, log, &mut report)?;
 
@@ -242,7 +310,7 @@ fn unpack(
     untar.arg(&tarball).arg("--directory").arg(&tree);
     run::logged(&mut untar, log, &mut report)
         .map_err(|source| SourceError::Unpack { tarball, source })?;
-    Ok((version, tree))
+    Ok(tree)
 }
 
 #[cfg(test)]
@@ -301,5 +369,9 @@ mod tests {
         let found = provide(&cache, &source, Freshness::Cached, &mut |_| {}).unwrap();
         assert_eq!(found.package_version.as_deref(), Some("6.12.117-1"));
         assert_eq!(unpacked(&cache, Series::new(6, 1)), None, "6.12 is not taken for 6.1");
+        let version =
+            provide_version(&cache, Series::new(6, 12), "6.12.117-1", &mut |_| {}).unwrap();
+        assert_eq!(version, found);
+        assert_eq!(unpacked_version(&cache, Series::new(6, 12), "6.12.117-1~deb12u1"), None);
     }
 }

@@ -12,11 +12,12 @@ use pinfold_contract::Series;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::apt::Apt;
 use crate::cache::{self, Cache, CacheError};
 use crate::kernel::{hex, hex_digest};
 use crate::module_tree::{ModuleTree, ModuleTreeError, Taken};
 use crate::modules::{self, Wanted};
-use crate::package::{self, Listed, PackageError};
+use crate::package::{self, Listed, PackageError, Query};
 use crate::progress::{Activity, Progress, Watcher};
 use crate::source::Freshness;
 
@@ -159,7 +160,7 @@ pub fn provide(
     })?;
     match find(cache, series) {
         Some(kernel) if freshness == Freshness::Cached => Ok(kernel),
-        _ => fetch(cache, series, watch),
+        _ => fetch(cache, series, freshness, watch),
     }
 }
 
@@ -206,22 +207,28 @@ fn identity(wanted: &[Wanted]) -> String {
 fn fetch(
     cache: &Cache,
     series: Series,
+    freshness: Freshness,
     watch: &mut Watcher<'_>,
 ) -> Result<StockKernel, StockError> {
     let log = cache.folder("log")?.join(format!("linux-image-{series}.log"));
-    let listed = package::newest(&format!("linux-image-{series}."), is_plain, &log)?;
+    let apt = Apt::open(cache).map_err(PackageError::Apt)?;
+    let since = Instant::now();
+    let name = format!("linux-image-{series}");
+    let mut report = |_: &str| watch(&Progress::of(Activity::Downloading, &name, since));
+    let query = Query { prefix: &name, is_wanted: &|found| is_plain(found, series) };
+    let listed = package::newest(&apt, &query, freshness, &log, &mut report)?;
     let name = format!("{}_{}-{}", listed.name, listed.version, identity(&modules::WANTED));
     let place = cache.folder("stock")?.join(name);
     if let Some(kernel) = read(&place) {
         return Ok(kernel);
     }
     let scratch = cache.scratch()?;
-    let since = Instant::now();
-    let mut report = |_: &str| watch(&Progress::of(Activity::Downloading, &listed.name, since));
-    let file = package::download(&listed.exactly(), scratch.path(), &log, &mut report)?;
-    let mut report = |_: &str| watch(&Progress::of(Activity::Unpacking, &listed.name, since));
     let files = scratch.path().join("files");
-    package::extract(&file, &files, &log, &mut report)?;
+    let mut archive = |wanted: &str, folder: &Path| -> Result<PathBuf, PackageError> {
+        let mut report = |_: &str| watch(&Progress::of(Activity::Downloading, wanted, since));
+        package::download(&apt, wanted, folder, &log, &mut report)
+    };
+    unpack(&listed, &mut archive, scratch.path(), &files, &log)?;
     let made = scratch.path().join("made");
     keep(&listed, &files, &made)?;
     cache.publish_folder(&made, &place)?;
@@ -231,12 +238,53 @@ fn fetch(
     })
 }
 
-/// Whether the package is a plain image: neither for clouds nor for real time, nor unsigned or with debug symbols.
-fn is_plain(package: &str) -> bool {
+/// What downloads a package into a folder, and gives the file.
+type Archive<'a> = dyn FnMut(&str, &Path) -> Result<PathBuf, PackageError> + 'a;
+
+/// Unpacks the image `package` into `files`, and the packages that it is split into since 6.19: those that it needs, or
+/// that one of them needs, and that are called after the same release.
+fn unpack(
+    package: &Listed,
+    archive: &mut Archive<'_>,
+    scratch: &Path,
+    files: &Path,
+    log: &Path,
+) -> Result<(), PackageError> {
+    let end = format!("-{}", release_of_package(package));
+    let mut wanted = vec![package.exactly()];
+    let mut next = 0;
+    while let Some(name) = wanted.get(next).cloned() {
+        let folder = scratch.join(format!("part{next}"));
+        next += 1;
+        fs::create_dir(&folder).map_err(CacheError::io("create", &folder))?;
+        let file = archive(&name, &folder)?;
+        package::extract(&file, files, log, &mut |_| {})?;
+        let needs = package::needs(&package::field(&file, "Depends", log)?);
+        for need in needs.iter().filter(|need| need.name.ends_with(&end)) {
+            let need = need.wanted();
+            if !wanted.contains(&need) {
+                wanted.push(need);
+            }
+        }
+        fs::remove_dir_all(&folder).map_err(CacheError::io("remove", &folder))?;
+    }
+    Ok(())
+}
+
+fn release_of_package(package: &Listed) -> &str {
+    package.name.strip_prefix("linux-image-").unwrap_or_default()
+}
+
+/// Whether the package is a plain image of `series`: neither for clouds nor for real time, nor unsigned or with debug
+/// symbols.
+///
+/// A candidate for a release has no third number: `linux-image-7.3-amd64`.
+fn is_plain(package: &str, series: Series) -> bool {
     let middle = package.strip_prefix("linux-image-").and_then(|rest| rest.strip_suffix("-amd64"));
     middle.is_some_and(|middle| {
         let mut parts = middle.split('-');
-        let is_version = parts.next().is_some_and(|part| part.contains('.'));
+        let version = parts.next().unwrap_or_default();
+        let is_version = Series::of_release(version) == Some(series);
         is_version && parts.all(|part| part.bytes().all(|byte| byte.is_ascii_digit()))
     })
 }
@@ -244,19 +292,19 @@ fn is_plain(package: &str) -> bool {
 /// Copies what is needed of the package's `files` into the new folder `made`.
 fn keep(package: &Listed, files: &Path, made: &Path) -> Result<(), StockError> {
     let lacks = |wanted: String| StockError::Content { package: package.name.clone(), wanted };
-    let release = package.name.strip_prefix("linux-image-").unwrap_or_default();
+    let release = release_of_package(package);
     fs::create_dir_all(made.join("modules")).map_err(CacheError::io("create", made))?;
-    for name in ["vmlinuz", "config"] {
-        let from = files.join(format!("boot/{name}-{release}"));
-        if !from.is_file() {
-            return Err(lacks(format!("boot/{name}-{release}")));
-        }
-        fs::rename(&from, made.join(name)).map_err(CacheError::io("rename", &from))?;
-    }
     // Debian 13 has it below /usr.
     let places = ["lib", "usr/lib"].map(|lib| files.join(lib).join("modules").join(release));
     let tree = places.iter().find(|place| place.is_dir());
     let tree = tree.ok_or_else(|| lacks(format!("lib/modules/{release}")))?;
+    for name in ["vmlinuz", "config"] {
+        // Packages that are split have them beside the modules.
+        let places = [files.join(format!("boot/{name}-{release}")), tree.join(name)];
+        let from = places.iter().find(|place| place.is_file());
+        let from = from.ok_or_else(|| lacks(format!("boot/{name}-{release}")))?;
+        fs::rename(from, made.join(name)).map_err(CacheError::io("rename", from))?;
+    }
     let taken = ModuleTree::read(tree)?.take(&modules::WANTED, release)?;
     for (name, content) in &taken {
         let file = made.join("modules").join(format!("{name}.ko"));
@@ -342,13 +390,17 @@ mod tests {
 
     #[test]
     fn of_all_images_the_plain_signed_ones_are_taken() {
-        for name in [
-            "linux-image-6.1.0-56-amd64",
-            "linux-image-6.12.117+deb12-amd64",
-            "linux-image-6.12.43+deb13-amd64",
-            "linux-image-6.12.9+bpo-amd64",
+        let is_plain = |name: &str| {
+            [Series::new(6, 1), Series::new(6, 12)].map(|series| is_plain(name, series))
+        };
+        for (name, expected) in [
+            ("linux-image-6.1.0-56-amd64", [true, false]),
+            ("linux-image-6.12.117+deb12-amd64", [false, true]),
+            ("linux-image-6.12.43+deb13-amd64", [false, true]),
+            ("linux-image-6.12.9+bpo-amd64", [false, true]),
+            ("linux-image-6.12-amd64", [false, true]),
         ] {
-            assert!(is_plain(name), "{name}");
+            assert_eq!(is_plain(name), expected, "{name}");
         }
         for name in [
             "linux-image-6.1.0-56-cloud-amd64",
@@ -359,7 +411,7 @@ mod tests {
             "linux-image-amd64",
             "linux-image-6.1.0-56-arm64",
         ] {
-            assert!(!is_plain(name), "{name}");
+            assert_eq!(is_plain(name), [false, false], "{name}");
         }
     }
 
@@ -381,6 +433,92 @@ mod tests {
         }
         let error = release_of(Path::new("/nonexistent")).unwrap_err().to_string();
         assert!(error.contains("arch/x86/boot/bzImage"), "{error}");
+    }
+
+    /// The image `NAME`, split into packages as Debian does it since 7.2, each with its files and its needs.
+    const SPLIT: [(&str, &[&str], &str); 4] = [
+        (
+            "linux-image-7.3.4-amd64",
+            &["usr/share/doc/x"],
+            "dracut | initramfs-tools, linux-base-7.3.4-amd64 (= 7.3.4-1), linux-binary-7.3.4-amd64 (= 7.3.4-1), \
+             linux-modules-7.3.4-amd64 (= 7.3.4-1)",
+        ),
+        ("linux-binary-7.3.4-amd64", &["vmlinuz"], "linux-base-7.3.4-amd64 (= 7.3.4-1)"),
+        ("linux-base-7.3.4-amd64", &["config", "modules.builtin"], ""),
+        ("linux-modules-7.3.4-amd64", &[], "kmod, linux-base-7.3.4-amd64 (= 7.3.4-1)"),
+    ];
+
+    /// Makes the package `wanted` (`name=version`) in `folder`, of `parts`.
+    fn package(parts: &[(&str, &[&str], &str)], wanted: &str, folder: &Path) -> PathBuf {
+        let (name, version) = wanted.split_once('=').unwrap();
+        let (_, files, depends) = parts.iter().find(|(known, _, _)| *known == name).unwrap();
+        let root = folder.join("root");
+        fs::create_dir_all(root.join("DEBIAN")).unwrap();
+        let needs =
+            if depends.is_empty() { String::new() } else { format!("Depends: {depends}\n") };
+        let control = format!(
+            "Package: {name}\nVersion: {version}\nArchitecture: amd64\nMaintainer: x <x@example.org>\n{needs}\
+             Description: x\n"
+        );
+        fs::write(root.join("DEBIAN/control"), control).unwrap();
+        let release = name.splitn(3, '-').nth(2).unwrap();
+        for file in *files {
+            let is_path = file.contains('/');
+            let place =
+                if is_path { root.clone() } else { root.join("usr/lib/modules").join(release) };
+            let place = place.join(file);
+            fs::create_dir_all(place.parent().unwrap()).unwrap();
+            let all: String =
+                modules::WANTED.iter().map(|wanted| format!("k/{}.ko\n", wanted.name)).collect();
+            fs::write(place, all).unwrap();
+        }
+        let file = folder.join("made.deb");
+        let mut build = std::process::Command::new("dpkg-deb");
+        build.args(["--root-owner-group", "--build"]).arg(&root).arg(&file);
+        assert!(build.output().unwrap().status.success());
+        file
+    }
+
+    /// What is kept of the image called `name` of `parts`, and the packages that were asked for.
+    fn kept(name: &str, parts: &[(&str, &[&str], &str)]) -> (StockKernel, Vec<String>) {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path();
+        let (files, made) = (root.join("files"), root.join("made"));
+        let listed = Listed {
+            name: name.to_owned(),
+            version: "7.3.4-1".to_owned(),
+            suite: "sid".to_owned(),
+        };
+        let mut asked = Vec::new();
+        let mut archive = |wanted: &str, folder: &Path| {
+            asked.push(wanted.to_owned());
+            Ok(package(parts, wanted, folder))
+        };
+        unpack(&listed, &mut archive, root, &files, &root.join("log")).unwrap();
+        keep(&listed, &files, &made).unwrap();
+        let kernel = read(&made).unwrap();
+        assert!(kernel.image.is_file() && kernel.image.with_file_name("config").is_file());
+        (kernel, asked)
+    }
+
+    #[test]
+    fn an_image_that_is_split_into_packages_is_put_together() {
+        let (kernel, asked) = kept("linux-image-7.3.4-amd64", &SPLIT);
+        assert_eq!(kernel.release, "7.3.4-amd64");
+        let expected = ["image", "base", "binary", "modules"];
+        assert_eq!(asked, expected.map(|part| format!("linux-{part}-7.3.4-amd64=7.3.4-1")));
+    }
+
+    #[test]
+    fn an_image_in_one_package_is_taken_as_it_is() {
+        let files = [
+            "boot/vmlinuz-6.1.0-56-amd64",
+            "boot/config-6.1.0-56-amd64",
+            "lib/modules/6.1.0-56-amd64/modules.builtin",
+        ];
+        let name = "linux-image-6.1.0-56-amd64";
+        let (kernel, asked) = kept(name, &[(name, &files, "kmod, linux-base (>= 4.3~)")]);
+        assert_eq!((kernel.release.as_str(), asked.len()), ("6.1.0-56-amd64", 1));
     }
 
     /// A cache that holds `release` in `version`, with modules that were wanted under the name `wanted`.
