@@ -43,8 +43,11 @@ const KBUILD: &str = "NOSTDINC_FLAGS += -I$(M)/include -I$(M)/include/uapi -I$(M
     obj-m := drivers/infiniband/core/ drivers/infiniband/sw/rxe/\n";
 
 /// What it reads before the Makefile of drivers/infiniband/core, whose other modules nobody loads.
-const KBUILD_OF_CORE: &str =
-    "include $(dir $(lastword $(MAKEFILE_LIST)))Makefile\nobj-m := ib_core.o ib_uverbs.o\n";
+fn kbuild_of_core(modules: &[StockModule]) -> String {
+    let in_core = modules.iter().filter(|module| module.folder() == CORE);
+    let objects: Vec<String> = in_core.map(|module| format!("{}.o", module.name())).collect();
+    format!("include $(dir $(lastword $(MAKEFILE_LIST)))Makefile\nobj-m := {}\n", objects.join(" "))
+}
 
 /// Why there are no modules.
 #[derive(Debug, thiserror::Error)]
@@ -131,6 +134,7 @@ pub struct ModuleWorkshop<'a> {
     tree: SourceTree,
     headers: Headers,
     compiler: Compiler,
+    modules: Vec<StockModule>,
     folder: PathBuf,
     log: PathBuf,
 }
@@ -172,12 +176,20 @@ impl<'a> ModuleWorkshop<'a> {
         let headers = headers::provide(cache, &stock, &version, &log, watch)?;
         let compiler = compiler::provide(cache, &headers, &log, watch)?;
         let folder = cache.folder(&format!("rebuild/{}_{version}", stock.release))?;
-        Ok(ModuleWorkshop { cache, stock, tree, headers, compiler, folder, log })
+        let makefile = tree.path.join(CORE).join("Makefile");
+        let text = fs::read_to_string(&makefile).map_err(CacheError::io("read", &makefile))?;
+        let modules = StockModule::all_of(&text);
+        Ok(ModuleWorkshop { cache, stock, tree, headers, compiler, modules, folder, log })
     }
 
     /// The kernel as Debian built it.
     pub fn stock(&self) -> &StockKernel {
         &self.stock
+    }
+
+    /// The modules of it that can be built anew, in the order of loading.
+    pub fn modules(&self) -> &[StockModule] {
+        &self.modules
     }
 
     /// The source of it, which patches are applied to.
@@ -224,13 +236,13 @@ impl<'a> ModuleWorkshop<'a> {
         self.built(overlay, modules, watch)
     }
 
-    /// The kernel with all three modules built here and no patch in them: what a patched one is to be compared with.
+    /// The kernel with all of these modules built here and no patch in them: what a patched one is to be compared with.
     ///
     /// # Errors
     ///
     /// If they do not build.
     pub fn plain(&self, watch: &mut Watcher<'_>) -> Result<Rebuilt, RebuildError> {
-        self.built(&Overlay::new(), StockModule::ALL.to_vec(), watch)
+        self.built(&Overlay::new(), self.modules.clone(), watch)
     }
 
     fn built(
@@ -256,7 +268,7 @@ impl<'a> ModuleWorkshop<'a> {
 
     /// Names what is built of `overlay`.
     fn key(&self, overlay: &Overlay, modules: &[StockModule]) -> String {
-        let mut parts: Vec<String> = [KBUILD, KBUILD_OF_CORE].map(str::to_owned).to_vec();
+        let mut parts: Vec<String> = vec![KBUILD.to_owned(), kbuild_of_core(&self.modules)];
         parts.push(self.compiler.identity());
         parts.extend(modules.iter().map(|module| module.name().to_owned()));
         for (name, content) in overlay {
@@ -295,7 +307,7 @@ impl<'a> ModuleWorkshop<'a> {
     fn base(&self, watch: &mut Watcher<'_>) -> Result<PathBuf, RebuildError> {
         let (base, work) = (self.folder.join("base"), self.folder.join("work"));
         let done = self.folder.join("base.whole");
-        let state = self.key(&Overlay::new(), &StockModule::ALL);
+        let state = self.key(&Overlay::new(), &self.modules);
         if fs::read_to_string(&done).is_ok_and(|text| text == state) {
             return Ok(base);
         }
@@ -305,7 +317,10 @@ impl<'a> ModuleWorkshop<'a> {
             copy::objects(&self.tree.path.join(folder), &work.join(folder), None)?;
         }
         copy::replace(&work.join("Kbuild"), Some(KBUILD.as_bytes()))?;
-        copy::replace(&work.join(CORE).join("Kbuild"), Some(KBUILD_OF_CORE.as_bytes()))?;
+        copy::replace(
+            &work.join(CORE).join("Kbuild"),
+            Some(kbuild_of_core(&self.modules).as_bytes()),
+        )?;
         let includes = work.join("include/trace");
         fs::create_dir_all(&includes).map_err(CacheError::io("create", &includes))?;
         self.make(&work, watch)?;
@@ -345,11 +360,10 @@ impl<'a> ModuleWorkshop<'a> {
         let made = scratch.path().join("made");
         fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
         for module in modules {
-            let folder = if *module == StockModule::Rxe { RXE } else { CORE };
             let name = format!("{}.ko", module.name());
             let mut strip = Command::new("strip");
             self.compiler.prepare(&mut strip);
-            strip.arg("--strip-debug").arg(work.join(folder).join(&name));
+            strip.arg("--strip-debug").arg(work.join(module.folder()).join(&name));
             strip.arg("-o").arg(made.join(&name));
             run::logged(&mut strip, &self.log, &mut |_| {}).map_err(|source| {
                 RebuildError::Compile { release: self.stock.release.clone(), source }

@@ -19,6 +19,8 @@ const NO_CODE: [&str; 7] =
 pub enum StockModule {
     /// `ib_core`.
     Core,
+    /// `ib_uverbs_support`, which was cut off from `ib_uverbs` behind 6.12.
+    Support,
     /// `ib_uverbs`, which has the registration of memory in it.
     Uverbs,
     /// `rdma_rxe`.
@@ -26,30 +28,43 @@ pub enum StockModule {
 }
 
 impl StockModule {
-    /// All of them.
-    pub const ALL: [StockModule; 3] = [StockModule::Core, StockModule::Uverbs, StockModule::Rxe];
+    /// All that there may be.
+    pub const ALL: [StockModule; 4] =
+        [StockModule::Core, StockModule::Support, StockModule::Uverbs, StockModule::Rxe];
+
+    /// Those that a kernel has, where the Makefile of drivers/infiniband/core is `core_makefile`.
+    pub(super) fn all_of(core_makefile: &str) -> Vec<StockModule> {
+        let is_there = |module: &StockModule| match module {
+            StockModule::Support => core_makefile.contains("ib_uverbs_support-y"),
+            StockModule::Core | StockModule::Uverbs | StockModule::Rxe => true,
+        };
+        StockModule::ALL.into_iter().filter(is_there).collect()
+    }
 
     /// Its name.
     pub fn name(self) -> &'static str {
         match self {
             StockModule::Core => "ib_core",
+            StockModule::Support => "ib_uverbs_support",
             StockModule::Uverbs => "ib_uverbs",
             StockModule::Rxe => "rdma_rxe",
         }
     }
 
-    /// It and what uses its symbols: each of these is refused by the kernel if a symbol of it changes its type
-    /// (CONFIG_MODVERSIONS).
-    fn with_users(self) -> impl Iterator<Item = StockModule> {
-        StockModule::ALL.into_iter().filter(move |module| *module >= self)
+    /// The folder of the kernel tree that it is made in.
+    pub(super) fn folder(self) -> &'static str {
+        match self {
+            StockModule::Core | StockModule::Support | StockModule::Uverbs => CORE,
+            StockModule::Rxe => RXE,
+        }
     }
 }
 
 /// A patch that a stock kernel cannot have.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "{file} {why}: of a stock kernel only the modules ib_core, ib_uverbs and rdma_rxe are built anew, so test this \
-     patch with uml, or with a kernel that you built"
+    "{file} {why}: of a stock kernel only the modules ib_core, ib_uverbs, ib_uverbs_support and rdma_rxe are built \
+     anew, so test this patch with uml, or with a kernel that you built"
 )]
 pub struct BuiltIn {
     /// The file that the patch touches.
@@ -71,7 +86,7 @@ pub struct Tree<'a> {
 ///
 /// # Errors
 ///
-/// For the first file whose code is not in one of the three modules alone.
+/// For the first file whose code is not in one of these modules alone.
 pub fn touches<'a>(
     names: impl IntoIterator<Item = &'a str>,
     tree: &Tree<'_>,
@@ -79,7 +94,9 @@ pub fn touches<'a>(
     let mut touched = BTreeSet::new();
     for name in names {
         if let Some(first) = first_touched(name, tree)? {
-            touched.extend(first.with_users());
+            // What uses its symbols, too: the kernel refuses a user if a symbol changes its type (CONFIG_MODVERSIONS).
+            let all = StockModule::all_of(tree.core_makefile).into_iter();
+            touched.extend(all.filter(|module| *module >= first));
         }
     }
     Ok(touched.into_iter().collect())
@@ -110,6 +127,7 @@ fn first_touched(name: &str, tree: &Tree<'_>) -> Result<Option<StockModule>, Bui
             Some(object) => match module_of(object, tree.core_makefile).as_deref() {
                 Some("ib_core") => Ok(Some(StockModule::Core)),
                 Some("ib_uverbs") => Ok(Some(StockModule::Uverbs)),
+                Some("ib_uverbs_support") => Ok(Some(StockModule::Support)),
                 Some(other) => refused(&format!("is part of the module {other}")),
                 None => refused("is part of no module"),
             },
@@ -195,6 +213,17 @@ mod tests {
         }
         assert_eq!(touched(&["drivers/infiniband/sw/rxe/a.c", "include/rdma/new.h"]).unwrap(), all);
         assert_eq!(touched(&["Documentation/mm/gup.rst", "MAINTAINERS"]).unwrap(), [""; 0]);
+    }
+
+    #[test]
+    fn the_module_that_was_cut_off_is_built_where_there_is_one() {
+        let makefile = format!("{MAKEFILE}ib_uverbs_support-y := rdma_core.o \\\n\tucaps.o\n");
+        let tree = Tree { core_makefile: &makefile, shared_headers: &BTreeSet::new() };
+        let touched = |name: &str| touches([name], &tree).unwrap();
+        let all = [StockModule::Core, StockModule::Support, StockModule::Uverbs, StockModule::Rxe];
+        assert_eq!(touched("drivers/infiniband/core/ucaps.c"), all[1..]);
+        assert_eq!(touched("drivers/infiniband/core/device.c"), all);
+        assert_eq!(touched("drivers/infiniband/core/umem.c"), all[2..]);
     }
 
     #[test]
