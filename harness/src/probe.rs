@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 23] = [
+pub const PROBES: [Probe; 27] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -34,6 +34,9 @@ pub const PROBES: [Probe; 23] = [
     probe!("on_demand_errno"),
     probe!("access_unsupported"),
     probe!("mmap_merge"),
+    probe!("absent_anon_vma"),
+    probe!("anon_offset"),
+    probe!("remap_order"),
     probe!("unwritten_account"),
     probe!("disk_tail"),
     probe!("disk_punch"),
@@ -46,6 +49,7 @@ pub const PROBES: [Probe; 23] = [
     probe!("write_only_load"),
     probe!("gup_fast"),
     probe!("ksm_swap"),
+    probe!("swap_exclusive"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),
     probe!("window_unsupported"),

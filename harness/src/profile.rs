@@ -67,6 +67,22 @@ pub struct Profile {
     /// Source: `__mmap_region()`, mm/mmap.c, 6.1; `vma_merge_new_range()`, mm/vma.c, 6.12.
     pub mmap_merge: MmapMerge,
 
+    /// Which neighbour may lack an anon_vma when two are merged.
+    ///
+    /// Source: `is_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12 and 7.3.
+    pub absent_anon_vma: AbsentAnonVma,
+
+    /// By which page offset the anonymous pages of a private mapping of a file are found, and so must continue to merge.
+    ///
+    /// Source: `copy_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12; `needs_adjacent_anon_pgoff()`, mm/vma.c, 7.3.
+    pub anon_offset: AnonOffset,
+
+    /// When `mremap` to a fixed place checks what is there to be moved, and how many mappings it moves.
+    ///
+    /// Source: `mremap_to()` and `vma_to_resize()`, mm/mremap.c, 6.1 and 6.12; `check_mremap_params()`, `check_prep_vma()`
+    /// and `remap_move()`, mm/mremap.c, 7.3.
+    pub remap_order: RemapOrder,
+
     /// What `mprotect` does with VM_ACCOUNT when it takes the write right from
     /// anonymous memory that was never written.
     ///
@@ -137,6 +153,11 @@ pub struct Profile {
     /// which its `pte_same()`, arch/um/include/asm/pgtable.h, 6.12, does not pass over.
     pub ksm_swap: KsmSwap,
 
+    /// When a page that comes back from swap space is exclusive, and so can be written without a copy.
+    ///
+    /// Source: `do_swap_page()`, mm/memory.c, 6.1, 6.12 and 7.3.
+    pub swap_exclusive: SwapExclusive,
+
     /// Whether a shared writable mapping of a file that tracks what is dirty can be pinned to write.
     ///
     /// Source: `writable_file_mapping_allowed()`, mm/gup.c, 6.12; 6.1 has no such test.
@@ -206,6 +227,33 @@ pub enum MmapMerge {
     NextFirst,
     /// The previous mapping first; the next one too if it fits the previous.
     PrevFirst,
+}
+
+/// Which of two neighbours may lack an anon_vma. Where one of them has one, its chain must have one link.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AbsentAnonVma {
+    /// The one that is added or changed.
+    OfTheNewcomer,
+    /// Either.
+    OfEither,
+}
+
+/// The page offset of anonymous pages in a private mapping of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AnonOffset {
+    /// That of the file.
+    OfTheFile,
+    /// Their own, by the address at which they were first made.
+    OwnForFiles,
+}
+
+/// What `mremap` to a fixed place does first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RemapOrder {
+    /// It unmaps the destination and what is cut off, then checks the one mapping that it moves.
+    UnmapsFirst,
+    /// It checks, then unmaps. Where the length stays, it does so for each mapping in the range in turn.
+    ChecksFirst,
 }
 
 /// What becomes of VM_ACCOUNT on anonymous memory without an anon_vma that
@@ -327,6 +375,15 @@ pub enum KsmSwap {
     FailsOnce,
 }
 
+/// When a page from swap space is exclusive.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SwapExclusive {
+    /// When no other entry needs its place in swap space, and nobody has brought it back before.
+    LastEntry,
+    /// When its entry is marked: it was exclusive when it went, and no fork has copied the entry since.
+    Marked,
+}
+
 /// Pinning, to write, of a shared writable mapping of a file with dirty tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackedWritePin {
@@ -349,7 +406,7 @@ pub enum FailedSend {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 23] = [
+pub const FIELDS: [Field; 27] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -357,6 +414,9 @@ pub const FIELDS: [Field; 23] = [
     ("on_demand_errno", |to, from| to.on_demand_errno = from.on_demand_errno),
     ("access_unsupported", |to, from| to.access_unsupported = from.access_unsupported),
     ("mmap_merge", |to, from| to.mmap_merge = from.mmap_merge),
+    ("absent_anon_vma", |to, from| to.absent_anon_vma = from.absent_anon_vma),
+    ("anon_offset", |to, from| to.anon_offset = from.anon_offset),
+    ("remap_order", |to, from| to.remap_order = from.remap_order),
     ("unwritten_account", |to, from| to.unwritten_account = from.unwritten_account),
     ("disk_tail", |to, from| to.disk_tail = from.disk_tail),
     ("disk_punch", |to, from| to.disk_punch = from.disk_punch),
@@ -369,6 +429,7 @@ pub const FIELDS: [Field; 23] = [
     ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
     ("gup_fast", |to, from| to.gup_fast = from.gup_fast),
     ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
+    ("swap_exclusive", |to, from| to.swap_exclusive = from.swap_exclusive),
     ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
     ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
     ("window_unsupported", |to, from| to.window_unsupported = from.window_unsupported),

@@ -176,3 +176,39 @@ fn a_shared_writable_disk_file_is_not_pinned_to_write_in_6_12() {
          map 1..2 disk0 private rw\nreg mr1 1..2 local_write # = ok\n",
     );
 }
+
+/// What each op gives by the rules of `series`.
+fn outcomes(series: &str, ops: &str) -> Vec<String> {
+    let profile = Profile::of_series(series).unwrap();
+    steps(profile, ops).iter().map(|step| step.prediction.to_string()).collect()
+}
+
+#[test]
+fn a_move_that_is_refused_leaves_the_destination_since_7_3() {
+    let ops = "map 0..1 anon private rw\nmap 4..8 anon private rw\nwrite 4 8 0x11\nremap 0..2 4..8\nread 4 8\n";
+    assert_eq!(outcomes("6.12", ops)[3..], ["EFAULT", "SIGSEGV"]);
+    assert_eq!(outcomes("7.3", ops)[3..], ["EFAULT", "0x11"]);
+}
+
+#[test]
+fn an_overlap_is_refused_before_a_hole_since_7_3() {
+    assert_eq!(outcomes("6.12", "remap 0..2 1..3\n"), ["EFAULT"]);
+    assert_eq!(outcomes("7.3", "remap 0..2 1..3\n"), ["EINVAL"]);
+}
+
+#[test]
+fn a_move_takes_all_mappings_and_keeps_gaps_since_7_3() {
+    let ops = "map 0..1 anon private rw\nmap 2..3 memfd0 shared rw\nmap 9..10 anon private rw\n\
+               write 0 8 0x11\nwrite 2 8 0x22\nwrite 9 8 0x33\nremap 0..3 8..11\n\
+               read 8 8\nread 9 8\nread 10 8\nread 0 8\n";
+    assert_eq!(outcomes("6.12", ops)[6..], ["EFAULT", "SIGSEGV", "SIGSEGV", "SIGSEGV", "0x11"]);
+    assert_eq!(outcomes("7.3", ops)[6..], ["ok", "0x11", "0x33", "0x22", "SIGSEGV"]);
+}
+
+#[test]
+fn a_gap_at_the_beginning_and_zero_beside_others_are_not_moved() {
+    assert_eq!(outcomes("7.3", "map 1..2 anon private rw\nremap 0..2 8..10\n")[1], "EFAULT");
+    let ops =
+        "map 0..1 anon private rw\nmap 1..2 zero private rw\nremap 0..2 8..10\nremap 1..2 20..21\n";
+    assert_eq!(outcomes("7.3", ops)[2..], ["EFAULT", "ok"]);
+}

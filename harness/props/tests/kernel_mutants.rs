@@ -223,8 +223,8 @@ fn every_series_has_enough_mutants_and_no_two_are_the_same() {
     let diff = |mutant: &Patch| mutant.text.split_once("\n--- a/").unwrap().1.to_owned();
     let diffs: BTreeSet<String> = mutants.iter().map(diff).collect();
     assert_eq!(diffs.len(), mutants.len());
-    for profile in Profile::ALL {
-        let series = Series::read(profile.series).unwrap();
+    for profile in Profile::all() {
+        let series = Series::read(&profile.series.to_string()).unwrap();
         let count =
             mutants.iter().filter(|mutant| mutant.range().unwrap().contains(series)).count();
         assert!(count >= MUTANTS_LEAST, "{count} mutants for {series}, {MUTANTS_LEAST} wanted");

@@ -12,8 +12,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinfold::citations::Citations;
+use pinfold_contract::Series;
 use pinfold_machine::source::{self, Freshness};
-use pinfold_machine::{Cache, KernelError, KernelSource, Progress, Series};
+use pinfold_machine::{Cache, KernelError, KernelSource, Progress};
 
 pub use compare::{
     Change, Checked, CitedBy, CitedItem, Compared, Comparison, Counts, Listing, Skipped,
@@ -132,7 +133,11 @@ fn add(citations: &mut Citations, root: &Path, folder: &str) -> Result<(), RunEr
 fn open(name: &str, watch: &mut dyn FnMut(&Progress)) -> Result<Tree, RunError> {
     let no_tree = || RunError::NoTree {
         name: name.to_owned(),
-        series: Series::ALL.map(Series::name).join(", "),
+        series: crate::name::all_series()
+            .iter()
+            .map(Series::to_string)
+            .collect::<Vec<_>>()
+            .join(", "),
     };
     let failed = |error| PartsError::Kernel(KernelError::Source(error));
     let path = PathBuf::from(name);

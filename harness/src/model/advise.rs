@@ -82,7 +82,8 @@ impl State<'_> {
                 flags.without(Flags::MERGEABLE)
             }
         };
-        self.process_mut(proc).vmas.modify(piece.first, piece.end, piece.prot, flags);
+        let profile = self.profile;
+        self.process_mut(proc).vmas.modify(Vma { flags, ..*piece }, profile);
         Ok(())
     }
 

@@ -237,7 +237,8 @@ impl State<'_> {
 
     pub(super) fn prepare_anon_vma(&mut self, proc: Proc, page: u8) {
         let mut count = self.anon_vma_count;
-        self.process_mut(proc).vmas.prepare_anon_vma(page, &mut count);
+        let profile = self.profile;
+        self.process_mut(proc).vmas.prepare_anon_vma(page, &mut count, profile);
         self.anon_vma_count = count;
     }
 }

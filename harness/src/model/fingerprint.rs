@@ -6,7 +6,7 @@ use std::hash::{DefaultHasher, Hash, Hasher};
 use pinfold_contract::{Op, Outcome, Proc, Runs};
 
 use super::frame::FrameId;
-use super::state::{Process, State};
+use super::state::{Process, State, SwapEntry};
 use super::step;
 use super::vma::{FileId, Object, Vma};
 use crate::profile::Profile;
@@ -121,9 +121,9 @@ impl<'s, 'a> Print<'s, 'a> {
                 self.frame(*frame);
             }
         }
-        for (page, frame) in swapped.iter().enumerate() {
-            if let Some(frame) = frame {
-                self.add(page);
+        for (page, entry) in swapped.iter().enumerate() {
+            if let Some(SwapEntry { frame, exclusive }) = entry {
+                self.add((page, exclusive));
                 self.frame(*frame);
             }
         }

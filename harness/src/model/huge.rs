@@ -213,7 +213,8 @@ impl State<'_> {
             if shown(&other, page) == Some(wanted) && !other.flags.has(Flags::HUGE_OWNER) {
                 self.clear_pte(proc, page);
                 let flags = other.flags.with(Flags::HUGE_TAKEN);
-                self.process_mut(proc).vmas.modify(other.first, other.end, other.prot, flags);
+                let profile = self.profile;
+                self.process_mut(proc).vmas.modify(Vma { flags, ..other }, profile);
             }
         }
     }

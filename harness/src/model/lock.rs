@@ -168,6 +168,7 @@ impl State<'_> {
         let count = i64::from(piece.end - piece.first);
         let new_flags = piece.flags.without(Flags::LOCK_MASK).with(flags);
         let twice = self.has(Fault::LockedTwice);
+        let profile = self.profile;
         let process = self.process_mut(proc);
         process.locked_vm += match (piece.is_locked(), flags.has(Flags::LOCKED)) {
             (false, true) => count,
@@ -175,7 +176,7 @@ impl State<'_> {
             (true, false) => -count,
             (true, true) | (false, false) => 0,
         };
-        process.vmas.modify(piece.first, piece.end, piece.prot, new_flags);
+        process.vmas.modify(Vma { flags: new_flags, ..*piece }, profile);
         for page in piece.first..piece.end {
             if let Some(id) = self.pte(proc, page) {
                 self.frames[id].batched = true;

@@ -108,7 +108,7 @@ impl State<'_> {
         let Backing::File { file, .. } = backing else { return false };
         let sealed = self.files[file.index()].seals.has(Seals::FUTURE_WRITE);
         let writes = new.sharing == Sharing::Shared && new.prot.write();
-        sealed && writes && !self.process(proc).vmas.would_extend(new)
+        sealed && writes && !self.process(proc).vmas.would_extend(new, self.profile)
     }
 
     /// What a mapping shows. Huge pages must be promised to it.
@@ -177,8 +177,9 @@ impl State<'_> {
             if prot.write() && piece.flags.has(Flags::NEVER_WRITABLE) {
                 return Outcome::Errno(Errno::EACCES);
             }
-            let flags = flags_after(&piece, prot, self.profile);
-            self.process_mut(proc).vmas.modify(piece.first, piece.end, prot, flags);
+            let profile = self.profile;
+            let flags = flags_after(&piece, prot, profile);
+            self.process_mut(proc).vmas.modify(Vma { prot, flags, ..piece }, profile);
             if prot != piece.prot {
                 self.protect_ptes(proc, &piece, prot);
             }
@@ -216,9 +217,8 @@ impl State<'_> {
             let is_huge = vma.object.is_huge();
             self.process_mut(child).has_table |= parent.has_table && !is_huge;
             for page in vma.first..vma.end {
-                if let Some(frame) = parent.swapped[usize::from(page)] {
-                    // `copy_nonpresent_pte()`, mm/memory.c, 6.1 and 6.12.
-                    self.set_swapped(child, page, frame);
+                if parent.swapped[usize::from(page)].is_some() {
+                    self.copy_swap_entry((proc, child), page);
                 }
                 let Some(frame) = parent.ptes[usize::from(page)] else { continue };
                 if !is_huge {

@@ -71,14 +71,23 @@ pub(super) struct PteBits {
     pub(super) writable: bool,
 }
 
+/// The entry of a page that is swapped out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct SwapEntry {
+    /// The frame that it comes back as.
+    pub(super) frame: FrameId,
+    /// Whether the page was exclusive when it went, and no fork has copied the entry since (`pte_swp_exclusive()`).
+    pub(super) exclusive: bool,
+}
+
 /// One process.
 #[derive(Clone, Debug)]
 pub(super) struct Process {
     pub(super) vmas: Vmas,
     /// The frame behind each present page.
     pub(super) ptes: [Option<FrameId>; ALL_PAGES as usize],
-    /// The frame that each page which is a swap entry comes back as.
-    pub(super) swapped: [Option<FrameId>; ALL_PAGES as usize],
+    /// What each page that is swapped out comes back as.
+    pub(super) swapped: [Option<SwapEntry>; ALL_PAGES as usize],
     /// What else the entry of each present page of private memory says.
     pub(super) pte_bits: [PteBits; ALL_PAGES as usize],
     /// Whether there is a page table for the small pages of the arena, which lie in one (`pmd_none()`).
@@ -249,9 +258,15 @@ impl Slots for State<'_> {
 
 #[cfg(test)]
 impl State<'static> {
-    /// The state of 6.12 after the ops of `text`, which lacks the first line of a sequence.
+    /// The state of the newest series after the ops of `text`, which lacks the first line of a sequence.
     pub(super) fn after(text: &str) -> State<'static> {
-        let mut state = State::new(crate::profile::Profile::newest(), None);
+        State::after_on(Profile::newest(), text)
+    }
+
+    /// The same by the rules of `profile`.
+    #[cfg(test)]
+    pub(super) fn after_on(profile: &'static Profile, text: &str) -> State<'static> {
+        let mut state = State::new(profile, None);
         let file = pinfold_contract::parse(&format!("# pinfold 1\n{text}"));
         for op in file.expect("a test says it rightly").sequence.ops {
             super::step(&mut state, &op);

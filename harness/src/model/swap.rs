@@ -12,9 +12,9 @@ use pinfold_contract::{ARENA_PAGES, Outcome, Proc, Sharing};
 
 use super::Fault;
 use super::frame::{FrameId, Use};
-use super::state::{PteBits, State};
+use super::state::{PteBits, State, SwapEntry};
 use super::vma::Vma;
-use crate::profile::SwapSpace;
+use crate::profile::{SwapExclusive, SwapSpace};
 
 impl State<'_> {
     /// Lets pages be swapped out from now on, or no more: `memory.swap.max`.
@@ -35,6 +35,7 @@ impl State<'_> {
     pub(super) fn swap_out(&mut self, proc: Proc, page: u8, id: FrameId) {
         let frame = &self.frames[id];
         let content = frame.content.clone();
+        let exclusive = frame.usage == Use::Anon { exclusive: true };
         let has_place = frame.in_swap_cache || self.may_swap && !frame.charged;
         let is_free = frame.pin_count == 0 || self.has(Fault::PinnedSwapped);
         if !has_place || !is_free || self.is_out_of_reach(id) {
@@ -43,10 +44,10 @@ impl State<'_> {
         // What comes back comes back as another frame. PageKsm is lost with this one.
         let stored = self.frames.add(Use::Anon { exclusive: false }, content);
         self.clear_pte(proc, page);
-        self.set_swapped(proc, page, stored);
+        self.set_swapped(proc, page, SwapEntry { frame: stored, exclusive });
         for (proc, page) in self.swap_entries_of(id) {
             self.clear_swapped(proc, page);
-            self.set_swapped(proc, page, stored);
+            self.set_swapped(proc, page, SwapEntry { frame: stored, exclusive: false });
         }
         self.ksm.forget(id);
     }
@@ -68,7 +69,10 @@ impl State<'_> {
     fn swap_entries_of(&self, id: FrameId) -> Vec<(Proc, u8)> {
         let live = Proc::all().filter(|proc| self.is_live(*proc));
         live.flat_map(|proc| (0..ARENA_PAGES).map(move |page| (proc, page)))
-            .filter(|(proc, page)| self.process(*proc).swapped[usize::from(*page)] == Some(id))
+            .filter(|(proc, page)| {
+                let entry = self.process(*proc).swapped[usize::from(*page)];
+                entry.is_some_and(|entry| entry.frame == id)
+            })
             .collect()
     }
 
@@ -77,19 +81,45 @@ impl State<'_> {
     /// 6.1 leaves the entry of a page that is read write-protected even if nobody else has the frame. KSM alone could
     /// tell, and there it does not ask (`KsmSwap::Works`).
     ///
-    /// Source: `do_swap_page()`, mm/memory.c, 6.1 and 6.12.
+    /// 7.3 brings every page back through the swap cache, and takes it out of there at once if no other entry needs its
+    /// place.
+    ///
+    /// Source: `do_swap_page()`, mm/memory.c, 6.1, 6.12 and 7.3; `should_try_to_free_swap()`, mm/memory.c, 7.3.
     pub(super) fn swap_in(&mut self, proc: Proc, page: u8, vma: &Vma) {
-        let Some(id) = self.process_mut(proc).swapped[usize::from(page)].take() else { return };
-        let frame = &mut self.frames[id];
-        let is_fresh = frame.swap_entries == 1 && !frame.in_swap_cache;
+        let Some(entry) = self.process_mut(proc).swapped[usize::from(page)].take() else { return };
+        let frame = &mut self.frames[entry.frame];
+        let is_last = frame.swap_entries == 1 && !frame.in_swap_cache;
         frame.swap_entries -= 1;
-        frame.in_swap_cache = !is_fresh;
-        if is_fresh {
+        let exclusive = match self.profile.swap_exclusive {
+            SwapExclusive::LastEntry => {
+                frame.in_swap_cache = !is_last;
+                is_last
+            }
+            SwapExclusive::Marked => {
+                frame.in_swap_cache = true;
+                entry.exclusive
+            }
+        };
+        if exclusive {
             frame.usage = Use::Anon { exclusive: true };
         }
-        self.set_pte(proc, page, id);
-        let writable = is_fresh && vma.prot.write() && vma.sharing == Sharing::Private;
+        self.set_pte(proc, page, entry.frame);
+        let writable = exclusive && vma.prot.write() && vma.sharing == Sharing::Private;
         self.set_pte_bits(proc, page, PteBits { dirty: false, writable });
+        if self.profile.swap_exclusive == SwapExclusive::Marked {
+            self.leave_swap_cache(entry.frame);
+        }
+    }
+
+    /// Gives a child what its parent has swapped out: from then on neither has it alone.
+    ///
+    /// Source: `copy_nonpresent_pte()`, mm/memory.c, 6.1, 6.12 and 7.3.
+    pub(super) fn copy_swap_entry(&mut self, (parent, child): (Proc, Proc), page: u8) {
+        if let Some(entry) = &mut self.process_mut(parent).swapped[usize::from(page)] {
+            entry.exclusive = false;
+            let entry = *entry;
+            self.set_swapped(child, page, entry);
+        }
     }
 
     /// Takes the frame `id` out of the swap cache, which makes it dirty, if no entry needs its place in swap space.
@@ -105,19 +135,19 @@ impl State<'_> {
         !frame.in_swap_cache
     }
 
-    /// Makes `page` of `proc`, where nothing is present, a swap entry of the frame `id`.
-    pub(super) fn set_swapped(&mut self, proc: Proc, page: u8, id: FrameId) {
-        self.frames[id].swap_entries += 1;
-        self.process_mut(proc).swapped[usize::from(page)] = Some(id);
+    /// Makes `page` of `proc`, where nothing is present, the swap entry `entry`.
+    pub(super) fn set_swapped(&mut self, proc: Proc, page: u8, entry: SwapEntry) {
+        self.frames[entry.frame].swap_entries += 1;
+        self.process_mut(proc).swapped[usize::from(page)] = Some(entry);
     }
 
     /// Takes the swap entry at `page` of `proc` away, if there is one.
     ///
     /// Source: `free_swap_and_cache()`, mm/swapfile.c, 6.1; `free_swap_and_cache_nr()`, 6.12.
     pub(super) fn clear_swapped(&mut self, proc: Proc, page: u8) {
-        if let Some(id) = self.process_mut(proc).swapped[usize::from(page)].take() {
-            self.frames[id].swap_entries -= 1;
-            self.free_if_unused(id);
+        if let Some(entry) = self.process_mut(proc).swapped[usize::from(page)].take() {
+            self.frames[entry.frame].swap_entries -= 1;
+            self.free_if_unused(entry.frame);
         }
     }
 
@@ -133,6 +163,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::profile::linux;
 
     const OUT: &str = "swap on\nmap 0..1 anon private rw\nwrite 0 8 0x11\nfork p1\np1 exit\nadvise 0..1 pageout\n";
 
@@ -142,8 +173,19 @@ mod tests {
 
     #[test]
     fn who_alone_has_a_page_gets_it_back_as_its_own() {
-        let state = State::after(&format!("{OUT}read 0 8\n"));
+        let text = format!("{OUT}read 0 8\n");
+        let state = State::after_on(linux("6.12"), &text);
         assert_eq!(usage(&state, Proc::P0), Use::Anon { exclusive: true });
+    }
+
+    #[test]
+    fn since_7_3_a_page_is_its_process_own_again_only_if_it_was_when_it_went() {
+        let after = |text: &str| usage(&State::after_on(linux("7.3"), text), Proc::P0);
+        assert_eq!(after(&format!("{OUT}read 0 8\n")), Use::Anon { exclusive: false });
+        let own = "swap on\nmap 0..1 anon private rw\nwrite 0 8 0x11\nadvise 0..1 pageout\n";
+        assert_eq!(after(&format!("{own}read 0 8\n")), Use::Anon { exclusive: true });
+        let shared = format!("{own}fork p1\np1 exit\nread 0 8\n");
+        assert_eq!(after(&shared), Use::Anon { exclusive: false });
     }
 
     #[test]

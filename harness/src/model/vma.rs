@@ -6,7 +6,7 @@
 
 use pinfold_contract::{ARENA_BASE, PAGE_BYTES, PageRange, Prot, Sharing};
 
-use crate::profile::{MmapMerge, Profile, UnwrittenAccount};
+use crate::profile::{AbsentAnonVma, AnonOffset, MmapMerge, Profile, UnwrittenAccount};
 
 /// Page offset of page 0 of the arena where the offset of anonymous memory is its address.
 const ANON_PAGE_OFFSET: i32 = 0x0100_0000;
@@ -57,6 +57,25 @@ impl Object {
         match self {
             Object::Anon { .. } | Object::Zero { .. } => true,
             Object::File { .. } | Object::Huge { .. } => false,
+        }
+    }
+
+    /// Whether there is a file behind it: also behind `/dev/zero`.
+    fn has_file(self) -> bool {
+        match self {
+            Object::Anon { .. } => false,
+            Object::Zero { .. } | Object::File { .. } | Object::Huge { .. } => true,
+        }
+    }
+
+    /// Whether `mremap` moves it together with others: its file has a way of its own to choose addresses, which is not
+    /// known to leave them alone.
+    ///
+    /// Source: `vma_multi_allowed()`, mm/mremap.c; `zero_fops`, drivers/char/mem.c, 7.3.
+    pub(super) fn moves_alone(self) -> bool {
+        match self {
+            Object::Zero { .. } => true,
+            Object::Anon { .. } | Object::File { .. } | Object::Huge { .. } => false,
         }
     }
 
@@ -172,6 +191,9 @@ pub(super) struct Vma {
     pub(super) prot: Prot,
     pub(super) flags: Flags,
     pub(super) anon_vma: Option<AnonVma>,
+    /// Page offset of page 0 of the arena among the anonymous pages of the mapping ([`AnonOffset::OwnForFiles`]): that of
+    /// the address, until a mapping that has an anon_vma is moved.
+    pub(super) anon_bias: i32,
 }
 
 impl Vma {
@@ -187,7 +209,16 @@ impl Vma {
     ) -> Vma {
         let account = sharing == Sharing::Private && prot.write() && !object.is_huge();
         let flags = flags.with_account(account);
-        Vma { first: pages.first(), end: pages.end(), object, sharing, prot, flags, anon_vma: None }
+        Vma {
+            first: pages.first(),
+            end: pages.end(),
+            object,
+            sharing,
+            prot,
+            flags,
+            anon_vma: None,
+            anon_bias: ANON_PAGE_OFFSET,
+        }
     }
 
     /// VM_MAYWRITE.
@@ -226,23 +257,48 @@ impl Vma {
     /// The flags and the object that two mappings must share to be merged. Huge pages are never merged: hugetlbfs
     /// sets VM_DONTEXPAND, which is one of VM_SPECIAL.
     ///
-    /// Source: `is_mergeable_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12; `vma_merge()`, mm/mmap.c, 6.1;
-    /// `vma_merge_existing_range()`, `vma_merge_new_range()`, mm/vma.c, 6.12.
-    fn looks_like(&self, other: &Vma) -> bool {
+    /// Source: `is_mergeable_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12 and 7.3; `vma_merge()`, mm/mmap.c, 6.1;
+    /// `vma_merge_existing_range()`, `vma_merge_new_range()`, mm/vma.c, 6.12 and 7.3.
+    fn looks_like(&self, other: &Vma, profile: &Profile) -> bool {
         !self.object.is_huge()
             && self.object == other.object
             && self.sharing == other.sharing
             && self.prot == other.prot
             && self.flags == other.flags
+            && self.offsets_fit(other, profile)
+    }
+
+    /// Whether the anonymous pages of two private mappings of a file continue each other.
+    ///
+    /// Source: `needs_adjacent_anon_pgoff()`, mm/vma.c, 7.3.
+    fn offsets_fit(&self, other: &Vma, profile: &Profile) -> bool {
+        match profile.anon_offset {
+            AnonOffset::OfTheFile => true,
+            AnonOffset::OwnForFiles => {
+                self.sharing == Sharing::Shared
+                    || !self.object.has_file()
+                    || self.anon_bias == other.anon_bias
+            }
+        }
     }
 
     /// Whether a range with `anon_vma` may be merged into this neighbour.
     ///
-    /// Source: `is_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12.
-    fn takes(&self, anon_vma: Option<AnonVma>) -> bool {
-        let chain_is_singular = self.anon_vma.is_some_and(|own| own.singular);
-        let one_is_absent = anon_vma.is_none() || self.anon_vma.is_none();
-        (one_is_absent && chain_is_singular) || same_anon_vma(anon_vma, self.anon_vma)
+    /// Source: `is_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12 and 7.3.
+    fn takes(&self, anon_vma: Option<AnonVma>, profile: &Profile) -> bool {
+        match (self.anon_vma, anon_vma) {
+            (Some(own), None) => own.singular,
+            (None, Some(other)) => match profile.absent_anon_vma {
+                AbsentAnonVma::OfTheNewcomer => false,
+                AbsentAnonVma::OfEither => other.singular,
+            },
+            (own, other) => same_anon_vma(own, other),
+        }
+    }
+
+    /// Whether this neighbour takes in `other`.
+    fn merges(&self, other: &Vma, profile: &Profile) -> bool {
+        self.looks_like(other, profile) && self.takes(other.anon_vma, profile)
     }
 }
 
@@ -305,19 +361,18 @@ impl Vmas {
     ///
     /// Source: `__mmap_region()`, mm/mmap.c, 6.1; `vma_merge_new_range()`, mm/vma.c, 6.12.
     pub(super) fn map(&mut self, new: Vma, profile: &Profile) {
-        self.insert(new, profile.mmap_merge);
+        self.insert(new, profile.mmap_merge, profile);
     }
 
     /// Whether `mmap` of `new`, where nothing is mapped, would only extend a neighbour.
-    pub(super) fn would_extend(&self, new: &Vma) -> bool {
-        let fits = |vma: &&Vma| vma.looks_like(new) && vma.takes(new.anon_vma);
+    pub(super) fn would_extend(&self, new: &Vma, profile: &Profile) -> bool {
         let touches = |vma: &&Vma| vma.end == new.first || vma.first == new.end;
-        self.0.iter().filter(touches).any(|vma| fits(&vma))
+        self.0.iter().filter(touches).any(|vma| vma.merges(new, profile))
     }
 
-    fn insert(&mut self, new: Vma, order: MmapMerge) {
+    fn insert(&mut self, new: Vma, order: MmapMerge, profile: &Profile) {
         let index = self.0.partition_point(|vma| vma.end <= new.first);
-        let fits = |vma: &&Vma| vma.looks_like(&new) && vma.takes(new.anon_vma);
+        let fits = |vma: &&Vma| vma.merges(&new, profile);
         let prev = index
             .checked_sub(1)
             .map(|i| &self.0[i])
@@ -328,7 +383,7 @@ impl Vmas {
         let joined = match (prev, next) {
             (Some(prev), Some(next)) => match order {
                 MmapMerge::NextFirst => {
-                    if prev.takes(next.anon_vma) {
+                    if prev.takes(next.anon_vma, profile) {
                         Join::Both
                     } else {
                         Join::Next
@@ -352,10 +407,11 @@ impl Vmas {
 
     /// Lets the mapping that ends at `end` reach up to `new_end`; nothing is mapped between.
     ///
-    /// Source: `vma_merge()` for `mremap()`, mm/mmap.c, 6.1; `vma_merge_extend()`, mm/vma.c, 6.12.
-    pub(super) fn extend(&mut self, end: u8, new_end: u8) {
+    /// Source: `vma_merge()` for `mremap()`, mm/mmap.c, 6.1; `vma_merge_extend()`, mm/vma.c, 6.12 and 7.3.
+    pub(super) fn extend(&mut self, end: u8, new_end: u8, profile: &Profile) {
         if let Some(&vma) = self.0.iter().find(|vma| vma.end == end) {
-            self.insert(Vma { first: end, end: new_end, ..vma }, MmapMerge::PrevFirst);
+            let grown = Vma { first: end, end: new_end, ..vma };
+            self.insert(grown, MmapMerge::PrevFirst, profile);
         }
     }
 
@@ -365,24 +421,28 @@ impl Vmas {
     /// Anonymous memory that was never written forgets its page offset, and so
     /// may merge even with what it is moved from.
     ///
-    /// Source: `copy_vma()`, mm/mmap.c, 6.1, mm/vma.c, 6.12.
-    pub(super) fn copy(&mut self, from: u8, to: PageRange) {
+    /// Source: `copy_vma()`, mm/mmap.c, 6.1, mm/vma.c, 6.12 and 7.3.
+    pub(super) fn copy(&mut self, from: u8, to: PageRange, profile: &Profile) {
         let Some(&vma) = self.at(from) else { return };
-        let bias = if vma.object.is_anonymous() && vma.anon_vma.is_none() {
+        let moved_by = i32::from(from) - i32::from(to.first());
+        let is_untouched = vma.anon_vma.is_none();
+        let anon_bias = if is_untouched { ANON_PAGE_OFFSET } else { vma.anon_bias + moved_by };
+        let bias = if vma.object.is_anonymous() && is_untouched {
             ANON_PAGE_OFFSET
         } else {
-            vma.object.bias() + i32::from(from) - i32::from(to.first())
+            vma.object.bias() + moved_by
         };
         let object = vma.object.with_bias(bias);
-        let new = Vma { first: to.first(), end: to.end(), object, ..vma };
-        self.insert(new, MmapMerge::PrevFirst);
+        let new = Vma { first: to.first(), end: to.end(), object, anon_bias, ..vma };
+        self.insert(new, MmapMerge::PrevFirst, profile);
     }
 
-    /// Changes protection and flags of `first..end`, which lies inside one mapping,
+    /// Gives a piece of a mapping the protection and the flags of `changed`, which is that piece otherwise,
     /// and merges it with its neighbours. What changes nothing merges nothing.
     ///
-    /// Source: `vma_merge()`, mm/mmap.c, 6.1; `vma_merge_existing_range()`, mm/vma.c, 6.12.
-    pub(super) fn modify(&mut self, first: u8, end: u8, prot: Prot, flags: Flags) {
+    /// Source: `vma_merge()`, mm/mmap.c, 6.1; `vma_merge_existing_range()`, mm/vma.c, 6.12 and 7.3.
+    pub(super) fn modify(&mut self, changed: Vma, profile: &Profile) {
+        let Vma { first, end, prot, flags, .. } = changed;
         if self.at(first).is_none_or(|vma| (vma.prot, vma.flags) == (prot, flags)) {
             return;
         }
@@ -392,7 +452,7 @@ impl Vmas {
             self.0.iter().position(|vma| vma.first == first).expect("the piece starts at a split");
         let piece = Vma { prot, flags, ..self.0[index] };
         self.0[index] = piece;
-        let fits = |vma: &&Vma| vma.looks_like(&piece) && vma.takes(piece.anon_vma);
+        let fits = |vma: &&Vma| vma.merges(&piece, profile);
         let prev =
             index.checked_sub(1).map(|i| &self.0[i]).filter(|vma| vma.end == first).filter(fits);
         let next = self.0.get(index + 1).filter(|vma| vma.first == end).filter(fits);
@@ -419,10 +479,10 @@ impl Vmas {
     }
 
     /// Makes nobody the owner of huge pages in `pages`.
-    pub(super) fn disown(&mut self, pages: PageRange) {
+    pub(super) fn disown(&mut self, pages: PageRange, profile: &Profile) {
         for piece in self.pieces(pages) {
             let flags = piece.flags.without(Flags::HUGE_OWNER);
-            self.modify(piece.first, piece.end, piece.prot, flags);
+            self.modify(Vma { flags, ..piece }, profile);
         }
     }
 
@@ -438,14 +498,17 @@ impl Vmas {
     /// neighbour it could be merged with but for its protection, or `fresh`.
     ///
     /// Source: `__anon_vma_prepare()`, mm/rmap.c, 6.1 and 6.12; `find_mergeable_anon_vma()`, mm/mmap.c 6.1, mm/vma.c 6.12.
-    pub(super) fn prepare_anon_vma(&mut self, page: u8, fresh: &mut u32) {
+    pub(super) fn prepare_anon_vma(&mut self, page: u8, fresh: &mut u32, profile: &Profile) {
         let Some(index) = self.0.iter().position(|vma| vma.covers(page)) else { return };
         let vma = self.0[index];
         if vma.anon_vma.is_some() {
             return;
         }
         let reusable = |other: &&Vma| {
-            other.object == vma.object && other.sharing == vma.sharing && other.flags == vma.flags
+            other.object == vma.object
+                && other.sharing == vma.sharing
+                && other.flags == vma.flags
+                && other.offsets_fit(&vma, profile)
         };
         let of = |other: Option<&Vma>| {
             other.filter(reusable).and_then(|o| o.anon_vma).filter(|a| a.singular)

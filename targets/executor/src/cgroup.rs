@@ -9,14 +9,14 @@ use std::os::unix::fs::FileExt;
 
 use pinfold_contract::{CGROUP, CGROUP_MOUNT, PAGE_BYTES};
 
-use crate::counters;
 use crate::failure::{Doing, Failure};
+use crate::memory_stat::{self, MemoryStat};
 use crate::sys;
 
 const MAIN: &str = "/sys/fs/cgroup/pinfold/main";
 const LIMITED: &str = "/sys/fs/cgroup/pinfold/limited";
 
-/// Room for what is read at once, in bytes. What is wanted of `memory.stat` stands in its first lines.
+/// Room for what is read at once, in bytes.
 const BUFFER_BYTES: usize = 1 << 10;
 
 /// How often reclaim is asked for: each time it goes on until it finds nothing more.
@@ -57,7 +57,8 @@ pub(crate) fn make() -> Result<(), Failure> {
             write(&path, "0")?;
         }
     }
-    write(&format!("{MAIN}/cgroup.procs"), "0")
+    write(&format!("{MAIN}/cgroup.procs"), "0")?;
+    memory_stat::find_out(MAIN)
 }
 
 fn write(path: &str, value: &str) -> Result<(), Failure> {
@@ -82,7 +83,8 @@ pub(crate) fn reclaim() -> Result<(), Failure> {
     Ok(())
 }
 
-fn open(group: &str, name: &str) -> Result<File, Failure> {
+/// Opens a file of `group`.
+pub(crate) fn open(group: &str, name: &str) -> Result<File, Failure> {
     let path = format!("{group}/{name}");
     let writes = !matches!(name, "rdma.current" | "memory.stat" | "cpu.stat");
     File::options().read(!writes).write(writes).open(&path).doing(&format!("open {path}"))
@@ -154,8 +156,7 @@ pub(crate) struct Limited {
     members: File,
     main_members: File,
     max: File,
-    stat: File,
-    cpu_stat: File,
+    stat: MemoryStat,
 }
 
 impl Limited {
@@ -165,8 +166,7 @@ impl Limited {
             members: open(LIMITED, "cgroup.procs")?,
             main_members: open(MAIN, "cgroup.procs")?,
             max: open(LIMITED, "memory.max")?,
-            stat: open(LIMITED, "memory.stat")?,
-            cpu_stat: open(LIMITED, "cpu.stat")?,
+            stat: MemoryStat::open(LIMITED)?,
         };
         limited.limit(None)?;
         Ok(limited)
@@ -199,20 +199,8 @@ impl Limited {
 
     /// Pages that are charged to the group.
     pub(crate) fn charged_pages(&self) -> Result<i64, Failure> {
-        let mut buffer = [0; BUFFER_BYTES];
-        // The counters of memory are collected when they have changed by much, but those of time
-        // each time, and all others with them (`cgroup_base_stat_cputime_show()`,
-        // kernel/cgroup/rstat.c, 6.1 and 6.12).
-        self.cpu_stat.read_at(&mut buffer, 0).doing("read cpu.stat")?;
-        let len = self.stat.read_at(&mut buffer, 0).doing("read memory.stat")?;
-        charged_pages(&buffer[..len])
-            .ok_or_else(|| Failure::State("memory.stat lacks a counter".to_owned()))
+        self.stat.charged_pages()
     }
-}
-
-fn charged_pages(stat: &[u8]) -> Option<i64> {
-    let bytes = counters::number(stat, b"anon ")? + counters::number(stat, b"file ")?;
-    Some(bytes / i64::from(PAGE_BYTES))
 }
 
 #[cfg(test)]
@@ -232,12 +220,5 @@ mod tests {
         assert_eq!(undo("cpu io memory pids\n").as_deref(), Some("-rdma"));
         assert_eq!(undo("\n").as_deref(), Some("-memory -rdma"));
         assert_eq!(undo("rdma memory"), None);
-    }
-
-    #[test]
-    fn anonymous_memory_and_files_are_charged() {
-        let stat = b"anon 8192\nfile 4096\nkernel 999\nfile_mapped 4096\n";
-        assert_eq!(charged_pages(stat), Some(3));
-        assert_eq!(charged_pages(b"anon 8192\n"), None);
     }
 }

@@ -22,6 +22,7 @@ mod files;
 mod init;
 mod local;
 mod memory;
+mod memory_stat;
 mod netlink;
 mod observe;
 mod own_memory;

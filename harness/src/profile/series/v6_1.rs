@@ -3,8 +3,8 @@
 use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 
 use crate::profile::{
-    Adapter, DiskPunch, DiskTail, FailedSend, FutureWriteCheck, GupFast, HugeAdvice, HugePages, HugeZap, KsmSwap, LastPageTable,
-    MmapMerge, NonCoherent, Platform, PopulateAtHole, Profile, SwapSpace, TrackedWritePin, Umem, UnwrittenAccount,
+    AbsentAnonVma, Adapter, AnonOffset, RemapOrder, DiskPunch, DiskTail, FailedSend, FutureWriteCheck, GupFast, HugeAdvice, HugePages, HugeZap, KsmSwap, LastPageTable,
+    MmapMerge, NonCoherent, Platform, PopulateAtHole, Profile, SwapExclusive, SwapSpace, TrackedWritePin, Umem, UnwrittenAccount,
     Unshare, WriteOnlyLoad,
 };
 
@@ -24,6 +24,9 @@ pub(super) const RULES: Profile = Profile {
     on_demand_errno: Errno::EINVAL,
     access_unsupported: Access(0),
     mmap_merge: MmapMerge::NextFirst,
+    absent_anon_vma: AbsentAnonVma::OfTheNewcomer,
+    anon_offset: AnonOffset::OfTheFile,
+    remap_order: RemapOrder::UnmapsFirst,
     unwritten_account: UnwrittenAccount::Kept,
     disk_tail: DiskTail::Kept,
     disk_punch: DiskPunch::WritesFirst,
@@ -36,6 +39,7 @@ pub(super) const RULES: Profile = Profile {
     write_only_load: WriteOnlyLoad::WithoutFault,
     gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::Works,
+    swap_exclusive: SwapExclusive::LastEntry,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),
     window_unsupported: Access(0),

@@ -1,0 +1,131 @@
+//! `memory.stat` of a control group as it is now.
+//!
+//! Each processor keeps its share of these counters for a while. Up to 6.12 whoever reads `cpu.stat` has the shares of all
+//! counters added up (`cgroup_base_stat_cputime_show()`, kernel/cgroup/rstat.c, 6.1 and 6.12). In 7.3 that concerns the
+//! times alone, and `memory.stat` itself adds up only after a number of changes in the group or in one below it
+//! (`memcg_vmstats_needs_flush()`, mm/memcontrol.c, 7.3). There this process makes as many changes, in its own group,
+//! and reads the group above both.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::{IoSlice, Write as _};
+use std::os::unix::fs::FileExt;
+use std::sync::OnceLock;
+
+use pinfold_contract::{CGROUP, PAGE_BYTES};
+
+use crate::cgroup;
+use crate::counters;
+use crate::failure::{Doing, Failure};
+use crate::sys;
+
+/// Room for what is read at once, in bytes. What is wanted stands in the first lines.
+const BUFFER_BYTES: usize = 1 << 10;
+
+/// Changes after which a processor reports its share (`MEMCG_CHARGE_BATCH`, include/linux/memcontrol.h).
+const BATCH: usize = 64;
+
+/// Pages that a pipe holds at most without a privilege (`pipe_max_size`, fs/pipe.c).
+const PIPE_PAGES: usize = 256;
+
+/// How often the detection must see the same, so that no regular sum of the kernel is taken for that of `cpu.stat`.
+const TRIES: usize = 3;
+
+/// Memory that the detection takes for a moment, in bytes: more than the allocator keeps, and fewer pages than [`BATCH`].
+const TRIED_BYTES: usize = 40 * PAGE_BYTES as usize;
+
+/// Whether reading `cpu.stat` adds up the counters of memory too.
+static CPU_STAT_ADDS_UP: OnceLock<bool> = OnceLock::new();
+
+/// Finds out how the counters of this kernel are added up. This process is in `group` by then.
+pub(crate) fn find_out(group: &str) -> Result<(), Failure> {
+    let stat = MemoryStat::open(group)?;
+    let mut adds_up = true;
+    for _ in 0..TRIES {
+        stat.read_cpu()?;
+        let before = stat.pages()?;
+        let taken = black_box(vec![1_u8; TRIED_BYTES]);
+        stat.read_cpu()?;
+        adds_up &= stat.pages()? > before;
+        drop(taken);
+    }
+    CPU_STAT_ADDS_UP.get_or_init(|| adds_up);
+    Ok(())
+}
+
+/// The counters of one group.
+#[derive(Debug)]
+pub(crate) struct MemoryStat {
+    memory: File,
+    memory_above: File,
+    cpu: File,
+}
+
+impl MemoryStat {
+    /// Of a group below [`CGROUP`].
+    pub(crate) fn open(group: &str) -> Result<MemoryStat, Failure> {
+        Ok(MemoryStat {
+            memory: cgroup::open(group, "memory.stat")?,
+            memory_above: cgroup::open(CGROUP, "memory.stat")?,
+            cpu: cgroup::open(group, "cpu.stat")?,
+        })
+    }
+
+    /// Pages of anonymous memory and of files that are charged to the group.
+    pub(crate) fn charged_pages(&self) -> Result<i64, Failure> {
+        if CPU_STAT_ADDS_UP.get().copied().unwrap_or(true) {
+            self.read_cpu()?;
+        } else {
+            make_changes()?;
+            self.memory_above.read_at(&mut [0; BUFFER_BYTES], 0).doing("read memory.stat")?;
+        }
+        self.pages()
+    }
+
+    fn read_cpu(&self) -> Result<(), Failure> {
+        self.cpu.read_at(&mut [0; BUFFER_BYTES], 0).doing("read cpu.stat").map(drop)
+    }
+
+    fn pages(&self) -> Result<i64, Failure> {
+        let mut buffer = [0; BUFFER_BYTES];
+        let len = self.memory.read_at(&mut buffer, 0).doing("read memory.stat")?;
+        charged_pages(&buffer[..len])
+            .ok_or_else(|| Failure::State("memory.stat lacks a counter".to_owned()))
+    }
+}
+
+/// Has each processor report: charges the group of this process for a pipe full of pages, and gives them back.
+///
+/// Source: `anon_pipe_get_page()`, fs/pipe.c; `memcg_rstat_updated()`, mm/memcontrol.c, 7.3.
+fn make_changes() -> Result<(), Failure> {
+    static PAGE: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
+    let wanted = BATCH * (sys::processor_count() + 1);
+    for _ in 0..wanted.div_ceil(2 * PIPE_PAGES) {
+        let (_reader, mut writer) =
+            sys::pipe(PIPE_PAGES * PAGE_BYTES as usize).doing("make a pipe")?;
+        writer.write_vectored(&[IoSlice::new(&PAGE); PIPE_PAGES]).doing("fill a pipe")?;
+    }
+    Ok(())
+}
+
+fn charged_pages(stat: &[u8]) -> Option<i64> {
+    let bytes = counters::number(stat, b"anon ")? + counters::number(stat, b"file ")?;
+    Some(bytes / i64::from(PAGE_BYTES))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn anonymous_memory_and_files_are_charged() {
+        let stat = b"anon 8192\nfile 4096\nkernel 999\nfile_mapped 4096\n";
+        assert_eq!(charged_pages(stat), Some(3));
+        assert_eq!(charged_pages(b"anon 8192\n"), None);
+    }
+
+    #[test]
+    fn a_pipe_is_filled_and_nobody_waits() {
+        make_changes().unwrap();
+    }
+}
