@@ -471,11 +471,6 @@ impl Profile {
         all.iter().min_by_key(|profile| profile.series.distance(series)).unwrap_or(&all[0])
     }
 
-    /// Names that an expectation may call it by, the platform before the series.
-    pub fn names(&self) -> [String; 2] {
-        [self.platform.name().to_owned(), self.series.to_string()]
-    }
-
     /// The same series on `platform`; the nearest, if this one is none of ours.
     pub fn on(&self, platform: Platform) -> &'static Profile {
         Self::nearest(self.series, platform)

@@ -40,14 +40,13 @@ fn every_scenario_holds_on_every_profile() {
         let file = parse(&fs::read_to_string(&path).unwrap()).unwrap();
         for profile in Platform::ALL.into_iter().flat_map(Profile::all_on) {
             let predictions = outcomes(profile, &file.sequence);
+            let (series, platform) = (profile.series, profile.platform.name());
             for ((op, expectation), prediction) in
                 file.sequence.ops.iter().zip(&file.expectations).zip(&predictions)
             {
-                let cases = expectation
-                    .as_ref()
-                    .map(|e| e.outcome.on_any(&profile.names().each_ref().map(String::as_str)));
-                let Some(Some(expected)) = cases else { continue };
-                let at = format!("{}: {} on {:?}", path.display(), print_op(op), profile.names());
+                let expected = expectation.as_ref().and_then(|e| e.on(series, platform));
+                let Some(expected) = expected else { continue };
+                let at = format!("{}: {} on {platform}:{series}", path.display(), print_op(op));
                 assert_eq!(expected, prediction.to_string(), "{at}");
                 checked += 1;
             }

@@ -2,8 +2,9 @@
 
 use std::{fs, path::PathBuf};
 
-use pinfold::{model::predict, profile::Profile};
-use pinfold_contract::{Observe, Outcome, Runs, SeqFile, parse, print, print_op};
+use pinfold::model::predict;
+use pinfold::profile::{Platform, Profile};
+use pinfold_contract::{Observe, Outcome, PLATFORMS, Runs, SeqFile, parse, print, print_op};
 
 fn seeds() -> Vec<(String, String)> {
     let dir = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../corpus/seeds");
@@ -41,19 +42,26 @@ fn there_are_seeds_and_each_says_its_idea_and_its_source() {
 
 #[test]
 fn every_expectation_holds_on_the_model() {
-    for profile in Profile::all() {
+    for profile in Platform::ALL.into_iter().flat_map(Profile::all_on) {
+        let (series, platform) = (profile.series, profile.platform.name());
         for (name, text) in seeds() {
             let file = parsed(&name, &text);
             let steps = predict(profile, &file.sequence, Observe::End);
             let ops = file.sequence.ops.iter().zip(&file.expectations);
             for ((op, expectation), step) in ops.zip(&steps) {
-                let expected = expectation.as_ref().and_then(|e| e.on(&profile.series.to_string()));
+                let expected = expectation.as_ref().and_then(|e| e.on(series, platform));
                 let Some(expected) = expected else { continue };
                 let predicted = step.prediction.expected().to_string();
-                assert_eq!(expected, predicted, "{name} on {}: {}", profile.series, print_op(op));
+                let at = format!("{name} on {platform}:{series}: {}", print_op(op));
+                assert_eq!(expected, predicted, "{at}");
             }
         }
     }
+}
+
+#[test]
+fn an_expectation_can_name_every_platform() {
+    assert_eq!(PLATFORMS, Platform::ALL.map(Platform::name));
 }
 
 #[test]

@@ -167,7 +167,7 @@ fn a_replay_tells_agreement_from_divergence_and_holds_expectations() {
     let out = replay("model:6.12+vm_pin_kept", 1);
     assert!(out.contains("diverges at op 3 (accounting)") && out.contains("vm_pin"), "{out}");
 
-    write(folder.path(), "b.seq", "map 0..1 anon private rw # = 6.1: ENOMEM, 6.12: ok\n");
+    write(folder.path(), "b.seq", "map 0..1 anon private rw # = <6.12: ENOMEM, ok\n");
     check(folder.path(), &["replay", "b.seq", "--target", "model:6.12"], 0);
     let (out, _) = check(folder.path(), &["replay", "b.seq", "--target", "model:6.1"], 1);
     assert!(out.contains("op 0: expected ENOMEM, but the model says ok"), "{out}");

@@ -43,7 +43,10 @@ pub use slot::{
     File, FileKind, LIBRARY_TAG, MR_SLOTS, MW_SLOTS, Mr, Mw, NoSuchSlot, PD_COUNT, PROC_SLOTS, Pd,
     Proc,
 };
-pub use text::{Cases, Expectation, ParseError, SeqFile, VERSION_LINE, parse, print, print_op};
+pub use text::{
+    Cases, Condition, Expectation, PLATFORMS, ParseError, SeqFile, SeriesRange, VERSION_LINE,
+    parse, print, print_op,
+};
 pub use trace::{
     Checkpoint, End, HugePool, MrView, PageView, ProcView, RdmaCounts, Step, Teardown, Trace,
 };

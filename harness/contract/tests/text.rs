@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use arbitrary::{Arbitrary, Unstructured};
-use pinfold_contract::{Sequence, decode, parse, print};
+use pinfold_contract::{Expectation, Sequence, Series, decode, parse, print};
 
 fn sequences() -> impl Iterator<Item = Sequence> {
     (0..500u64).map(|seed| {
@@ -74,25 +74,85 @@ fn a_bad_line_is_left_out_and_counted_when_decoding() {
     assert_eq!(decoded.skipped_line_count, 2);
 }
 
-#[test]
-fn expectations_are_read_from_comments() {
-    let file = parse(
-        "# pinfold 1\nread 0 8 # = 0x22\nread 0 8 # = 6.1: EFAULT, 6.12: ok\nread 0 8 # note\n",
-    )
-    .unwrap();
-    let on = |index: usize, kernel| file.expectations[index].as_ref().and_then(|e| e.on(kernel));
-    assert_eq!(on(0, "6.1"), Some("0x22"));
-    assert_eq!(on(1, "6.1"), Some("EFAULT"));
-    assert_eq!(on(1, "6.12"), Some("ok"));
-    assert_eq!(on(1, "7.0"), None);
-    assert_eq!(on(2, "6.1"), None);
+/// The outcome that `comment` expects of `series` on `platform`.
+fn expected(comment: &str, series: &str, platform: &str) -> Option<String> {
+    let file = parse(&format!("# pinfold 1\nread 0 8 # {comment}\n")).unwrap();
+    let expectation = file.expectations[0].as_ref()?;
+    expectation.on(series.parse().unwrap(), platform).map(str::to_owned)
 }
 
 #[test]
-fn an_expectation_may_name_what_a_kernel_runs_on() {
-    let file = parse("# pinfold 1\nread 0 8 # = x86: ok, 6.1: EIO, EFAULT\n").unwrap();
-    let cases = &file.expectations[0].as_ref().unwrap().outcome;
-    assert_eq!(cases.on_any(&["x86", "6.1"]), Some("ok"));
-    assert_eq!(cases.on_any(&["uml", "6.1"]), Some("EIO"));
-    assert_eq!(cases.on_any(&["uml", "6.12"]), Some("EFAULT"));
+fn an_expectation_answers_for_every_series_and_platform() {
+    for (comment, uml, x86) in [
+        ("= 0x22", ["0x22"; 4], ["0x22"; 4]),
+        ("= <6.2: EFAULT, ok", ["EFAULT", "ok", "ok", "ok"], ["EFAULT", "ok", "ok", "ok"]),
+        ("= >=6.13: a, b", ["b", "b", "b", "a"], ["b", "b", "b", "a"]),
+        ("= x86: ok, EINVAL", ["EINVAL"; 4], ["ok"; 4]),
+        ("=  uml <6.12 :a,<6.2:b , c", ["a", "a", "c", "c"], ["b", "c", "c", "c"]),
+        ("= <6.2: a, <6.13: b, c; bill d", ["a", "b", "b", "c"], ["a", "b", "b", "c"]),
+    ] {
+        for (index, series) in ["6.1", "6.2", "6.12", "7.3"].into_iter().enumerate() {
+            let on = |platform| expected(comment, series, platform);
+            assert_eq!(on("uml").as_deref(), Some(uml[index]), "{comment}, {series}");
+            assert_eq!(on("x86").as_deref(), Some(x86[index]), "{comment}, {series}");
+        }
+    }
+}
+
+#[test]
+fn a_comment_without_an_equals_sign_expects_nothing() {
+    assert_eq!(expected("note: 6.1: ok", "6.1", "uml"), None);
+}
+
+#[test]
+fn an_expectation_is_read_as_it_is_written() {
+    for text in ["ok", "<6.2: EFAULT, ok", "x86 >=7.3: a b*2, uml: c or d, <6.12: e, f"] {
+        let file = parse(&format!("# pinfold 1\nread 0 8 # = {text}; bill {text}\n")).unwrap();
+        let Expectation { outcome, bill } = file.expectations[0].clone().unwrap();
+        assert_eq!(outcome.unwrap().to_string(), text);
+        assert_eq!(bill.unwrap().to_string(), text);
+    }
+}
+
+#[test]
+fn a_bill_may_stand_alone() {
+    let file = parse("# pinfold 1\nread 0 8 # =; bill x86: frames=1, frames=0\n").unwrap();
+    let Expectation { outcome, bill } = file.expectations[0].clone().unwrap();
+    assert_eq!(outcome, None);
+    assert_eq!(bill.unwrap().on(Series::new(7, 3), "x86"), "frames=1");
+}
+
+#[test]
+fn an_expectation_that_leaves_a_kernel_out_is_refused() {
+    let check = |comment: &str, place: &str, way_out: &str| {
+        let error = parse(&format!("# pinfold 1\nread 0 8 # {comment}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(place) && error.contains(way_out), "{comment}: {error}");
+    };
+    check("= <6.2: EFAULT", "2:14: `<6.2: EFAULT` leaves all other", "`# = <6.2: EFAULT, ok`");
+    check("= <6.2: a, x86 >=7.3: b", "2:23: `x86 >=7.3: b` leaves", "x86 >=7.3: b, ok`");
+    check("= ok; bill uml: a", "2:23: `uml: a` leaves", "# = uml: a, ok");
+    check("= 6.1: EFAULT, 6.12: ok", "2:14: `6.1` names one series", "`# = <6.2: EFAULT, ok`");
+    check("= 6.1: EFAULT", "2:14: `6.1` names one series", "`# = >=6.2: ok, EFAULT`");
+    check("= x86 6.1: a, b", "2:18: `6.1` names one series", "`# = <6.2: EFAULT, ok`");
+}
+
+#[test]
+fn a_mistake_in_an_expectation_is_named_with_line_and_column() {
+    let check = |comment: &str, place: &str| {
+        let error = parse(&format!("# pinfold 1\nread 0 8 # {comment}\n")).unwrap_err().to_string();
+        assert!(error.starts_with(place), "{comment}: {error}");
+    };
+    check("= arm: a, b", "2:14: `arm` is no condition: that is a platform (uml, x86)");
+    check("= <6.2 <6.12: a, b", "2:19: `<6.12` is no condition");
+    check("= <6.2 x86: a, b", "2:19: `x86` is no condition");
+    check("= x86 uml: a, b", "2:18: `uml` is no condition");
+    check("= <=6.2: a, b", "2:14: `<=6.2` is no condition");
+    check("= : a, b", "2:14: `` is no condition");
+    check("= ok, <6.2: EFAULT, b", "2:14: `ok` has no condition");
+    check("= é: a, b", "2:14: `é`");
+    check("= x86: é, y86: a, b", "2:22: `y86`");
+    check("=", "2:13: nothing is expected here");
+    check("= <6.2: , ok", "2:");
+    check("= <6.2: ok,", "2:");
+    check("= ok; frames=1", "2:18: a `;` is followed by `bill`");
 }

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use pinfold::model::{self, Prediction};
 use pinfold::oracle::Verdict;
 use pinfold::profile::{Platform, Profile};
-use pinfold_contract::{Sequence, Series, VERSION_LINE, print_op};
+use pinfold_contract::{Cases, Condition, Sequence, Series, SeriesRange, VERSION_LINE, print_op};
 
 use crate::check::Checked;
 
@@ -17,55 +17,111 @@ pub fn annotate(sequence: &Sequence, checked: &Checked, heading: &str) -> String
     let lines: Vec<String> = sequence.ops.iter().map(print_op).collect();
     let width = lines.iter().map(String::len).max().unwrap_or(0);
     for (index, (line, expected)) in lines.iter().zip(expectations(sequence)).enumerate() {
-        let line = match expected {
-            Some(expected) => format!("{line:width$}  # = {expected}"),
-            None => line.clone(),
-        };
-        writeln!(text, "{line}").expect("a string takes everything");
+        writeln!(text, "{line:width$}  # = {expected}").expect("a string takes everything");
         push_seen(&mut text, checked, index);
     }
     push_seen(&mut text, checked, sequence.ops.len());
     text
 }
 
-/// What each op is expected to do: one answer where all kernels agree, else one a machine or a series.
-fn expectations(sequence: &Sequence) -> Vec<Option<String>> {
-    let [uml, x86] = [Platform::Uml, Platform::X86].map(|platform| {
-        let oldest_first = Profile::all_on(platform).iter().rev();
+/// What each op is expected to do by every series on every platform.
+fn expectations(sequence: &Sequence) -> Vec<Cases> {
+    let oldest_first = Platform::ALL.map(|platform| {
+        let profiles = Profile::all_on(platform).iter().rev();
         let steps = |profile: &Profile| (profile.series, model::outcomes(profile, sequence));
-        oldest_first.map(steps).collect::<Vec<_>>()
+        (platform.name(), profiles.map(steps).collect::<Vec<_>>())
     });
     let at = |index: usize| {
-        let on = |platform: &[(Series, Vec<Prediction>)]| -> Vec<(String, String)> {
-            let text = |(series, steps): &(Series, Vec<Prediction>)| {
-                (series.to_string(), steps[index].to_string())
-            };
-            platform.iter().map(text).collect()
+        let text = |(series, steps): &(Series, Vec<Prediction>)| Answer {
+            series: *series,
+            text: steps[index].to_string(),
         };
-        cases(&on(&uml), &on(&x86))
+        cases(&oldest_first.each_ref().map(|(platform, series)| OnPlatform {
+            platform,
+            oldest_first: series.iter().map(text).collect(),
+        }))
     };
     (0..sequence.ops.len()).map(at).collect()
 }
 
-/// What is expected, of each series on User Mode Linux and on a PC. Nothing where both series and machine decide, in
-/// their own ways: a name is one of either.
-fn cases(uml: &[(String, String)], x86: &[(String, String)]) -> Option<String> {
-    let common = |cases: &[(String, String)]| {
-        let (_, first) = cases.first()?;
-        cases.iter().all(|(_, text)| text == first).then(|| first.clone())
-    };
-    let by_series = |cases: &[(String, String)]| {
-        let cases = cases.iter().map(|(series, text)| format!("{series}: {text}"));
-        cases.collect::<Vec<_>>().join(", ")
-    };
-    match (common(uml), common(x86)) {
-        (Some(one), Some(other)) if one == other => Some(one),
-        (Some(one), Some(other)) => Some(format!("x86: {other}, {one}")),
-        _ if uml == x86 => Some(by_series(uml)),
-        (None, Some(other)) => Some(format!("x86: {other}, {}", by_series(uml))),
-        (Some(one), None) => Some(format!("uml: {one}, {}", by_series(x86))),
-        (None, None) => None,
+/// What one series does.
+struct Answer {
+    series: Series,
+    text: String,
+}
+
+/// What each series does on one platform.
+struct OnPlatform {
+    platform: &'static str,
+    oldest_first: Vec<Answer>,
+}
+
+impl OnPlatform {
+    /// Neighbours that differ.
+    fn changes(&self) -> impl DoubleEndedIterator<Item = (&Answer, &Answer)> {
+        let pairs = self.oldest_first.iter().zip(self.oldest_first.iter().skip(1));
+        pairs.filter(|(old, new)| old.text != new.text)
     }
+}
+
+/// The shortest cases that say of every series on every platform what it does. Where two neighbours differ, the
+/// boundary is the newer one: nobody read those between.
+fn cases(platforms: &[OnPlatform]) -> Cases {
+    let defaults = 0..platforms.len();
+    let all =
+        defaults.flat_map(|of| [before, since].map(|steps| with_default(platforms, of, steps)));
+    all.min_by_key(|cases| cases.to_string().len()).expect("there is a platform")
+}
+
+/// The ranges in which a platform does one thing, the first that holds.
+type Steps = fn(&OnPlatform) -> Vec<(Option<SeriesRange>, String)>;
+
+/// Cases whose default is what the platform at index `of` does by now, less those that change no answer. The other
+/// platforms have `steps`.
+fn with_default(platforms: &[OnPlatform], of: usize, steps: Steps) -> Cases {
+    let mut all: Vec<(Condition, String)> = Vec::new();
+    let mut push = |platform: Option<&str>, steps: Vec<(Option<SeriesRange>, String)>| {
+        let platform = platform.map(str::to_owned);
+        let case = |(range, text)| (Condition { platform: platform.clone(), range }, text);
+        all.extend(steps.into_iter().map(case));
+    };
+    for (_, other) in platforms.iter().enumerate().filter(|(index, _)| *index != of) {
+        push(Some(other.platform), steps(other));
+    }
+    push(None, before(&platforms[of]));
+    let (_, default) = all.pop().expect("there is a series");
+    let mut cases = Cases { cases: all, default };
+    for index in (0..cases.cases.len()).rev() {
+        let mut fewer = cases.clone();
+        fewer.cases.remove(index);
+        if is_right(&fewer, platforms) {
+            cases = fewer;
+        }
+    }
+    cases
+}
+
+/// What was done before each change, and what is done by now.
+fn before(answers: &OnPlatform) -> Vec<(Option<SeriesRange>, String)> {
+    let old =
+        |(old, new): (&Answer, &Answer)| (Some(SeriesRange::Before(new.series)), old.text.clone());
+    let newest = answers.oldest_first.last().map(|newest| (None, newest.text.clone()));
+    answers.changes().map(old).chain(newest).collect()
+}
+
+/// What is done since each change, the last one first, and what was done at first.
+fn since(answers: &OnPlatform) -> Vec<(Option<SeriesRange>, String)> {
+    let new =
+        |(_, new): (&Answer, &Answer)| (Some(SeriesRange::Since(new.series)), new.text.clone());
+    let oldest = answers.oldest_first.first().map(|oldest| (None, oldest.text.clone()));
+    answers.changes().rev().map(new).chain(oldest).collect()
+}
+
+fn is_right(cases: &Cases, platforms: &[OnPlatform]) -> bool {
+    platforms.iter().all(|OnPlatform { platform, oldest_first }| {
+        let mut answers = oldest_first.iter();
+        answers.all(|answer| cases.on(answer.series, platform) == answer.text)
+    })
 }
 
 fn push_seen(text: &mut String, checked: &Checked, op_index: usize) {
@@ -89,25 +145,57 @@ fn push_comment(text: &mut String, comment: &str) {
 mod tests {
     use super::*;
 
-    fn of(one: &str, other: &str) -> Vec<(String, String)> {
-        [("6.1", one), ("6.12", other)].map(|(a, b)| (a.to_owned(), b.to_owned())).to_vec()
+    /// The cases for what 6.1, 6.12 and 7.3 do on each platform.
+    fn told(uml: [&str; 3], x86: [&str; 3]) -> String {
+        let of = |platform, texts: [&str; 3]| {
+            let series = [Series::new(6, 1), Series::new(6, 12), Series::new(7, 3)].into_iter();
+            let answers = series.zip(texts);
+            let answer = |(series, text): (_, &str)| Answer { series, text: text.to_owned() };
+            OnPlatform { platform, oldest_first: answers.map(answer).collect() }
+        };
+        cases(&[of("uml", uml), of("x86", x86)]).to_string()
     }
 
     #[test]
     fn an_expectation_names_what_makes_the_difference() {
-        let told = |uml: Vec<_>, x86: Vec<_>| cases(&uml, &x86);
-        assert_eq!(told(of("ok", "ok"), of("ok", "ok")).as_deref(), Some("ok"));
-        assert_eq!(told(of("a", "b"), of("a", "b")).as_deref(), Some("6.1: a, 6.12: b"));
-        assert_eq!(told(of("a", "a"), of("ok", "ok")).as_deref(), Some("x86: ok, a"));
-        assert_eq!(told(of("a", "b"), of("ok", "ok")).as_deref(), Some("x86: ok, 6.1: a, 6.12: b"));
-        assert_eq!(told(of("a", "a"), of("b", "c")).as_deref(), Some("uml: a, 6.1: b, 6.12: c"));
-        assert_eq!(told(of("a", "b"), of("c", "d")), None);
+        assert_eq!(told(["ok"; 3], ["ok"; 3]), "ok");
+        assert_eq!(told(["a"; 3], ["ok"; 3]), "x86: ok, a");
+        assert_eq!(told(["a", "b", "b"], ["a", "b", "b"]), "<6.12: a, b");
+        assert_eq!(told(["a", "b", "a"], ["a", "b", "a"]), "<6.12: a, <7.3: b, a");
+        assert_eq!(told(["a", "a", "b"], ["ok"; 3]), "x86: ok, <7.3: a, b");
+        assert_eq!(told(["a"; 3], ["b", "c", "c"]), "uml: a, <6.12: b, c");
+    }
+
+    #[test]
+    fn an_expectation_names_series_and_platform_where_both_make_the_difference() {
+        assert_eq!(told(["a", "b", "b"], ["c", "d", "d"]), "x86 <6.12: c, x86: d, <6.12: a, b");
+        assert_eq!(told(["a", "b", "b"], ["c", "b", "b"]), "x86 <6.12: c, <6.12: a, b");
+        assert_eq!(told(["a", "b", "c"], ["a", "b", "d"]), "x86 >=7.3: d, <6.12: a, <7.3: b, c");
+        assert_eq!(told(["a", "b", "c"], ["a", "c", "c"]), "x86 >=6.12: c, <6.12: a, <7.3: b, c");
+    }
+
+    #[test]
+    fn every_series_on_every_platform_has_the_answer_of_its_own() {
+        let texts = || ["a", "b", "c"].into_iter();
+        let all =
+            || texts().flat_map(|x| texts().flat_map(move |y| texts().map(move |z| [x, y, z])));
+        for (uml, x86) in all().flat_map(|uml| all().map(move |x86| (uml, x86))) {
+            let text = format!("# pinfold 1\nexit # = {}\n", told(uml, x86));
+            let file = pinfold_contract::parse(&text).unwrap();
+            let expectation = file.expectations[0].as_ref().unwrap();
+            for (index, series) in ["6.1", "6.12", "7.3"].into_iter().enumerate() {
+                let on = |platform| expectation.on(series.parse().unwrap(), platform);
+                assert_eq!(on("uml"), Some(uml[index]), "{series} in {text}");
+                assert_eq!(on("x86"), Some(x86[index]), "{series} in {text}");
+            }
+        }
     }
 
     #[test]
     fn what_is_expected_of_huge_pages_is_said_of_a_pc() {
         let file = pinfold_contract::parse("# pinfold 1\nmap h0..h1 huge private rw\n");
         let sequence = file.map(|file| file.sequence).unwrap_or_default();
-        assert_eq!(expectations(&sequence), [Some("x86: ok, EINVAL".to_owned())]);
+        let expected: Vec<_> = expectations(&sequence).iter().map(Cases::to_string).collect();
+        assert_eq!(expected, ["x86: ok, EINVAL"]);
     }
 }

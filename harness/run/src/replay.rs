@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use pinfold::explain::{bills, explain};
 use pinfold::known::Known;
 use pinfold::oracle::{Divergence, Inconclusive};
+use pinfold::profile::Profile;
 use pinfold::signature::Signature;
 use pinfold_contract::{Edge, Observe, ParseError, SeqFile, decode, parse};
 
@@ -55,7 +56,7 @@ pub enum ReadError {
 ///
 /// # Errors
 ///
-/// If it cannot be read, or a line of it is no op.
+/// If it cannot be read, or a line of it is no op or expects nothing of some kernel.
 pub fn read_seq(path: &Path) -> Result<SeqFile, ReadError> {
     let bytes =
         fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
@@ -234,8 +235,7 @@ pub fn replay<'k>(
             },
         };
         let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
-        for unmet in unmet(file, &checked, &target.profile().names().each_ref().map(String::as_str))
-        {
+        for unmet in unmet(file, &checked, target.profile()) {
             if !replayed.unmet.contains(&unmet) {
                 replayed.unmet.push(unmet);
             }
@@ -250,15 +250,15 @@ pub fn replay<'k>(
     Ok(replayed)
 }
 
-/// The expectations of `file` for a kernel of these `names` that `checked` does not meet.
+/// The expectations of `file` for a kernel with the rules of `profile` that `checked` does not meet.
 ///
 /// Where the model allows several outcomes, it meets an expectation that names any of them.
-fn unmet(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> {
+fn unmet(file: &SeqFile, checked: &Checked, profile: &Profile) -> Vec<Unmet> {
+    let (series, platform) = (profile.series, profile.platform.name());
     let mut unmet = Vec::new();
     for (op_index, expectation) in file.expectations.iter().enumerate() {
-        let Some(expected) = expectation.as_ref().and_then(|e| e.outcome.on_any(names)) else {
-            continue;
-        };
+        let expected = expectation.as_ref().and_then(|e| e.on(series, platform));
+        let Some(expected) = expected else { continue };
         let mut hold = |by, found: String| {
             if !have_one_in_common(expected, &found) {
                 unmet.push(Unmet { op_index, by, expected: expected.to_owned(), found });
@@ -269,18 +269,20 @@ fn unmet(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> {
             hold(Side::Target, step.outcome.to_string());
         }
     }
-    unmet.extend(unmet_bills(file, checked, names));
+    unmet.extend(unmet_bills(file, checked, profile));
     unmet
 }
 
-/// The bills that `file` expects for a kernel of these `names`, and that came to something else or were not drawn up:
+/// The bills that `file` expects for a kernel with the rules of `profile`, and that came to something else or were not drawn up:
 /// the state has to be looked at before the registration and after it.
-fn unmet_bills(file: &SeqFile, checked: &Checked, names: &[&str]) -> Vec<Unmet> {
+fn unmet_bills(file: &SeqFile, checked: &Checked, profile: &Profile) -> Vec<Unmet> {
     let Checked { predicted, trace, .. } = checked;
     let bills = bills(&file.sequence, predicted, trace);
     let mut unmet = Vec::new();
     for (op_index, expectation) in file.expectations.iter().enumerate() {
-        let Some(expected) = expectation.as_ref().and_then(|e| e.bill.on_any(names)) else {
+        let cases = expectation.as_ref().and_then(|e| e.bill.as_ref());
+        let Some(expected) = cases.map(|cases| cases.on(profile.series, profile.platform.name()))
+        else {
             continue;
         };
         let bill = bills.iter().find(|bill| bill.op_index == op_index);
