@@ -6,8 +6,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use pinfold::known::Known;
-use pinfold::model::Fault;
-use pinfold::profile::Profile;
+use pinfold::model::{Fault, outcomes};
+use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, OpKind, SeqFile};
 use pinfold_run::{
@@ -71,6 +71,34 @@ fn every_seed_does_on_the_model_what_it_expects() {
         }
     }
     assert!(expectation_count >= 40, "only {expectation_count} expectations");
+}
+
+/// Targets called `model:` are of User Mode Linux; here the model answers for PCs, too.
+#[test]
+fn every_expectation_holds_on_the_model_of_every_series_and_platform() {
+    let found = sequences(&root().join("corpus"));
+    for profile in Platform::ALL.into_iter().flat_map(Profile::all_on) {
+        let (series, platform) = (profile.series, profile.platform.name());
+        let mut checked = 0;
+        for (path, file) in &found {
+            let predictions = outcomes(profile, &file.sequence);
+            for (index, (expectation, prediction)) in
+                file.expectations.iter().zip(&predictions).enumerate()
+            {
+                let Some(expected) = expectation.as_ref().and_then(|e| e.on(series, platform))
+                else {
+                    continue;
+                };
+                let found = prediction.to_string();
+                let is_met =
+                    found.split(" or ").any(|one| expected.split(" or ").any(|e| e == one));
+                let at = format!("{} on {platform}:{series}, op {index}", path.display());
+                assert!(is_met, "{at}: expected {expected}, found {found}");
+                checked += 1;
+            }
+        }
+        assert!(checked >= 900, "only {checked} expectations on {platform}:{series}");
+    }
 }
 
 /// What it is on a kernel is up to `ci/test`. Here it must be read, have a verdict, and be large enough to be worth the name.
