@@ -7,8 +7,7 @@
 //! and reads the group above both.
 
 use std::fs::File;
-use std::hint::black_box;
-use std::io::{IoSlice, Write as _};
+use std::io::Write as _;
 use std::os::unix::fs::FileExt;
 use std::sync::OnceLock;
 
@@ -25,14 +24,13 @@ const BUFFER_BYTES: usize = 1 << 10;
 /// Changes after which a processor reports its share (`MEMCG_CHARGE_BATCH`, include/linux/memcontrol.h).
 const BATCH: usize = 64;
 
-/// Pages that a pipe holds at most without a privilege (`pipe_max_size`, fs/pipe.c).
-const PIPE_PAGES: usize = 256;
-
 /// How often the detection must see the same, so that no regular sum of the kernel is taken for that of `cpu.stat`.
 const TRIES: usize = 3;
 
-/// Memory that the detection takes for a moment, in bytes: more than the allocator keeps, and fewer pages than [`BATCH`].
-const TRIED_BYTES: usize = 40 * PAGE_BYTES as usize;
+/// Pages that the detection takes for a moment. Each changes several counters, and all together far fewer than [`BATCH`].
+const TRIED_PAGES: usize = 2;
+
+static PAGE: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
 
 /// Whether reading `cpu.stat` adds up the counters of memory too.
 static CPU_STAT_ADDS_UP: OnceLock<bool> = OnceLock::new();
@@ -44,13 +42,23 @@ pub(crate) fn find_out(group: &str) -> Result<(), Failure> {
     for _ in 0..TRIES {
         stat.read_cpu()?;
         let before = stat.pages()?;
-        let taken = black_box(vec![1_u8; TRIED_BYTES]);
+        let taken = take_pages(TRIED_PAGES)?;
         stat.read_cpu()?;
         adds_up &= stat.pages()? > before;
         drop(taken);
     }
     CPU_STAT_ADDS_UP.get_or_init(|| adds_up);
     Ok(())
+}
+
+/// A file of `count` pages in memory, and not memory of this program: its heap is to stay as it is.
+fn take_pages(count: usize) -> Result<File, Failure> {
+    let bytes = count * PAGE_BYTES as usize;
+    let mut file = sys::memory_file(c"pinfold-taken", bytes as u64).doing("make a memory file")?;
+    for _ in 0..count {
+        file.write_all(&PAGE).doing("write a memory file")?;
+    }
+    Ok(file)
 }
 
 /// The counters of one group.
@@ -94,18 +102,13 @@ impl MemoryStat {
     }
 }
 
-/// Has each processor report: charges the group of this process for a pipe full of pages, and gives them back.
+/// Has this processor report: charges the group of this process for pages of a file, and gives them back. Each changes two
+/// counters when it comes and when it goes.
 ///
-/// Source: `anon_pipe_get_page()`, fs/pipe.c; `memcg_rstat_updated()`, mm/memcontrol.c, 7.3.
+/// Source: `shmem_update_stats()`, mm/shmem.c; `memcg_rstat_updated()`,
+/// mm/memcontrol.c, 7.3.
 fn make_changes() -> Result<(), Failure> {
-    static PAGE: [u8; PAGE_BYTES as usize] = [0; PAGE_BYTES as usize];
-    let wanted = BATCH * (sys::processor_count() + 1);
-    for _ in 0..wanted.div_ceil(2 * PIPE_PAGES) {
-        let (_reader, mut writer) =
-            sys::pipe(PIPE_PAGES * PAGE_BYTES as usize).doing("make a pipe")?;
-        writer.write_vectored(&[IoSlice::new(&PAGE); PIPE_PAGES]).doing("fill a pipe")?;
-    }
-    Ok(())
+    take_pages(BATCH * (sys::processor_count() + 1) / 2).map(drop)
 }
 
 fn charged_pages(stat: &[u8]) -> Option<i64> {
@@ -122,10 +125,5 @@ mod tests {
         let stat = b"anon 8192\nfile 4096\nkernel 999\nfile_mapped 4096\n";
         assert_eq!(charged_pages(stat), Some(3));
         assert_eq!(charged_pages(b"anon 8192\n"), None);
-    }
-
-    #[test]
-    fn a_pipe_is_filled_and_nobody_waits() {
-        make_changes().unwrap();
     }
 }

@@ -56,15 +56,6 @@ pub(crate) fn close(fd: libc::c_int) {
     unsafe { libc::close(fd) };
 }
 
-/// A pipe that holds `bytes`.
-pub(crate) fn pipe(bytes: usize) -> io::Result<(io::PipeReader, io::PipeWriter)> {
-    let (reader, writer) = io::pipe()?;
-    let bytes = libc::c_int::try_from(bytes).map_err(io::Error::other)?;
-    // SAFETY: takes no pointers.
-    check(unsafe { libc::fcntl(writer.as_raw_fd(), libc::F_SETPIPE_SZ, bytes) })?;
-    Ok((reader, writer))
-}
-
 /// Keeps transparent huge pages from this process and its descendants.
 pub(crate) fn have_no_huge_pages() -> io::Result<()> {
     // SAFETY: takes no pointers.
