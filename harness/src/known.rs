@@ -2,12 +2,20 @@
 //!
 //! An entry matches one signature on a range of kernels and nothing else, so
 //! that it cannot hide a second bug. What it matches is still counted and shown.
+//! A range may reach to kernels on which nobody saw the divergence yet: there it
+//! is presumed, and every place that shows it says so.
 
-use serde::Deserialize;
-use toml::Spanned;
+mod range;
+mod stored;
+
+use std::fmt;
+
+use pinfold_contract::Series;
 
 use crate::profile::Platform;
 use crate::signature::Signature;
+use range::{Range, Version};
+use stored::{Stored, error_at};
 
 /// The list of known divergences.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -20,19 +28,49 @@ pub struct Known {
 pub struct Entry {
     /// Its signature.
     pub signature: Signature,
-    /// The kernels that have it, as written: "6.1", or "6.1.150..6.1.192", both ends included.
+    /// The kernels that have it, as written: "6.1", "6.1.150..6.1.192", "6.1.." or "..6.12", both ends included.
     pub kernels: String,
-    /// What these kernels run on where they have it; `None` is anything.
-    pub machine: Option<Platform>,
+    /// The platform on which these kernels have it; `None` is any.
+    pub platform: Option<Platform>,
+    /// The releases on which it was seen.
+    pub verified: Vec<Verified>,
     /// What it is, in a few words.
     pub title: String,
     /// Where in the kernel it comes from, `file:function`.
     pub source: String,
     /// Why it happens.
     pub explanation: String,
-    /// The minimized sequence that shows it, a path from the root of the repository.
-    pub sequence: String,
+    /// How it is shown.
+    pub shown_by: ShownBy,
     range: Range,
+}
+
+/// A release on which a divergence was seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Its three numbers, as written: "6.12.117".
+    pub release: String,
+    /// The platform on which it was seen there; `None` is every platform that the entry is about.
+    pub platform: Option<Platform>,
+    series: Series,
+}
+
+/// What shows a divergence: a path from the root of the repository.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ShownBy {
+    /// A minimized sequence.
+    Sequence(String),
+    /// A C program, for what no sequence can show.
+    Program(String),
+}
+
+impl ShownBy {
+    /// The path.
+    pub fn path(&self) -> &str {
+        match self {
+            ShownBy::Sequence(path) | ShownBy::Program(path) => path,
+        }
+    }
 }
 
 /// A kernel that runs, as far as entries tell kernels apart.
@@ -42,6 +80,57 @@ pub struct Running<'a> {
     pub release: &'a str,
     /// What it runs on.
     pub platform: Platform,
+}
+
+/// An entry, and how far it is known to hold for a kernel in its range.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Explained<'k> {
+    /// The entry.
+    pub entry: &'k Entry,
+    /// How far it holds.
+    pub standing: Standing,
+}
+
+/// Whether a divergence was seen on a series of kernels, or is only expected there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// It was seen on a release of the series, on that platform.
+    Verified,
+    /// The range holds the kernel, but the divergence was seen on other series alone.
+    Presumed {
+        /// The series of the kernel.
+        series: Series,
+        /// What the kernel runs on.
+        platform: Platform,
+    },
+}
+
+impl Standing {
+    /// Why it is only presumed, in a few words: "not yet verified on 7.3, x86". None of what was verified.
+    pub fn presumed(self) -> Option<String> {
+        match self {
+            Standing::Verified => None,
+            Standing::Presumed { series, platform } => {
+                Some(format!("not yet verified on {series}, {}", platform.name()))
+            }
+        }
+    }
+}
+
+/// `known`, or `known (presumed: not yet verified on 7.3, x86)`. `presumed` is what [`Standing::presumed`] gave.
+pub fn known_word(presumed: Option<&str>) -> String {
+    match presumed {
+        None => "known".to_owned(),
+        Some(why) => format!("known (presumed: {why})"),
+    }
+}
+
+/// `3 known`, or `3 known (1 presumed)`.
+pub fn known_counts(known: impl fmt::Display, presumed: u64) -> String {
+    match presumed {
+        0 => format!("{known} known"),
+        _ => format!("{known} known ({presumed} presumed)"),
+    }
 }
 
 /// Why a text is no list of known divergences, and where.
@@ -57,13 +146,13 @@ pub struct KnownError {
 }
 
 impl Known {
-    /// Reads the text of `known.toml` strictly: `[[known]]` tables with every field of [`Entry`], of which `machine` may
-    /// be missing.
+    /// Reads the text of `known.toml` strictly: `[[known]]` tables with every field of [`Entry`], of which `platform`
+    /// may be missing, and either `sequence` or `program`.
     ///
     /// # Errors
     ///
     /// What is not TOML, a field too many or missing or empty, a range that is
-    /// none, one signature on one kernel twice.
+    /// none, a verified release outside of it, one signature on one kernel twice.
     pub fn parse(text: &str) -> Result<Known, KnownError> {
         let file: Stored = toml::from_str(text).map_err(|e| {
             error_at(text, e.span().map_or(0, |span| span.start), e.message().to_owned())
@@ -92,251 +181,42 @@ impl Known {
         &self.entries
     }
 
-    /// The entry that explains `signature` on `kernel`. A release that does not begin with a number has no entry.
-    pub fn matching(&self, signature: &Signature, kernel: Running<'_>) -> Option<&Entry> {
-        let version = Version::of_release(kernel.release)?;
-        self.entries.iter().find(|entry| {
-            entry.signature == *signature
-                && entry.range.contains(version)
-                && entry.machine.is_none_or(|machine| machine == kernel.platform)
+    /// The entries that hold for `kernel`. A release that does not begin with a number has none.
+    pub fn on<'k>(&'k self, kernel: Running<'_>) -> impl Iterator<Item = Explained<'k>> {
+        let place = Version::of_release(kernel.release).zip(Series::of_release(kernel.release));
+        self.entries.iter().filter_map(move |entry| {
+            let (version, series) = place?;
+            let standing = entry.standing(version, series, kernel.platform)?;
+            Some(Explained { entry, standing })
         })
+    }
+
+    /// The entry that explains `signature` on `kernel`.
+    pub fn matching(&self, signature: &Signature, kernel: Running<'_>) -> Option<Explained<'_>> {
+        self.on(kernel).find(|explained| explained.entry.signature == *signature)
     }
 }
 
 impl Entry {
-    fn overlaps(&self, other: &Entry) -> bool {
-        let same_machine =
-            self.machine.is_none() || other.machine.is_none() || self.machine == other.machine;
-        self.signature == other.signature
-            && same_machine
-            && self.range.first <= other.range.last
-            && other.range.first <= self.range.last
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Stored {
-    #[serde(default)]
-    known: Vec<Spanned<StoredEntry>>,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StoredEntry {
-    signature: Spanned<Signature>,
-    kernels: Spanned<String>,
-    #[serde(default)]
-    machine: Option<Spanned<String>>,
-    title: Spanned<String>,
-    source: Spanned<String>,
-    explanation: Spanned<String>,
-    sequence: Spanned<String>,
-}
-
-impl StoredEntry {
-    /// The entry; or what is wrong, and at which byte of the text if that is known.
-    fn read(self) -> Result<Entry, (Option<usize>, String)> {
-        for (name, field) in [
-            ("title", &self.title),
-            ("source", &self.source),
-            ("explanation", &self.explanation),
-            ("sequence", &self.sequence),
-        ] {
-            if field.get_ref().trim().is_empty() {
-                return Err((Some(field.span().start), format!("`{name}` is empty")));
-            }
+    /// How far it holds for a kernel; none if it is about others.
+    fn standing(&self, version: Version, series: Series, platform: Platform) -> Option<Standing> {
+        let is_of = |of: Option<Platform>| of.is_none_or(|of| of == platform);
+        if !self.range.contains(version) || !is_of(self.platform) {
+            return None;
         }
-        if !self.source.get_ref().contains(':') {
-            let message = "`source` is `file:function`".to_owned();
-            return Err((Some(self.source.span().start), message));
-        }
-        let range = Range::parse(self.kernels.get_ref()).ok_or_else(|| {
-            let message = format!(
-                "`{}` is no range of kernels: that is `6.1`, `6.1.150` or `6.1.150..6.1.192`",
-                self.kernels.get_ref()
-            );
-            (Some(self.kernels.span().start), message)
-        })?;
-        let machine = match &self.machine {
-            None => None,
-            Some(name) => Some(Platform::from_name(name.get_ref()).ok_or_else(|| {
-                let message = format!("`{}` is no machine: uml or x86", name.get_ref());
-                (Some(name.span().start), message)
-            })?),
-        };
-        Ok(Entry {
-            signature: self.signature.into_inner(),
-            kernels: self.kernels.into_inner(),
-            machine,
-            title: self.title.into_inner(),
-            source: self.source.into_inner(),
-            explanation: self.explanation.into_inner(),
-            sequence: self.sequence.into_inner(),
-            range,
+        let was_seen = |seen: &Verified| seen.series == series && is_of(seen.platform);
+        Some(match self.verified.iter().any(was_seen) {
+            true => Standing::Verified,
+            false => Standing::Presumed { series, platform },
         })
     }
-}
 
-fn error_at(text: &str, byte: usize, message: String) -> KnownError {
-    let before = text.get(..byte).unwrap_or(text);
-    let line_start = before.rfind('\n').map_or(0, |at| at + 1);
-    KnownError {
-        line: before.matches('\n').count() + 1,
-        column: before[line_start..].chars().count() + 1,
-        message: message.trim_end().replace('\n', "; "),
-    }
-}
-
-/// The first three numbers of a kernel's version.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Version([u32; 3]);
-
-impl Version {
-    /// Of what `uname -r` says: "6.12.117", "6.1.0-49-amd64", "6.12.117+deb13".
-    fn of_release(release: &str) -> Option<Version> {
-        let end = release.find(|c: char| !(c.is_ascii_digit() || c == '.'));
-        let numbers = release[..end.unwrap_or(release.len())].split('.').take(3);
-        let mut version = [0; 3];
-        for (index, number) in numbers.enumerate() {
-            version[index] = match number.parse() {
-                Ok(number) => number,
-                Err(_) if index > 0 => break,
-                Err(_) => return None,
-            };
-        }
-        Some(Version(version))
-    }
-
-    /// Two or three numbers; `rest` stands for the third where there are two.
-    fn parse(text: &str, rest: u32) -> Option<Version> {
-        let numbers: Option<Vec<u32>> = text.split('.').map(|part| part.parse().ok()).collect();
-        match numbers?.as_slice() {
-            [a, b] => Some(Version([*a, *b, rest])),
-            [a, b, c] => Some(Version([*a, *b, *c])),
-            _ => None,
-        }
-    }
-}
-
-/// Kernels `first..=last`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Range {
-    first: Version,
-    last: Version,
-}
-
-impl Range {
-    fn parse(text: &str) -> Option<Range> {
-        let (first, last) = text.split_once("..").unwrap_or((text, text));
-        let (first, last) = (Version::parse(first, 0)?, Version::parse(last, u32::MAX)?);
-        (first <= last).then_some(Range { first, last })
-    }
-
-    fn contains(self, version: Version) -> bool {
-        self.first <= version && version <= self.last
+    fn overlaps(&self, other: &Entry) -> bool {
+        let same_platform =
+            self.platform.is_none() || other.platform.is_none() || self.platform == other.platform;
+        self.signature == other.signature && same_platform && self.range.overlaps(other.range)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn entry(signature: &str, kernels: &str) -> String {
-        format!(
-            "[[known]]\nsignature = \"{signature}\"\nkernels = \"{kernels}\"\ntitle = \"t\"\n\
-             source = \"mm/gup.c:f\"\nexplanation = \"e\"\nsequence = \"corpus/regress/x.seq\"\n"
-        )
-    }
-
-    fn matches(kernels: &str, release: &str) -> bool {
-        let known = Known::parse(&entry("a-b", kernels)).unwrap();
-        known.matching(&"a-b".parse().unwrap(), on_uml(release)).is_some()
-    }
-
-    fn on_uml(release: &str) -> Running<'_> {
-        Running { release, platform: Platform::Uml }
-    }
-
-    #[track_caller]
-    fn refused(text: &str) -> KnownError {
-        Known::parse(text).unwrap_err()
-    }
-
-    #[test]
-    fn an_empty_list_knows_nothing() {
-        assert_eq!(Known::parse("# nothing\n").unwrap().entries(), []);
-    }
-
-    #[test]
-    fn the_list_of_the_repository_can_be_read() {
-        Known::parse(include_str!("../../corpus/known.toml")).unwrap();
-    }
-
-    #[test]
-    fn a_series_covers_all_its_releases_and_no_other() {
-        for release in ["6.1.0-49-amd64", "6.1.192", "6.1"] {
-            assert!(matches("6.1", release), "{release}");
-        }
-        for release in ["6.12.117", "6.0.19", "6.10.1", "7.1.0", "unknown", ""] {
-            assert!(!matches("6.1", release), "{release}");
-        }
-    }
-
-    #[test]
-    fn a_range_holds_both_its_ends_and_compares_numbers() {
-        for (release, want) in [
-            ("6.1.149", false),
-            ("6.1.150", true),
-            ("6.1.192+", true),
-            ("6.1.193", false),
-            ("6.1.20", false),
-        ] {
-            assert_eq!(matches("6.1.150..6.1.192", release), want, "{release}");
-        }
-        assert!(matches("6.1..6.12", "6.12.117"));
-        assert!(matches("6.12.117", "6.12.117") && !matches("6.12.117", "6.12.118"));
-    }
-
-    #[test]
-    fn another_signature_is_not_known() {
-        let known = Known::parse(&entry("a-b", "6.1")).unwrap();
-        assert_eq!(known.matching(&"a-b-c".parse().unwrap(), on_uml("6.1.192")), None);
-    }
-
-    #[test]
-    fn what_one_machine_has_is_not_known_of_another() {
-        let of = |machine: &str| entry("a-b", &format!("6.1\"\nmachine = \"{machine}"));
-        let known = Known::parse(&of("x86")).unwrap();
-        let signature = "a-b".parse().unwrap();
-        let release = "6.1.192";
-        assert!(known.matching(&signature, Running { release, platform: Platform::X86 }).is_some());
-        assert_eq!(known.matching(&signature, on_uml(release)), None);
-        Known::parse(&(of("x86") + &of("uml"))).unwrap();
-        assert!(refused(&(of("x86") + &entry("a-b", "6.1"))).message.contains("known already"));
-        assert!(refused(&of("arm")).message.contains("uml or x86"));
-    }
-
-    #[test]
-    fn the_same_thing_twice_is_refused() {
-        let twice = entry("a-b", "6.1") + &entry("a-b", "6.1.150..6.2");
-        let error = refused(&twice);
-        assert_eq!(error.line, 8, "{error}");
-        assert!(error.message.contains("known already"), "{error}");
-        Known::parse(&(entry("a-b", "6.1") + &entry("a-b", "6.12"))).unwrap();
-    }
-
-    #[test]
-    fn what_is_wrong_is_said_with_its_place() {
-        let error = refused(&entry("a-b", "six"));
-        assert_eq!((error.line, error.column), (3, 11), "{error}");
-        let error = refused(&entry("a/b", "6.1"));
-        assert_eq!((error.line, error.column), (2, 13), "{error}");
-        assert_eq!(refused(&(entry("a-b", "6.1") + "note = \"x\"\n")).line, 8);
-        assert_eq!(refused(&entry("a-b", "6.1").replace("mm/gup.c:f", "mm")).line, 5);
-        assert_eq!(refused(&entry("a-b", "6.1").replace("\"e\"", "\"\"")).line, 6);
-        assert!(refused("[[known]]\nkernels = \"6.1\"\n").message.contains("missing field"));
-        assert!(Known::parse(&entry("a-b", "6.1.192..6.1.150")).is_err());
-        assert!(Known::parse("known = 3").is_err());
-    }
-}
+mod tests;

@@ -22,6 +22,7 @@ use std::collections::BTreeMap;
 
 use pinfold_contract::{Observe, OpKind, Sequence, Trace};
 
+use crate::known::known_word;
 use crate::model::{PredictedStep, predict};
 use crate::oracle::{Divergence, Verdict};
 use crate::profile::Profile;
@@ -79,6 +80,8 @@ pub struct RunNumbers {
     pub diverges: u64,
     /// Sequences with a divergence that the known list explains.
     pub known: u64,
+    /// Those of them whose entry is only presumed to hold for this kernel.
+    pub presumed: u64,
     /// Sequences that could not be judged, by reason.
     pub inconclusive: BTreeMap<String, u64>,
     /// Ops of a sequence that were not skipped, in the median.
@@ -89,6 +92,13 @@ pub struct RunNumbers {
     pub refusals_seen: usize,
     /// The others, each with the reason, if there is one.
     pub never_seen: Vec<(String, Option<String>)>,
+}
+
+impl KnownNote {
+    /// `known`, and whether it is only presumed.
+    fn word(&self) -> String {
+        known_word(self.presumed.as_deref())
+    }
 }
 
 impl RunNumbers {
@@ -160,6 +170,8 @@ pub struct FindingReport {
 pub struct KnownNote {
     /// What it is.
     pub title: String,
+    /// Why that is only presumed on this kernel; none if it was verified.
+    pub presumed: Option<String>,
     /// Where in the kernel it comes from; empty if this version's list does not have it.
     pub source: String,
     /// Why it happens; likewise.

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use variety::{varieties, varieties_of};
 
 use crate::{
+    known::{Standing, known_counts},
     model::{PredictedStep, Prediction, Refusal, Unseen, refusals},
     oracle::{Inconclusive, Verdict, outcome_name},
     profile::Profile,
@@ -38,6 +39,9 @@ pub struct Tally {
     pub inconclusive: BTreeMap<String, u64>,
     /// Sequences with a divergence that the known list explains, by signature.
     pub known: BTreeMap<Signature, u64>,
+    /// Those of them whose entry is only presumed to hold for this kernel.
+    #[serde(default)]
+    pub presumed: BTreeMap<Signature, u64>,
     /// Sequences with a divergence that nothing explains, by signature.
     pub unexplained: BTreeMap<Signature, u64>,
     /// Series of the profiles that the target was compared with.
@@ -112,13 +116,13 @@ impl KindTally {
 }
 
 impl Tally {
-    /// Counts one sequence. `known` is its signature if the known list explains the divergence.
+    /// Counts one sequence. `known` is its signature if the known list explains the divergence, and how far it does.
     pub fn record(
         &mut self,
         sequence: &Sequence,
         trace: &Trace,
         verdict: &Verdict,
-        known: Option<&Signature>,
+        known: Option<(&Signature, Standing)>,
     ) {
         self.record_ops(sequence, trace);
         match (verdict, known) {
@@ -126,9 +130,15 @@ impl Tally {
                 self.sequences += 1;
                 self.agrees += 1;
             }
-            (Verdict::Diverges(_), Some(signature)) => {
+            (Verdict::Diverges(_), Some((signature, standing))) => {
                 self.sequences += 1;
                 *self.known.entry(signature.clone()).or_default() += 1;
+                match standing {
+                    Standing::Verified => {}
+                    Standing::Presumed { .. } => {
+                        *self.presumed.entry(signature.clone()).or_default() += 1;
+                    }
+                }
             }
             (Verdict::Diverges(divergence), None) => {
                 self.sequences += 1;
@@ -194,6 +204,7 @@ impl Tally {
         self.diverges += other.diverges;
         add_counts(&mut self.inconclusive, &other.inconclusive);
         add_counts(&mut self.known, &other.known);
+        add_counts(&mut self.presumed, &other.presumed);
         add_counts(&mut self.unexplained, &other.unexplained);
         add_counts(&mut self.executed_ops, &other.executed_ops);
         self.series.extend(other.series.iter().cloned());
@@ -213,6 +224,11 @@ impl Tally {
     /// How many sequences have a divergence that the known list explains.
     pub fn known_count(&self) -> u64 {
         self.known.values().sum()
+    }
+
+    /// How many of them have an entry that is only presumed to hold for this kernel.
+    pub fn presumed_count(&self) -> u64 {
+        self.presumed.values().sum()
     }
 
     /// Kinds of op that never once worked, without those that the model says are always refused here.
@@ -310,13 +326,13 @@ impl Tally {
 
     fn counts(&self) -> String {
         format!(
-            "{} sequences of {} ops, {} executed in the median: {} agree, {} diverge, {} known, {} inconclusive",
+            "{} sequences of {} ops, {} executed in the median: {} agree, {} diverge, {}, {} inconclusive",
             self.sequences,
             self.ops,
             self.executed_ops_median(),
             self.agrees,
             self.diverges,
-            self.known_count(),
+            known_counts(self.known_count(), self.presumed_count()),
             self.inconclusive_count(),
         )
     }
@@ -398,10 +414,11 @@ fn add_counts<K: Ord + Clone>(to: &mut BTreeMap<K, u64>, from: &BTreeMap<K, u64>
 
 #[cfg(test)]
 mod tests {
-    use pinfold_contract::{Errno, Runs, Step, Teardown, parse};
+    use pinfold_contract::{Errno, Runs, Series, Step, Teardown, parse};
 
     use super::*;
     use crate::oracle::{Divergence, Oracle};
+    use crate::profile::Platform;
 
     const TEXT: &str = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\n\
                         reg mr0 0..1 remote_read\nread_remote mr0 8\n";
@@ -442,7 +459,7 @@ mod tests {
         tally.record(&sequence(), &good(), &Verdict::Agrees, None);
         tally.record(&sequence(), &refused, &divergence(), None);
         let known = "outcome-reg-ok-efault".parse().unwrap();
-        tally.record(&sequence(), &refused, &divergence(), Some(&known));
+        tally.record(&sequence(), &refused, &divergence(), Some((&known, Standing::Verified)));
         let reason = Inconclusive::TraceIsShort;
         tally.record(&sequence(), &good(), &Verdict::Inconclusive { reason }, None);
         tally
@@ -456,6 +473,21 @@ mod tests {
         let sum = tally.agrees + tally.diverges + tally.known_count() + tally.inconclusive_count();
         assert_eq!(sum, tally.sequences);
         assert_eq!(tally.known.keys().next(), tally.unexplained.keys().next());
+    }
+
+    #[test]
+    fn what_is_only_presumed_to_be_known_is_counted_as_such_and_as_known() {
+        let mut tally = one_of_each();
+        assert!(tally.to_text().contains(", 1 known, "), "{}", tally.to_text());
+        let standing = Standing::Presumed { series: Series::new(7, 3), platform: Platform::Uml };
+        let refused = trace(&[Outcome::Done, Outcome::Errno(Errno::EFAULT)], None);
+        let known = "outcome-reg-ok-efault".parse().unwrap();
+        tally.record(&sequence(), &refused, &divergence(), Some((&known, standing)));
+        assert_eq!((tally.known_count(), tally.presumed_count()), (2, 1));
+        assert!(tally.to_text().contains(", 2 known (1 presumed), "), "{}", tally.to_text());
+        let mut twice = tally.clone();
+        twice.add(&tally);
+        assert_eq!((twice.known_count(), twice.presumed_count()), (4, 2));
     }
 
     #[test]

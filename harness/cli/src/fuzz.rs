@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
+use pinfold::known::known_word;
 use pinfold_contract::Observe;
 use pinfold_run::{
     BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Special,
@@ -182,9 +183,12 @@ fn describe(summary: &Summary, given: &Given) -> String {
         writeln!(text, "kernel: {count}").expect("a string takes everything");
     }
     for found in &summary.findings {
-        let FoundSignature { signature, op_count, dir, count, reliability, known, .. } = found;
+        let FoundSignature {
+            signature, op_count, dir, count, reliability, known, presumed, ..
+        } = found;
         let again = reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
-        let known = known.as_ref().map(|title| format!(", known: {title}"));
+        let word = known_word(presumed.as_deref());
+        let known = known.as_ref().map(|title| format!(", {word}: {title}"));
         writeln!(
             text,
             "\n{signature}{}\n    seen {count} times{}, {op_count} ops: {}",

@@ -4,6 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
+use pinfold::known::known_counts;
 use pinfold_run::{Budget, BuildProgress, Found, Progress};
 
 use crate::output::say;
@@ -126,13 +127,13 @@ fn describe(progress: &Progress, budget: Budget) -> String {
         if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
     };
     let mut text = format!(
-        "{} sequences ({:.0}/s), {} ops, {} findings ({} diverge, {} known, {} inconclusive)",
+        "{} sequences ({:.0}/s), {} ops, {} findings ({} diverge, {}, {} inconclusive)",
         HumanCount(progress.sequences),
         each_second(progress.sequences),
         HumanCount(progress.ops),
         progress.signatures,
         progress.diverges,
-        progress.known,
+        known_counts(progress.known, progress.presumed),
         progress.inconclusive,
     );
     let left = match budget {

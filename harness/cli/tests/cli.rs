@@ -55,6 +55,7 @@ fn json_is_one_object_with_every_documented_key() {
         "diverges",
         "inconclusive",
         "known",
+        "presumed",
         "rules",
         "seconds",
         "rng_seed",
@@ -63,7 +64,7 @@ fn json_is_one_object_with_every_documented_key() {
     ] {
         assert!(keys.contains(&key), "no {key} in {keys:?}");
     }
-    assert_eq!(keys.len(), 14, "{keys:?}");
+    assert_eq!(keys.len(), 15, "{keys:?}");
     assert_eq!((&json["schema"], &json["rng_seed"]), (&1.into(), &42.into()));
     let sum =
         ["agrees", "diverges", "known", "inconclusive"].map(|key| json[key].as_u64().unwrap());

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pinfold::known::Known;
+use pinfold::known::{Known, ShownBy};
 use pinfold::model::{Fault, outcomes};
 use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
@@ -135,11 +135,18 @@ fn every_op_has_a_seed() {
 }
 
 #[test]
-fn every_known_divergence_has_its_sequence() {
+fn every_known_divergence_has_its_sequence_or_its_program() {
     for entry in embedded_known().unwrap().entries() {
-        let path = root().join(&entry.sequence);
-        assert!(path.is_file(), "{}: no {}", entry.title, entry.sequence);
-        read_seq(&path).unwrap_or_else(|error| panic!("{error}"));
+        let path = root().join(entry.shown_by.path());
+        assert!(path.is_file(), "{}: no {}", entry.title, path.display());
+        match &entry.shown_by {
+            ShownBy::Sequence(_) => {
+                read_seq(&path).unwrap_or_else(|error| panic!("{error}"));
+            }
+            ShownBy::Program(_) => {
+                assert!(path.extension().is_some_and(|extension| extension == "c"));
+            }
+        }
     }
 }
 
@@ -159,7 +166,7 @@ fn every_known_divergence_has_its_report() {
 /// What every `entry.toml` says, and what it may say.
 const ENTRY_KEYS: [&str; 7] =
     ["title", "cause", "target", "found_on", "oracle", "predicted", "seen"];
-const ENTRY_KEYS_MORE: [&str; 1] = ["known"];
+const ENTRY_KEYS_MORE: [&str; 2] = ["known", "presumed"];
 
 /// A folder of `corpus/regress`.
 struct Regression {

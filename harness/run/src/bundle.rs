@@ -37,6 +37,9 @@ pub struct Finding {
     pub detail: String,
     /// Title of the entry of the known list that explains it.
     pub known: Option<String>,
+    /// Why that entry is only presumed to hold for this kernel; none if it was verified.
+    #[serde(default)]
+    pub presumed: Option<String>,
     /// The divergence that comes before it in the same sequence, and goes on to it.
     #[serde(default)]
     pub follows: Option<Signature>,
@@ -103,6 +106,8 @@ pub(crate) struct Circumstances<'a> {
     pub(crate) rng_seed: u64,
     pub(crate) index: u64,
     pub(crate) known: Option<String>,
+    /// Why that is only presumed.
+    pub(crate) presumed: Option<String>,
     /// What comes before it.
     pub(crate) follows: Option<Signature>,
 }
@@ -242,6 +247,7 @@ fn finding(
         seen: divergence.seen.clone(),
         detail: divergence.detail.clone(),
         known: circumstances.known.clone(),
+        presumed: circumstances.presumed.clone(),
         follows: circumstances.follows.clone(),
         target: circumstances.target.clone(),
         kernel: circumstances.kernel.to_owned(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pinfold::known::{Entry, Known, Running};
+use pinfold::known::{Entry, Explained, Known, Running, Standing, known_word};
 use pinfold::model::{self, PredictedStep};
 use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
@@ -151,6 +151,8 @@ pub enum Judgement<'k> {
         signature: Signature,
         /// The entry.
         entry: &'k Entry,
+        /// Whether it was verified on kernels like this one.
+        standing: Standing,
     },
     /// It did not, and nothing explains it.
     Diverges {
@@ -181,7 +183,9 @@ impl<'k> Judgement<'k> {
                 let signature = Signature::of(sequence, divergence);
                 let divergence = divergence.clone();
                 match known.matching(&signature, kernel) {
-                    Some(entry) => Judgement::Known { divergence, signature, entry },
+                    Some(Explained { entry, standing }) => {
+                        Judgement::Known { divergence, signature, entry, standing }
+                    }
                     None => Judgement::Diverges { divergence, signature },
                 }
             }
@@ -214,7 +218,9 @@ impl fmt::Display for Judgement<'_> {
             "diverges at op {op_index} ({oracle}): predicted {predicted}, seen {seen} [{signature}]"
         )?;
         match self {
-            Judgement::Known { entry, .. } => write!(f, ", known: {}", entry.title),
+            Judgement::Known { entry, standing, .. } => {
+                write!(f, ", {}: {}", known_word(standing.presumed().as_deref()), entry.title)
+            }
             Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => {
                 Ok(())
             }
@@ -278,10 +284,10 @@ mod tests {
     use crate::target::TargetOptions;
 
     #[test]
-    fn what_is_known_is_known_of_its_kernels_alone() {
+    fn a_divergence_is_known_on_the_kernels_of_its_entry_alone() {
         let known = Known::parse(
-            "[[known]]\nsignature = \"accounting-dereg-registrar.vm_pin.more\"\nkernels = \"6.12\"\n\
-             title = \"pins stay\"\nsource = \"a.c:f\"\nexplanation = \"e\"\nsequence = \"s.seq\"\n",
+            "[[known]]\nsignature = \"accounting-dereg-registrar.vm_pin.more\"\nkernels = \"6.12..\"\n\
+             verified = [\"6.12.117\"]\ntitle = \"pins stay\"\nsource = \"a.c:f\"\nexplanation = \"e\"\nsequence = \"s.seq\"\n",
         )
         .unwrap();
         let text = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
@@ -294,7 +300,9 @@ mod tests {
             Judgement::of(&sequence, &checked.verdict, &known, kernel)
         };
         assert!(matches!(on("6.12.117"), Judgement::Known { .. }));
-        assert!(on("6.12.117").to_string().ends_with("known: pins stay"));
+        assert!(on("6.12.117").to_string().ends_with(", known: pins stay"));
+        let presumed = ", known (presumed: not yet verified on 7.3, uml): pins stay";
+        assert!(on("7.3.4").to_string().ends_with(presumed));
         for release in ["6.1.192", target.kernel_release()] {
             assert!(matches!(on(release), Judgement::Diverges { .. }), "{release}");
         }

@@ -159,6 +159,8 @@ pub struct Progress {
     pub diverges: u64,
     /// Sequences with a known one.
     pub known: u64,
+    /// Those of them whose entry is only presumed to hold for this kernel.
+    pub presumed: u64,
     /// Sequences that could not be judged.
     pub inconclusive: u64,
     /// Signatures seen.
@@ -298,15 +300,17 @@ impl Run<'_> {
             match judgement {
                 Judgement::Agrees => {}
                 Judgement::Inconclusive { reason } => self.board.tell_inconclusive(index, &reason),
-                Judgement::Known { divergence, signature, entry } => {
-                    let known = Some(entry.title.clone());
-                    let lead = pursue::Lead { index, signature, divergence, known, follows: None };
+                Judgement::Known { divergence, signature, entry, standing } => {
+                    let lead = pursue::Lead {
+                        known: Some(entry.title.clone()),
+                        presumed: standing.presumed(),
+                        ..pursue::Lead::new(index, signature, divergence)
+                    };
                     self.pursue(target, &sequence, &checked, &lead)?;
                 }
                 Judgement::Diverges { divergence, signature } => {
                     let first = (index, signature.clone());
-                    let lead =
-                        pursue::Lead { index, signature, divergence, known: None, follows: None };
+                    let lead = pursue::Lead::new(index, signature, divergence);
                     self.pursue(target, &sequence, &checked, &lead)?;
                     self.pursue_consequence(target, &sequence, checked, first)?;
                 }

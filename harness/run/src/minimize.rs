@@ -81,6 +81,7 @@ pub fn minimize_sequence(
     let heading =
         format!("{signature}\non {}, linux {release}; came in {again} of {of} runs", target.name());
     let what = judgement.to_string();
+    let explained = known.matching(signature, target.running());
     let entry = Entry {
         signature: signature.clone(),
         target: target.name().to_string(),
@@ -88,7 +89,8 @@ pub fn minimize_sequence(
         oracle: divergence.oracle,
         predicted: divergence.predicted.clone(),
         seen: divergence.seen.clone(),
-        known: known.matching(signature, target.running()).map(|entry| entry.title.clone()),
+        known: explained.map(|explained| explained.entry.title.clone()),
+        presumed: explained.and_then(|explained| explained.standing.presumed()),
     };
     Ok(Minimized {
         text: annotate(&shorter, &checked, &heading),

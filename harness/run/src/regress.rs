@@ -27,6 +27,8 @@ pub struct Entry {
     pub seen: String,
     /// Title of the entry of the known list that explains it.
     pub known: Option<String>,
+    /// Why that entry is only presumed to hold for this kernel; none if it was verified.
+    pub presumed: Option<String>,
 }
 
 impl Entry {
@@ -56,6 +58,9 @@ impl Entry {
         push("seen", &self.seen);
         if let Some(known) = &self.known {
             push("known", known);
+        }
+        if let Some(presumed) = &self.presumed {
+            push("presumed", presumed);
         }
         text
     }

@@ -83,6 +83,7 @@ fn numbers(summary: Summary) -> RunNumbers {
         agrees: summary.agrees,
         diverges: summary.diverges,
         known: summary.known,
+        presumed: summary.presumed,
         inconclusive: summary.coverage.inconclusive,
         executed_ops_median: summary.coverage.executed_ops_median,
         kinds: summary.coverage.ops,
@@ -176,9 +177,10 @@ impl Reader {
         let title = finding.known.clone()?;
         let platform = profile_of(finding).platform;
         let running = Running { release: &finding.kernel, platform };
-        let entry = self.known.matching(&finding.signature, running);
+        let entry = self.known.matching(&finding.signature, running).map(|it| it.entry);
         Some(KnownNote {
             title,
+            presumed: finding.presumed.clone(),
             source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),
             explanation: entry.map(|entry| entry.explanation.clone()).unwrap_or_default(),
         })

@@ -42,6 +42,9 @@ pub struct Summary {
     pub inconclusive: u64,
     /// Sequences with a divergence that the known list explains.
     pub known: u64,
+    /// Those of them whose entry is only presumed to hold for this kernel.
+    #[serde(default)]
+    pub presumed: u64,
     /// Time spent fuzzing, without build and boot.
     pub seconds: f64,
     /// Repeats the run.
@@ -147,6 +150,9 @@ pub struct FoundSignature {
     pub reliability: Option<Reliability>,
     /// Title of the entry of the known list that explains it.
     pub known: Option<String>,
+    /// Why that entry is only presumed to hold for this kernel; none if it was verified.
+    #[serde(default)]
+    pub presumed: Option<String>,
 }
 
 /// What follows from a summary.

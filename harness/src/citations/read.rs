@@ -402,13 +402,17 @@ pub(crate) fn table(cited: &mut Citations, file: &str, text: &str) {
     }
 }
 
-/// `kernels` of a known divergence: a series, a release, or two of them with two dots between.
+/// `kernels` of a known divergence: a series, a release, or two of them with two dots between, of which one may be
+/// missing.
 fn claim_of_kernels(text: &str) -> Claim {
     let mut claim = Claim::default();
     let (first, last) = text.split_once("..").unwrap_or((text, text));
-    let last = last.trim_start_matches('=');
-    if let (Ok(first), Ok(last)) = (first.parse(), last.parse()) {
-        claim.push(Range { first: Some(first), last: Some(last) });
+    let end = |text: &str| match text {
+        "" => Some(None),
+        _ => text.parse().ok().map(Some),
+    };
+    if let (Some(first), Some(last)) = (end(first), end(last)) {
+        claim.push(Range { first, last });
     }
     claim
 }

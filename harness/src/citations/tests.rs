@@ -144,8 +144,13 @@ fn sequences_scripts_and_lists_cite() {
         ["a() mm/x.c 6.1", "b() mm/y.c 6.12"]
     );
     let list = "[[known]]\nkernels = \"6.1\"\nsource = \"mm/x.c:a\"\n[[known]]\nsource = \"mm/x.c:b\"\n\
-                kernels = \"6.1.150..6.12.4\"\n";
-    assert_eq!(cited("known.toml", list), ["a() mm/x.c 6.1", "b() mm/x.c 6.1 to 6.12"]);
+                kernels = \"6.1.150..6.12.4\"\n[[known]]\nkernels = \"6.12..\"\nsource = \"mm/x.c:c\"\n\
+                [[known]]\nkernels = \"..6.12.4\"\nsource = \"mm/x.c:d\"\n";
+    let claims = ["6.1", "6.1 to 6.12", "since 6.12", "up to 6.12"];
+    let names = ["a", "b", "c", "d"].into_iter().zip(claims);
+    let wanted: Vec<String> =
+        names.map(|(name, claim)| format!("{name}() mm/x.c {claim}")).collect();
+    assert_eq!(cited("known.toml", list), wanted);
 }
 
 #[test]

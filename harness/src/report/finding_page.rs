@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::comparison::{Comparison, compare};
 use super::facts::facts;
 use super::timeline::{Lane, Row, timeline};
-use super::{Evidence, FindingReport, Side, picture, tables, visible};
+use super::{Evidence, FindingReport, KnownNote, Side, picture, tables, visible};
 
 /// The section of one finding.
 pub(super) fn section(number: usize, finding: &FindingReport) -> Markup {
@@ -14,10 +14,10 @@ pub(super) fn section(number: usize, finding: &FindingReport) -> Markup {
             p.eyebrow { "Finding " (number) }
             h2 { (visible(&finding.title())) }
             p.meta { code { (finding.signature) }
-                @if finding.known.is_some() { " " span.tag.known { "known" } }
+                @if let Some(known) = &finding.known { " " (known_tag(known)) }
             }
             @if let Some(known) = &finding.known {
-                p.known { strong { "Known: " (visible(&known.title)) }
+                p.known { strong { (visible(&known.word())) ": " (visible(&known.title)) }
                     @if !known.explanation.is_empty() {
                         " " (visible(&known.explanation)) " (" code { (visible(&known.source)) } ")"
                     }
@@ -30,6 +30,12 @@ pub(super) fn section(number: usize, finding: &FindingReport) -> Markup {
             (provenance(finding))
         }
     }
+}
+
+/// `known`, and that it is only presumed.
+pub(super) fn known_tag(known: &KnownNote) -> Markup {
+    let text = if known.presumed.is_some() { "known, presumed" } else { "known" };
+    html! { span.tag.known { (text) } }
 }
 
 fn told(finding: &FindingReport, evidence: &Evidence) -> Markup {

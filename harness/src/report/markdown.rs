@@ -8,8 +8,9 @@ use super::finding_page::{kernel_log, minimal, provenance_rows, reliability};
 use super::page::headline;
 use super::tables::{cost, cost_cells, value};
 use super::timeline::timeline;
-use super::{Evidence, FindingReport, Preface, RunNumbers, RunReport, Side, visible};
+use super::{Evidence, FindingReport, KnownNote, Preface, RunNumbers, RunReport, Side, visible};
 use crate::explain::bytes_text;
+use crate::known::known_counts;
 use crate::tally::KindTally;
 
 /// The report as a Markdown text.
@@ -93,7 +94,7 @@ fn preface(text: &mut Text, preface: &Preface) {
 fn run_numbers(text: &mut Text, run: &RunNumbers) {
     text.line(&format!(
         "{} sequences of {} ops in {:.1} s ({} sequences and {} ops a second), rng seed {}, by the rules of {}: \
-         **{} agree, {} diverge, {} known, {} inconclusive**.",
+         **{} agree, {} diverge, {}, {} inconclusive**.",
         run.sequences,
         run.ops,
         run.seconds,
@@ -103,7 +104,7 @@ fn run_numbers(text: &mut Text, run: &RunNumbers) {
         plain(&run.rules),
         run.agrees,
         run.diverges,
-        run.known,
+        known_counts(run.known, run.presumed),
         run.inconclusive_count()
     ));
     for (reason, count) in &run.inconclusive {
@@ -114,7 +115,11 @@ fn run_numbers(text: &mut Text, run: &RunNumbers) {
 fn index(text: &mut Text, report: &RunReport) {
     text.heading(2, "Findings");
     let row = |(number, finding): (usize, &FindingReport)| {
-        let known = if finding.known.is_some() { " (known)" } else { "" };
+        let known = match &finding.known {
+            None => "",
+            Some(KnownNote { presumed: None, .. }) => " (known)",
+            Some(KnownNote { presumed: Some(_), .. }) => " (known, presumed)",
+        };
         vec![
             number.to_string(),
             format!("{}{known}", finding.title()),
@@ -135,7 +140,7 @@ fn section(text: &mut Text, number: usize, finding: &FindingReport) {
     text.line(&format!("- this kernel: {}", code(&divergence.seen)));
     text.line(&format!("- as short as can be: {}", minimal(finding)));
     if let Some(known) = &finding.known {
-        text.line(&format!("- known: {}", plain(&known.title)));
+        text.line(&format!("- {}: {}", plain(&known.word()), plain(&known.title)));
         if !known.explanation.is_empty() {
             text.line(&format!("  {} ({})", plain(&known.explanation), code(&known.source)));
         }

@@ -2,7 +2,10 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::{FindingReport, Preface, RunNumbers, RunReport, finding_page, tables, visible};
+use super::{
+    FindingReport, KnownNote, Preface, RunNumbers, RunReport, finding_page, tables, visible,
+};
+use crate::known::known_counts;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -76,9 +79,14 @@ pub(super) fn headline(report: &RunReport) -> String {
     if let Some(preface) = &report.preface {
         return preface.title.clone();
     }
-    let known = report.findings.iter().filter(|finding| finding.known.is_some()).count();
-    let new = report.findings.len() - known;
-    let known_text = if known == 0 { String::new() } else { format!(", and {known} known") };
+    let notes: Vec<&KnownNote> =
+        report.findings.iter().filter_map(|finding| finding.known.as_ref()).collect();
+    let new = report.findings.len() - notes.len();
+    let presumed = notes.iter().filter(|note| note.presumed.is_some()).count();
+    let known_text = match notes.len() {
+        0 => String::new(),
+        known => format!(", and {}", known_counts(known, presumed as u64)),
+    };
     match new {
         0 => format!("Nothing unexplained diverged{known_text}"),
         1 => format!("The kernel does not do what the model allows, in 1 way{known_text}"),
@@ -106,10 +114,14 @@ fn gist(report: &RunReport) -> Markup {
 
 fn verdicts(run: &RunNumbers) -> Markup {
     let inconclusive = run.inconclusive_count();
+    let known_words = match run.presumed {
+        0 => "diverge, known".to_owned(),
+        presumed => format!("diverge, known ({presumed} presumed)"),
+    };
     let parts = [
         ("agree", run.agrees, "agree"),
         ("diverge", run.diverges, "diverge, unexplained"),
-        ("known", run.known, "diverge, known"),
+        ("known", run.known, known_words.as_str()),
         ("unsure", inconclusive, "inconclusive"),
     ];
     html! {
@@ -163,7 +175,7 @@ fn index_row(number: usize, finding: &FindingReport) -> Markup {
         td.number { (number) }
         td {
             a href={ "#finding-" (number) } { (visible(&finding.title())) }
-            @if finding.known.is_some() { " " span.tag.known { "known" } }
+            @if let Some(known) = &finding.known { " " (finding_page::known_tag(known)) }
             div.sub { code { (finding.signature) } }
         }
         td.number { (count) }

@@ -168,6 +168,7 @@ fn what_a_broken_kernel_says_is_text_and_nothing_else() {
     finding.target = hostile.to_owned();
     let known = KnownNote {
         title: hostile.to_owned(),
+        presumed: Some(hostile.to_owned()),
         source: hostile.to_owned(),
         explanation: hostile.to_owned(),
     };
@@ -183,6 +184,39 @@ fn what_a_broken_kernel_says_is_text_and_nothing_else() {
     let markdown = markdown(&report);
     let outside: String = markdown.split("````").step_by(2).collect();
     assert!(!outside.contains("<script") && !outside.contains("![x]"), "{outside}");
+}
+
+/// A finding that an entry explains, which is `presumed` or not.
+fn explained(presumed: Option<&str>) -> FindingReport {
+    let note = KnownNote {
+        title: "Pins stay".to_owned(),
+        presumed: presumed.map(str::to_owned),
+        source: "mm/gup.c:f".to_owned(),
+        explanation: "Nobody takes them away.".to_owned(),
+    };
+    FindingReport { known: Some(note), ..finding(shows(Fault::PinLeak)) }
+}
+
+#[test]
+fn what_is_only_presumed_to_be_known_is_shown_as_such() {
+    let why = "not yet verified on 7.3, uml";
+    let mut report = report(vec![explained(Some(why)), explained(None)]);
+    report.run = report.run.map(|run| RunNumbers { known: 5, presumed: 3, ..run });
+    let (page, text) = (well_formed(&html(&report)), markdown(&report));
+    for part in
+        ["2 known (1 presumed)", "known (presumed: not yet verified on 7.3, uml): Pins stay"]
+    {
+        assert!(page.contains(part), "no {part} in\n{page}");
+    }
+    assert!(page.contains("diverge, known (3 presumed)") && page.contains("known, presumed"));
+    for part in ["5 known (3 presumed)", "(known, presumed)", "known (presumed: not yet verified"] {
+        assert!(text.contains(part), "no {part} in\n{text}");
+    }
+    let mut verified = report.clone();
+    verified.findings = vec![explained(None)];
+    verified.run = verified.run.map(|run| RunNumbers { presumed: 0, ..run });
+    assert!(!well_formed(&html(&verified)).contains("presumed"));
+    assert!(!markdown(&verified).contains("presumed"));
 }
 
 #[test]

@@ -128,7 +128,7 @@ impl Board {
     /// Counts one sequence.
     pub(super) fn record(&self, sequence: &Sequence, checked: &Checked, judgement: &Judgement<'_>) {
         let known = match judgement {
-            Judgement::Known { signature, .. } => Some(signature),
+            Judgement::Known { signature, standing, .. } => Some((signature, *standing)),
             Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => None,
         };
         let mut board = self.lock();
@@ -212,6 +212,7 @@ impl Board {
             ops: state.tally.ops,
             diverges: state.tally.diverges,
             known: state.tally.known_count(),
+            presumed: state.tally.presumed_count(),
             inconclusive: state.tally.inconclusive_count(),
             signatures: state.signatures.len(),
             elapsed,
@@ -242,6 +243,7 @@ impl Board {
             diverges: state.tally.diverges,
             inconclusive: state.tally.inconclusive_count(),
             known: state.tally.known_count(),
+            presumed: state.tally.presumed_count(),
             seconds: (seconds * 1000.0).round() / 1000.0,
             rng_seed: options.rng_seed,
             coverage: Coverage {
@@ -277,5 +279,6 @@ pub(super) fn first_of(
         count: 1,
         reliability: None,
         known: lead.known.clone(),
+        presumed: lead.presumed.clone(),
     }
 }

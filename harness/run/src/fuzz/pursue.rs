@@ -3,6 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use pinfold::known::known_word;
 use pinfold::oracle::{Divergence, Verdict};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
@@ -35,8 +36,17 @@ pub(super) struct Lead {
     pub(super) signature: Signature,
     pub(super) divergence: Divergence,
     pub(super) known: Option<String>,
+    /// Why that is only presumed.
+    pub(super) presumed: Option<String>,
     /// What comes before it in the same sequence, and goes on to it.
     pub(super) follows: Option<Signature>,
+}
+
+impl Lead {
+    /// One that nothing explains, and that nothing comes before.
+    pub(super) fn new(index: u64, signature: Signature, divergence: Divergence) -> Lead {
+        Lead { index, signature, divergence, known: None, presumed: None, follows: None }
+    }
 }
 
 impl Run<'_> {
@@ -75,6 +85,7 @@ impl Run<'_> {
             rng_seed: options.rng_seed,
             index: lead.index,
             known: lead.known.clone(),
+            presumed: lead.presumed.clone(),
             follows: lead.follows.clone(),
         };
         let what = (&lead.signature, &lead.divergence);
@@ -114,7 +125,8 @@ impl Run<'_> {
         let Some((signature, divergence)) = checked.consequence(sequence) else { return Ok(()) };
         let (index, follows) = first;
         let checked = Checked { verdict: Verdict::Diverges(divergence.clone()), ..checked };
-        let lead = Lead { index, signature, divergence, known: None, follows: Some(follows) };
+        let lead = Lead::new(index, signature, divergence);
+        let lead = Lead { follows: Some(follows), ..lead };
         self.pursue(target, sequence, &checked, &lead)
     }
 
@@ -154,6 +166,7 @@ impl Run<'_> {
 
 fn describe(lead: &Lead) -> String {
     let Divergence { oracle, predicted, seen, .. } = &lead.divergence;
-    let known = lead.known.as_ref().map(|title| format!(" (known: {title})")).unwrap_or_default();
+    let word = known_word(lead.presumed.as_deref());
+    let known = lead.known.as_ref().map(|title| format!(" ({word}: {title})")).unwrap_or_default();
     format!("{}{known}: {oracle}: predicted {predicted}, seen {seen}", lead.signature)
 }

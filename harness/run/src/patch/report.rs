@@ -100,6 +100,8 @@ pub struct Change {
     pub reliability: Option<Reliability>,
     /// Title of the entry of the known list that explains it.
     pub known: Option<String>,
+    /// Why that entry is only presumed to hold for this kernel; none if it was verified.
+    pub presumed: Option<String>,
 }
 
 /// What registered memory costs on the two kernels.
@@ -146,6 +148,15 @@ pub(super) fn seconds(time: Duration) -> f64 {
 }
 
 impl Change {
+    /// Title of the entry that explains it, and whether that is only presumed.
+    pub(super) fn known_as(&self) -> Option<String> {
+        let title = self.known.as_ref()?;
+        Some(match &self.presumed {
+            None => title.clone(),
+            Some(why) => format!("{title} (presumed: {why})"),
+        })
+    }
+
     pub(super) fn of(found: &FoundSignature) -> Change {
         // A bundle that somebody removed meanwhile has nothing to say.
         let stored = fs::read(found.dir.join("finding.json")).ok();
@@ -162,6 +173,7 @@ impl Change {
             count: found.count,
             reliability: found.reliability,
             known: found.known.clone(),
+            presumed: found.presumed.clone(),
         }
     }
 }
@@ -182,6 +194,7 @@ impl PatchReport {
                 diverges: 0,
                 inconclusive: 0,
                 known: 0,
+                presumed: 0,
                 seconds: 0.0,
                 rng_seed: options.rng_seed,
                 coverage: Coverage::of(&tally),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
+use pinfold::known::{known_counts, known_word};
 use pinfold::patch::{Priced, Question, Sum, Sums};
 use pinfold::report::Preface;
 
@@ -82,8 +83,7 @@ fn answer(report: &PatchReport, question: Question) -> String {
 }
 
 fn cured(report: &PatchReport) -> String {
-    let name =
-        |change: &Change| change.known.clone().unwrap_or_else(|| change.signature.to_string());
+    let name = |change: &Change| change.known_as().unwrap_or_else(|| change.signature.to_string());
     let mut names: Vec<String> = report.cured.iter().map(name).collect();
     names.sort();
     names.dedup();
@@ -146,10 +146,17 @@ fn what(report: &PatchReport) -> String {
 fn compared(report: &PatchReport) -> String {
     let run = &report.run;
     let known = report.common.iter().filter(|change| change.known.is_some()).count();
+    let presumed = report.common.iter().filter(|change| change.presumed.is_some()).count() as u64;
     format!(
-        "linux {} ({}): {} stored sequences on both; random ones {} with the patch, {} without, rng seed {:#x}; {known} known \
-         divergences on both",
-        run.kernel, run.target, report.stored, run.sequences, report.base_sequences, run.rng_seed
+        "linux {} ({}): {} stored sequences on both; random ones {} with the patch, {} without, rng seed {:#x}; divergences on \
+         both: {}",
+        run.kernel,
+        run.target,
+        report.stored,
+        run.sequences,
+        report.base_sequences,
+        run.rng_seed,
+        known_counts(known, presumed)
     )
 }
 
@@ -165,7 +172,8 @@ fn unexplained(changes: &[Change]) -> Vec<Change> {
 /// A divergence in a few lines.
 fn account(change: &Change) -> String {
     let Change { signature, oracle, predicted, seen, op_count, dir, count, .. } = change;
-    let known = change.known.as_ref().map(|title| format!(" (known: {title})"));
+    let word = known_word(change.presumed.as_deref());
+    let known = change.known.as_ref().map(|title| format!(" ({word}: {title})"));
     let again = change.reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
     format!(
         "  {signature}{}\n      {oracle}: a right kernel {predicted}, this one {seen}\n      {op_count} ops, in {count} \
@@ -213,7 +221,7 @@ pub(super) fn preface(report: &PatchReport) -> Preface {
         ("Unsettled", &report.unsettled),
     ] {
         let row = |change: &Change| {
-            let known = change.known.clone().unwrap_or_default();
+            let known = change.known_as().unwrap_or_default();
             vec![change.signature.to_string(), change.predicted.clone(), change.seen.clone(), known]
         };
         if !changes.is_empty() {
