@@ -12,6 +12,7 @@ pub mod known;
 pub mod minimize;
 pub mod model;
 pub mod mutate;
+pub mod on_demand;
 pub mod oracle;
 pub mod patch;
 pub mod probe;

@@ -26,12 +26,12 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 27] = [
+pub const PROBES: [Probe; 29] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
     probe!("access_known"),
-    probe!("on_demand_errno"),
+    probe!("on_demand"),
     probe!("access_unsupported"),
     probe!("mmap_merge"),
     probe!("absent_anon_vma"),
@@ -45,6 +45,8 @@ pub const PROBES: [Probe; 27] = [
     probe!("table_for_last_page"),
     probe!("huge_advice"),
     probe!("huge_pages"),
+    probe!("huge_dofork"),
+    probe!("huge_forced"),
     probe!("huge_zap"),
     probe!("write_only_load"),
     probe!("gup_fast"),
@@ -168,7 +170,7 @@ mod tests {
 
     use super::*;
     use crate::model::perform;
-    use crate::profile::{Umem, linux};
+    use crate::profile::{OnDemand, Umem, linux};
 
     fn probed(kernel: &Profile, nearest: &Profile) -> Fitted {
         let run = |sequence: &Sequence| {
@@ -232,8 +234,8 @@ mod tests {
     #[test]
     fn a_rule_that_nobody_has_is_said_to_be_of_none() {
         let mut kernel = *linux("6.12");
-        kernel.on_demand_errno = pinfold_contract::Errno::EPERM;
+        kernel.on_demand = OnDemand::Refused(pinfold_contract::Errno::EPERM);
         let fitted = probed(&kernel, Profile::newest());
-        assert!(fitted.describe().contains("as none: on_demand_errno"), "{}", fitted.describe());
+        assert!(fitted.describe().contains("as none: on_demand"), "{}", fitted.describe());
     }
 }

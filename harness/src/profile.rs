@@ -52,10 +52,11 @@ pub struct Profile {
     /// Source: `IB_ACCESS_SUPPORTED`, include/rdma/ib_verbs.h, 6.1 and 6.12.
     pub access_known: Access,
 
-    /// The errno for ON_DEMAND on a device without on-demand paging.
+    /// What becomes of ON_DEMAND, which asks for on-demand paging.
     ///
-    /// Source: `ib_check_mr_access()`, include/rdma/ib_verbs.h, 6.1 and 6.12.
-    pub on_demand_errno: Errno,
+    /// Source: `ib_check_mr_access()`, include/rdma/ib_verbs.h, 6.1 and 6.12; `rxe_reg_user_mr()`,
+    /// drivers/infiniband/sw/rxe/rxe_verbs.c, 7.3.
+    pub on_demand: OnDemand,
 
     /// Known access bits that rxe refuses with EOPNOTSUPP.
     ///
@@ -127,6 +128,18 @@ pub struct Profile {
     /// Source: `ksys_mmap_pgoff()`, mm/mmap.c, 6.1 and 6.12: without CONFIG_HUGETLBFS, which User Mode Linux does not
     /// have, no size of huge page is known, and `mmap` is refused with EINVAL.
     pub huge_pages: HugePages,
+
+    /// Whether MADV_DOFORK takes back MADV_DONTFORK on huge pages.
+    ///
+    /// Source: `madvise_vma_behavior()`, mm/madvise.c, 6.1 and 6.12 ask for VM_IO alone; 7.3 asks for VM_SPECIAL, of which
+    /// VM_DONTEXPAND of huge pages is one.
+    pub huge_dofork: HugeDofork,
+
+    /// Whether a forced write goes to private huge pages that the process may not write.
+    ///
+    /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12; `hugetlb_wp()`, `set_huge_ptep_maybe_writable()`,
+    /// mm/hugetlb.c, 7.3.
+    pub huge_forced: HugeForced,
 
     /// What becomes of the promise of a huge page that its owner unmaps, when nobody else maps it.
     ///
@@ -218,6 +231,15 @@ pub enum NonCoherent {
     Ignored,
     /// The pages are pinned as they are, shared or not. Refused together with a right to write.
     KeepsPages,
+}
+
+/// What a request for on-demand paging gets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnDemand {
+    /// This errno: the kernel, the device or the configuration does not have it.
+    Refused(Errno),
+    /// Something for which the model has no rules yet.
+    NotModelled,
 }
 
 /// In which order `mmap` merges.
@@ -330,6 +352,24 @@ pub enum HugePages {
     Pool,
 }
 
+/// MADV_DOFORK on huge pages.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeDofork {
+    /// A fork copies them again.
+    Works,
+    /// EINVAL.
+    Refused,
+}
+
+/// A forced write to private huge pages that are not writable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HugeForced {
+    /// EIO.
+    Refused,
+    /// As to small pages: it copies what is not the process's own.
+    Works,
+}
+
 /// The promise of a huge page that was used and is unmapped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugeZap {
@@ -406,12 +446,12 @@ pub enum FailedSend {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 27] = [
+pub const FIELDS: [Field; 29] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
     ("access_known", |to, from| to.access_known = from.access_known),
-    ("on_demand_errno", |to, from| to.on_demand_errno = from.on_demand_errno),
+    ("on_demand", |to, from| to.on_demand = from.on_demand),
     ("access_unsupported", |to, from| to.access_unsupported = from.access_unsupported),
     ("mmap_merge", |to, from| to.mmap_merge = from.mmap_merge),
     ("absent_anon_vma", |to, from| to.absent_anon_vma = from.absent_anon_vma),
@@ -425,6 +465,8 @@ pub const FIELDS: [Field; 27] = [
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
     ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
     ("huge_pages", |to, from| to.huge_pages = from.huge_pages),
+    ("huge_dofork", |to, from| to.huge_dofork = from.huge_dofork),
+    ("huge_forced", |to, from| to.huge_forced = from.huge_forced),
     ("huge_zap", |to, from| to.huge_zap = from.huge_zap),
     ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
     ("gup_fast", |to, from| to.gup_fast = from.gup_fast),

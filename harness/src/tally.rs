@@ -52,6 +52,9 @@ pub struct Tally {
     /// The same by what ops are given to work with: see [`varieties`].
     #[serde(default)]
     pub varieties: BTreeMap<String, KindTally>,
+    /// Requests for on-demand paging that were left out of random sequences, since the model has no rules for it.
+    #[serde(default)]
+    pub on_demand_left_out: u64,
     /// How many sequences had how many ops that were not skipped.
     pub executed_ops: BTreeMap<u64, u64>,
 }
@@ -208,6 +211,7 @@ impl Tally {
         add_counts(&mut self.unexplained, &other.unexplained);
         add_counts(&mut self.executed_ops, &other.executed_ops);
         self.series.extend(other.series.iter().cloned());
+        self.on_demand_left_out += other.on_demand_left_out;
         for (kind, tally) in &other.kinds {
             self.kinds.entry(*kind).or_default().add(tally);
         }
@@ -334,7 +338,17 @@ impl Tally {
             self.diverges,
             known_counts(self.known_count(), self.presumed_count()),
             self.inconclusive_count(),
-        )
+        ) + &self.left_out_text()
+    }
+
+    /// What was not asked of the kernel at all; nothing where nothing was left out.
+    fn left_out_text(&self) -> String {
+        match self.on_demand_left_out {
+            0 => String::new(),
+            count => format!(
+                "; {count} requests for on-demand paging were left out: the model has no rules for it"
+            ),
+        }
     }
 
     /// The vacuity table: a header, then a row for every kind, also those that never came.

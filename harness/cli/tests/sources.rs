@@ -125,7 +125,7 @@ fn outside_of_a_checkout_it_says_what_it_needs() {
     assert_eq!(status, Some(2));
     assert!(err.contains("in no checkout of Pinfold") && err.contains("--root"), "{err}");
     let ours = self::folder();
-    let (status, _, err) = run(&ours.path().join("ours"), &["--in", "5.10"]);
+    let (status, _, err) = run(&ours.path().join("ours"), &["--in", "5.x"]);
     assert_eq!(status, Some(2));
-    assert!(err.contains("5.10") && err.contains("series"), "{err}");
+    assert!(err.contains("5.x") && err.contains("series"), "{err}");
 }

@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 use pinfold::designs::asked_of;
 use pinfold::generate::Generator;
 use pinfold::known::Known;
+use pinfold::on_demand::without_on_demand;
 use pinfold::oracle::Inconclusive;
 use pinfold::profile::Profile;
 use pinfold::spare::spared;
@@ -324,6 +325,8 @@ impl Run<'_> {
         match &self.options.special.given {
             None => {
                 let sequence = asked_of(profile, index, generator.sequence_on(profile, index));
+                let (sequence, left_out) = without_on_demand(profile, sequence);
+                self.board.left_out(left_out);
                 Some(if self.prepared.is_one_kernel() { spared(sequence) } else { sequence })
             }
             Some(given) => given.get(usize::try_from(index).ok()?).cloned(),

@@ -6,7 +6,7 @@ use super::fault::{Touch, file_page};
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma};
-use crate::profile::{HugeAdvice, PopulateAtHole};
+use crate::profile::{HugeAdvice, HugeDofork, PopulateAtHole};
 
 impl State<'_> {
     /// `madvise`: mapping by mapping. A hole is passed over and reported at the end.
@@ -65,6 +65,9 @@ impl State<'_> {
             // `__thp_vma_allowable_orders()`, ditto, 6.12.
             Advice::Collapse => return Err(Errno::EINVAL),
             Advice::DontFork => flags.with(Flags::DONT_COPY),
+            Advice::DoFork if is_huge && self.profile.huge_dofork == HugeDofork::Refused => {
+                return Err(Errno::EINVAL);
+            }
             Advice::DoFork => flags.without(Flags::DONT_COPY),
             Advice::WipeOnFork if !is_plain_anon(piece) => return Err(Errno::EINVAL),
             Advice::WipeOnFork => flags.with(Flags::WIPE_ON_FORK),

@@ -56,7 +56,7 @@ impl State<'_> {
     /// A mapping that is not writable must be one that copies on write (`is_cow_mapping()`).
     fn may_force(&self, proc: Proc, page: u8) -> bool {
         let vma = self.process(proc).vmas.at(page);
-        vma.is_some_and(|vma| vma.prot.write() || vma.may_be_forced())
+        vma.is_some_and(|vma| vma.prot.write() || vma.may_be_forced(self.profile))
     }
 
     /// Loads `len_bytes` bytes from `at` on.

@@ -141,7 +141,7 @@ impl State<'_> {
         let allowed = match wanted {
             Wanted::Write => vma.prot.write() || self.has(Fault::WritableOverReadOnly),
             // VM_SHARED is missing where the file is open for reading only, but so is VM_MAYWRITE.
-            Wanted::ForcedWrite => vma.prot.write() || vma.may_be_forced(),
+            Wanted::ForcedWrite => vma.prot.write() || vma.may_be_forced(self.profile),
             Wanted::Read => vma.prot.read(),
             // All that can be mapped here may be made readable: VM_MAYREAD.
             Wanted::ForcedRead => true,

@@ -11,6 +11,7 @@ use super::gup::is_writable;
 use super::lists::PACKET_BYTES;
 use super::state::{MrState, State};
 use super::{Prediction, frame};
+use crate::profile::OnDemand;
 
 impl State<'_> {
     /// Registers `span` of `p0`.
@@ -29,6 +30,7 @@ impl State<'_> {
         call: RegCall,
     ) -> Prediction {
         let iova = call.iova().unwrap_or(span.start.address());
+        self.follow_on_demand(access);
         let refusals = self.refusals(span, access, iova);
         if let Some((first, others)) = refusals.split_first() {
             if self.has(Fault::LoggedLimit) && refusals.contains(&Errno::ENOMEM) {
@@ -86,6 +88,12 @@ impl State<'_> {
         refusals
     }
 
+    /// What a kernel with on-demand paging makes of a request for it is not followed.
+    pub(super) fn follow_on_demand(&mut self, access: Access) {
+        let is_modelled = self.profile.on_demand != OnDemand::NotModelled;
+        self.unclear |= access.has(Access::ON_DEMAND) && !is_modelled;
+    }
+
     /// Every reason to refuse some rights, whatever the memory.
     ///
     /// Source: `ib_check_mr_access()`, include/rdma/ib_verbs.h, 6.1 and 6.12; `rxe_reg_user_mr()`,
@@ -93,14 +101,19 @@ impl State<'_> {
     pub(super) fn access_refusals(&self, access: Access) -> Vec<Errno> {
         let profile = self.profile;
         let writers = Access::REMOTE_WRITE.with(Access::REMOTE_ATOMIC);
+        let on_demand = match profile.on_demand {
+            OnDemand::Refused(errno) => Some(errno),
+            OnDemand::NotModelled => None,
+        };
+        let on_demand = on_demand.filter(|_| access.has(Access::ON_DEMAND));
         let checks = [
             (access.has_any(writers) && !access.has(Access::LOCAL_WRITE), Errno::EINVAL),
             (access.without(profile.access_known).0 != 0, Errno::EINVAL),
-            (access.has(Access::ON_DEMAND), profile.on_demand_errno),
             (access.has_any(profile.access_unsupported), Errno::EOPNOTSUPP),
             (self.keeps_pages(access) && is_writable(access), Errno::EINVAL),
         ];
-        checks.into_iter().filter(|(refused, _)| *refused).map(|(_, errno)| errno).collect()
+        let found = checks.into_iter().filter(|(refused, _)| *refused).map(|(_, errno)| errno);
+        found.chain(on_demand).collect()
     }
 
     /// Pins every page of `span`, or none; the pages before a bad one stay faulted in.

@@ -15,6 +15,9 @@ impl State<'_> {
     /// `rxe_rereg_user_mr()`, drivers/infiniband/sw/rxe/rxe_verbs.c, 6.12.
     pub(super) fn reregister(&mut self, mr: Mr, what: Rereg, access: Access, pd: Pd) -> Prediction {
         let outcome = |errno: &Errno| Outcome::Errno(*errno);
+        if what.has(Rereg::ACCESS) {
+            self.follow_on_demand(access);
+        }
         let refusals = self.rereg_refusals(mr, what, access);
         if let Some((first, others)) = refusals.split_first() {
             return Prediction::any_of(outcome(first), others.iter().map(outcome).collect());

@@ -6,7 +6,7 @@
 
 use pinfold_contract::{ARENA_BASE, PAGE_BYTES, PageRange, Prot, Sharing};
 
-use crate::profile::{AbsentAnonVma, AnonOffset, MmapMerge, Profile, UnwrittenAccount};
+use crate::profile::{AbsentAnonVma, AnonOffset, HugeForced, MmapMerge, Profile, UnwrittenAccount};
 
 /// Page offset of page 0 of the arena where the offset of anonymous memory is its address.
 const ANON_PAGE_OFFSET: i32 = 0x0100_0000;
@@ -226,11 +226,12 @@ impl Vma {
         !self.flags.has(Flags::NEVER_WRITABLE)
     }
 
-    /// Whether a forced write may copy where the process may not write: private memory, but not huge pages.
+    /// Whether a forced write may copy where the process may not write: private memory, and huge pages not everywhere.
     ///
-    /// Source: `check_vma_flags()`, mm/gup.c, 6.1 and 6.12.
-    pub(super) fn may_be_forced(&self) -> bool {
-        self.sharing == Sharing::Private && !self.object.is_huge()
+    /// Source: `check_vma_flags()`, mm/gup.c, 6.1, 6.12 and 7.3.
+    pub(super) fn may_be_forced(&self, profile: &Profile) -> bool {
+        let forced_if_huge = profile.huge_forced == HugeForced::Works;
+        self.sharing == Sharing::Private && (forced_if_huge || !self.object.is_huge())
     }
 
     /// VM_MERGEABLE.

@@ -105,6 +105,13 @@ impl Board {
         state.rules.get_or_insert_with(|| rules.to_owned());
     }
 
+    /// Counts requests for on-demand paging that a sequence is not given.
+    pub(super) fn left_out(&self, on_demand: u64) {
+        if on_demand > 0 {
+            self.lock().tally.on_demand_left_out += on_demand;
+        }
+    }
+
     /// A job failed for good. The first failure is the one that is told.
     pub(super) fn fail(&self, error: RunError) {
         self.lock().failure.get_or_insert(error);

@@ -2,7 +2,7 @@
 
 use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 
-use crate::profile::{
+use crate::profile::{HugeDofork, HugeForced, OnDemand,
     AbsentAnonVma, Adapter, AnonOffset, RemapOrder, DiskPunch, DiskTail, FailedSend, FutureWriteCheck, GupFast, HugeAdvice, HugePages, HugeZap, KsmSwap, LastPageTable,
     MmapMerge, NonCoherent, Platform, PopulateAtHole, Profile, SwapExclusive, SwapSpace, TrackedWritePin, Umem, UnwrittenAccount,
     Unshare, WriteOnlyLoad,
@@ -21,7 +21,7 @@ pub(super) const RULES: Profile = Profile {
     unshare: Unshare::Anonymous,
     non_coherent: NonCoherent::Ignored,
     access_known: OPTIONAL.with(Access(0xff)),
-    on_demand_errno: Errno::EINVAL,
+    on_demand: OnDemand::Refused(Errno::EINVAL),
     access_unsupported: Access(0),
     mmap_merge: MmapMerge::NextFirst,
     absent_anon_vma: AbsentAnonVma::OfTheNewcomer,
@@ -35,6 +35,8 @@ pub(super) const RULES: Profile = Profile {
     table_for_last_page: LastPageTable::Made,
     huge_advice: HugeAdvice::Unknown,
     huge_pages: HugePages::None,
+    huge_dofork: HugeDofork::Works,
+    huge_forced: HugeForced::Refused,
     huge_zap: HugeZap::UsesUp,
     write_only_load: WriteOnlyLoad::WithoutFault,
     gup_fast: GupFast::Absent,

@@ -2,7 +2,7 @@
 
 use pinfold_contract::{Access, Errno, Rereg, WcStatus};
 
-use crate::profile::{
+use crate::profile::{OnDemand,
     DiskPunch, DiskTail, FailedSend, FutureWriteCheck, HugeZap, KsmSwap, LastPageTable, MmapMerge, Platform, PopulateAtHole, Profile,
     TrackedWritePin, Umem, UnwrittenAccount, Unshare,
 };
@@ -13,7 +13,7 @@ pub(super) const fn rules(before: &Profile) -> Profile {
         umem: Umem::WriteIfWritable,
         unshare: Unshare::Private,
         access_known: before.access_known.with(Access(0x300)),
-        on_demand_errno: Errno::EOPNOTSUPP,
+        on_demand: OnDemand::Refused(Errno::EOPNOTSUPP),
         access_unsupported: Access::ZERO_BASED.with(Access::HUGETLB),
         mmap_merge: MmapMerge::PrevFirst,
         unwritten_account: UnwrittenAccount::Cleared,
