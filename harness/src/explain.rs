@@ -277,9 +277,10 @@ fn counters(view: &ProcView) -> String {
 }
 
 fn more_counters(view: &ProcView) -> String {
-    let ProcView { rss_file, vm_lck, vm_swap, pss_kib, huge, .. } = view;
+    let ProcView { rss_file, vm_lck, vm_swap, pss_kib, huge, guards, .. } = view;
     let huge = if *huge == 0 { String::new() } else { format!(", huge {huge}") };
-    format!("file {rss_file}, lck {vm_lck}, swap {vm_swap}, pss {pss_kib} KiB{huge}")
+    let guards = if *guards == 0 { String::new() } else { format!(", guards {guards}") };
+    format!("file {rss_file}, lck {vm_lck}, swap {vm_swap}, pss {pss_kib} KiB{huge}{guards}")
 }
 
 /// `A file shared 0x22`: the frame, whose it is, and what is in it.

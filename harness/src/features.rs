@@ -74,8 +74,8 @@ fn outcome(outcome: &Outcome) -> u32 {
 }
 
 /// How many kinds of page are told apart: 129 mappings (of 8 kinds of memory, each private or shared, with 8
-/// protections, or none), 6 frames or none, pinned or not. One is left for no page at all.
-const PAGES: u32 = 129 * 7 * 2 + 1;
+/// protections, or none), 6 frames, a guard or none, pinned or not. One is left for no page at all.
+const PAGES: u32 = 129 * 8 * 2 + 1;
 
 /// The kind of a page, below `PAGES - 1`.
 fn page(page: &PageState) -> u32 {
@@ -84,7 +84,7 @@ fn page(page: &PageState) -> u32 {
         1 + mapping.memory as u32 * 16 + how
     });
     let frame = page.frame.map_or(0, |frame| 1 + frame as u32);
-    (mapping * 7 + frame) * 2 + u32::from(page.pinned)
+    (mapping * 8 + frame) * 2 + u32::from(page.pinned)
 }
 
 /// How many states of an MR or a window are told apart: three kinds, and eight questions. Several are told apart by a hash.
@@ -146,13 +146,14 @@ mod tests {
             Memory::Disk,
             Memory::Huge,
         ];
-        const FRAMES: [Behind; 6] = [
+        const FRAMES: [Behind; 7] = [
             Behind::Zero,
             Behind::Anon,
             Behind::Exclusive,
             Behind::Merged,
             Behind::Cache,
             Behind::Swapped,
+            Behind::Guard,
         ];
         let hows = (0..8).flat_map(|prot_bits| [(false, prot_bits), (true, prot_bits)]);
         let mappings = hows.flat_map(|(shared, prot_bits)| {

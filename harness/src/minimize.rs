@@ -374,7 +374,7 @@ mod tests {
 
     #[test]
     fn a_long_sequence_takes_few_questions() {
-        let ops = (0..16).flat_map(|index| Generator::new(9).sequence(index).ops).collect();
+        let ops = (0..16).flat_map(|index| Generator::new(13).sequence(index).ops).collect();
         let sequence = Sequence { ops };
         let wanted = sequence.ops[sequence.ops.len() / 2];
         let mut calls = 0;

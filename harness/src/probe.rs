@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 29] = [
+pub const PROBES: [Probe; 30] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -44,6 +44,7 @@ pub const PROBES: [Probe; 29] = [
     probe!("populate_at_hole"),
     probe!("table_for_last_page"),
     probe!("huge_advice"),
+    probe!("guard_regions"),
     probe!("huge_pages"),
     probe!("huge_dofork"),
     probe!("huge_forced"),

@@ -123,6 +123,12 @@ pub struct Profile {
     /// which User Mode Linux does not have, knows it.
     pub huge_advice: HugeAdvice,
 
+    /// Whether the kernel knows guard regions.
+    ///
+    /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1, 6.12 and 7.3: `MADV_GUARD_INSTALL` and
+    /// `MADV_GUARD_REMOVE` are EINVAL before 6.13.
+    pub guard_regions: GuardRegions,
+
     /// Whether the machine has a pool of huge pages.
     ///
     /// Source: `ksys_mmap_pgoff()`, mm/mmap.c, 6.1 and 6.12: without CONFIG_HUGETLBFS, which User Mode Linux does not
@@ -343,6 +349,15 @@ pub enum HugeAdvice {
     Noted,
 }
 
+/// Guard regions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum GuardRegions {
+    /// EINVAL.
+    Unknown,
+    /// In memory of any kind but huge pages.
+    Known,
+}
+
 /// Huge pages of hugetlb.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum HugePages {
@@ -446,7 +461,7 @@ pub enum FailedSend {
 pub type Field = (&'static str, fn(&mut Profile, &Profile));
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 29] = [
+pub const FIELDS: [Field; 30] = [
     ("umem", |to, from| to.umem = from.umem),
     ("unshare", |to, from| to.unshare = from.unshare),
     ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
@@ -464,6 +479,7 @@ pub const FIELDS: [Field; 29] = [
     ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
     ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
     ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
+    ("guard_regions", |to, from| to.guard_regions = from.guard_regions),
     ("huge_pages", |to, from| to.huge_pages = from.huge_pages),
     ("huge_dofork", |to, from| to.huge_dofork = from.huge_dofork),
     ("huge_forced", |to, from| to.huge_forced = from.huge_forced),

@@ -66,7 +66,7 @@ mod tests {
     fn what_is_drawn_shows_most_faults_sooner_or_later() {
         let generator = Generator::new(1);
         let mut hidden = all();
-        for index in 0..1500 {
+        for index in 0..2000 {
             let found = shown(Profile::newest(), &generator.sequence(index), &hidden);
             hidden.retain(|fault| !found.contains(fault));
         }

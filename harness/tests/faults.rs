@@ -85,6 +85,8 @@ fn oracles(fault: Fault) -> (Oracle, &'static [Oracle]) {
         | Fault::WipeOnForkIgnored => (Oracle::Frames, &[]),
         // Those that are swapped out count in VmSwap.
         Fault::MovedPagesLost => (Oracle::Frames, &[Oracle::Accounting]),
+        // What the page table shows besides its guards is not copied either.
+        Fault::GuardsLostInFork => (Oracle::Accounting, &[Oracle::Frames]),
         Fault::WindowObjectKept | Fault::LockedTwice => (Oracle::Accounting, &[]),
         // What is not charged leaves room for more than the limit.
         Fault::CacheUncharged => (Oracle::Accounting, &[Oracle::Outcome, Oracle::Frames]),

@@ -110,13 +110,15 @@ pub enum Advice {
     Collapse,
     PageOut,
     Cold,
+    GuardInstall,
+    GuardRemove,
 }
 
 impl Advice {
     /// Every advice, with the name it has in the text form and its number in Linux.
     ///
-    /// Source: include/uapi/asm-generic/mman-common.h, 6.1 and 6.12.
-    pub const ALL: [(Advice, &'static str, i32); 16] = [
+    /// Source: include/uapi/asm-generic/mman-common.h, 6.1, 6.12 and 7.3.
+    pub const ALL: [(Advice, &'static str, i32); 18] = [
         (Advice::DontNeed, "dontneed", 4),
         (Advice::Free, "free", 8),
         (Advice::DontFork, "dontfork", 10),
@@ -133,6 +135,8 @@ impl Advice {
         (Advice::Collapse, "collapse", 25),
         (Advice::PageOut, "pageout", 21),
         (Advice::Cold, "cold", 20),
+        (Advice::GuardInstall, "guard_install", 102),
+        (Advice::GuardRemove, "guard_remove", 103),
     ];
 
     /// The advice of this name.

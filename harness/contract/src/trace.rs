@@ -111,6 +111,9 @@ pub struct ProcView {
     /// `HugetlbPages` of `/proc/PID/status`, in huge pages. They are no part of the resident set.
     #[serde(default)]
     pub huge: i64,
+    /// Pages of the arena with a guard (`MADV_GUARD_INSTALL`): bit 58 of `/proc/PID/pagemap`.
+    #[serde(default)]
+    pub guards: i64,
 }
 
 impl ProcView {
@@ -127,6 +130,7 @@ impl ProcView {
             vm_pin: 0,
             pages: Vec::new(),
             huge: 0,
+            guards: 0,
         }
     }
 }

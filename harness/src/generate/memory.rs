@@ -162,6 +162,8 @@ impl Making {
             22 | 23 => Advice::Remove,
             24 | 25 if self.swarm.ksm => Advice::Mergeable,
             26 if self.swarm.ksm => Advice::Unmergeable,
+            27..=29 => Advice::GuardInstall,
+            30 => Advice::GuardRemove,
             _ => self.draw.one_of(&Advice::ALL).0,
         };
         let pages = if advice == Advice::Remove && !self.draw.one_in(3) {
@@ -170,6 +172,9 @@ impl Making {
         } else if advice == Advice::Unmergeable {
             let mergeable = self.sketch.mergeable_pages(proc);
             self.pages_from(proc, &mergeable)
+        } else if advice == Advice::GuardRemove {
+            let guards = self.sketch.pages_that(proc, |page| page.is_guard);
+            self.pages_from(proc, &guards)
         } else {
             self.mapped_pages(proc)
         };

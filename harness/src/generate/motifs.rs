@@ -20,11 +20,13 @@ type Motif = fn(&mut Making);
 impl Making {
     /// One motif, of those that are left when what is switched off is taken away.
     pub(super) fn motif(&mut self) {
-        let needs: [(Option<OpKind>, Motif); 20] = [
+        let needs: [(Option<OpKind>, Motif); 22] = [
             (Some(OpKind::Protect), Making::made_read_only),
             (Some(OpKind::Fork), Making::fork_and_write),
             (Some(OpKind::Fork), Making::child_lets_go),
             (Some(OpKind::Advise), Making::kept_from_children),
+            (Some(OpKind::Advise), Making::guarded),
+            (Some(OpKind::Advise), Making::guarded_under_an_mr),
             (None, Making::memory_taken_away),
             (None, Making::memory_taken_away),
             (None, Making::overlapping),
@@ -166,6 +168,82 @@ impl Making {
         if let Some(mr) = mr {
             self.store(proc, pages.first());
             self.fetch(mr);
+        }
+    }
+
+    /// Memory of any kind with guards in it, what passes over them or takes them along, and a registration.
+    fn guarded(&mut self) {
+        let (proc, pages, backing) = (Proc::P0, self.pages(), self.some_backing());
+        let sharing = self.draw.one_of(&[Sharing::Private, Sharing::Shared]);
+        let prot = if self.draw.one_in(4) { Prot::R } else { Prot::RW };
+        self.push(Op::Map { proc, pages, backing, sharing, prot, populate: false });
+        self.store(proc, pages.end() - 1);
+        let count = 1 + self.draw.page(pages.page_count());
+        let guards = PageRange::new(pages.first(), pages.first() + count).expect("a part of it");
+        self.push(Op::Advise { proc, pages: guards, advice: Advice::GuardInstall });
+        self.over_guards(pages);
+        let access = self.rights();
+        self.reg_pages(pages, access);
+        self.load(proc, pages.first());
+        if self.draw.one_in(2) {
+            self.push(Op::Advise { proc, pages: guards, advice: Advice::GuardRemove });
+            self.load(proc, pages.first());
+            let mr = self.reg_pages(pages, access);
+            self.fetch(mr);
+        }
+    }
+
+    /// One of the ops that leave guards where they are, stop at them, move or copy them.
+    fn over_guards(&mut self, pages: PageRange) {
+        let proc = Proc::P0;
+        let away = PageRange::new(20, 20 + pages.page_count()).expect("inside");
+        let advise = |advice| Op::Advise { proc, pages, advice };
+        let mut ways = vec![
+            advise(Advice::DontNeed),
+            advise(Advice::Free),
+            advise(Advice::PageOut),
+            advise(Advice::PopulateRead),
+            advise(Advice::PopulateWrite),
+            Op::Protect { proc, pages, prot: Prot::R },
+            Op::Protect { proc, pages, prot: Prot::RW },
+            Op::Lock { proc, pages, onfault: false },
+            Op::Lock { proc, pages, onfault: true },
+            Op::Remap { proc, from: pages, to: away },
+        ];
+        let child = self.new_child();
+        ways.extend(child.into_iter().flat_map(|child| [Op::Fork { proc, child }; 4]));
+        if let Some(Backing::File { file, page }) = self.sketch.backing(proc, pages.first()) {
+            let at = Position::page(page);
+            let range = ByteRange::new(at, Position(at.0 + PAGE_BYTES)).expect("a page");
+            ways.extend([Op::Truncate { file, end: at }, Op::Punch { file, range }]);
+        }
+        ways.retain(|way| self.swarm.has(way.kind()));
+        let way = self.draw.one_of(&ways);
+        self.push(way);
+        if let Some(child) = child.filter(|_| way.kind() == OpKind::Fork) {
+            self.load(child, pages.first());
+            self.load(child, pages.end() - 1);
+        }
+    }
+
+    /// Guards come under an MR, which keeps the frames, and go again.
+    fn guarded_under_an_mr(&mut self) {
+        let proc = Proc::P0;
+        let pages = self.fresh(Prot::RW);
+        self.store(proc, pages.first());
+        let access = self.rights();
+        let mr = self.reg_pages(pages, access);
+        self.push(Op::Advise { proc, pages, advice: Advice::GuardInstall });
+        self.deposit(mr);
+        self.fetch(mr);
+        self.store(proc, pages.first());
+        if self.draw.one_in(2) {
+            self.push(Op::Advise { proc, pages, advice: Advice::GuardRemove });
+            self.store(proc, pages.first());
+            self.fetch(mr);
+        }
+        if self.draw.one_in(2) {
+            self.push_if_on(Op::Dereg { mr });
         }
     }
 

@@ -31,6 +31,7 @@ pub(super) struct PageSketch {
     pub(super) sharing: Sharing,
     is_locked: bool,
     is_mergeable: bool,
+    pub(super) is_guard: bool,
 }
 
 /// One MR slot that was used.
@@ -203,6 +204,10 @@ impl Sketch {
         let is_mergeable = advice == Advice::Mergeable;
         if is_mergeable || advice == Advice::Unmergeable {
             self.change(proc, pages, |page| page.is_mergeable = is_mergeable);
+        }
+        let is_guard = advice == Advice::GuardInstall;
+        if is_guard || advice == Advice::GuardRemove {
+            self.change(proc, pages, |page| page.is_guard = is_guard);
         }
     }
 
@@ -405,6 +410,13 @@ fn advanced(backing: Backing, by: u8) -> Backing {
 
 impl PageSketch {
     fn new(backing: Backing, sharing: Sharing, prot: Prot) -> PageSketch {
-        PageSketch { prot, backing, sharing, is_locked: false, is_mergeable: false }
+        PageSketch {
+            prot,
+            backing,
+            sharing,
+            is_locked: false,
+            is_mergeable: false,
+            is_guard: false,
+        }
     }
 }

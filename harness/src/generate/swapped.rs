@@ -149,7 +149,7 @@ mod tests {
         }
         let hash: String =
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "8617ac1c2b68c4c4");
+        assert_eq!(hash, "61f96d24690b6815");
     }
 
     #[test]

@@ -6,7 +6,7 @@ use super::fault::{Touch, file_page};
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma};
-use crate::profile::{HugeAdvice, HugeDofork, PopulateAtHole};
+use crate::profile::{GuardRegions, HugeAdvice, HugeDofork, PopulateAtHole};
 
 impl State<'_> {
     /// `madvise`: mapping by mapping. A hole is passed over and reported at the end.
@@ -33,10 +33,12 @@ impl State<'_> {
 
     /// Whether the kernel does not know the advice.
     ///
-    /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1 and 6.12.
+    /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1, 6.12 and 7.3.
     fn is_unknown(&self, advice: Advice) -> bool {
         let is_huge = matches!(advice, Advice::HugePage | Advice::NoHugePage | Advice::Collapse);
+        let is_guard = matches!(advice, Advice::GuardInstall | Advice::GuardRemove);
         is_huge && self.profile.huge_advice == HugeAdvice::Unknown
+            || is_guard && self.profile.guard_regions == GuardRegions::Unknown
     }
 
     fn stops_at_hole(&self, advice: Advice) -> bool {
@@ -58,6 +60,8 @@ impl State<'_> {
             Advice::Remove => return self.remove_piece(piece),
             Advice::Cold => return self.age_piece(proc, piece),
             Advice::PageOut => return self.page_out_piece(proc, piece),
+            Advice::GuardInstall => return self.install_guards(proc, piece),
+            Advice::GuardRemove => return self.remove_guards(proc, piece),
             // `hugepage_madvise()`, mm/khugepaged.c, 6.1 and 6.12.
             Advice::HugePage => flags.without(Flags::NOT_HUGE).with(Flags::HUGE),
             Advice::NoHugePage => flags.without(Flags::HUGE).with(Flags::NOT_HUGE),

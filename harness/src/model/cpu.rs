@@ -18,8 +18,8 @@ impl State<'_> {
             let in_place =
                 self.has(Fault::MergedInPlace) && self.pte(proc, page).is_some_and(merged);
             let touch = if in_place { Touch::Read } else { Touch::Write };
-            if self.touch(proc, page, touch).is_err() {
-                return piece.fault(Signal::Bus);
+            if let Err(why) = self.touch(proc, page, touch) {
+                return piece.fault(why.signal());
             }
             self.fill(proc, page, (piece.from, piece.to), tag);
         }
@@ -72,8 +72,8 @@ impl State<'_> {
             let Some(page) = readable else {
                 return Prediction::rather(piece.fault(Signal::Segv), perhaps);
             };
-            if self.touch(proc, page, Touch::Read).is_err() {
-                return Prediction::rather(piece.fault(Signal::Bus), perhaps);
+            if let Err(why) = self.touch(proc, page, Touch::Read) {
+                return Prediction::rather(piece.fault(why.signal()), perhaps);
             }
             if let Some(frame) = self.pte(proc, page) {
                 value.append(&self.frames[frame].content.slice(piece.from, piece.to));

@@ -1,6 +1,6 @@
 //! Page faults: what becomes of a page when it is touched.
 
-use pinfold_contract::{File, FileKind, PAGE_BYTES, Proc, Runs, Sharing};
+use pinfold_contract::{File, FileKind, PAGE_BYTES, Proc, Runs, Sharing, Signal};
 
 use super::Fault;
 use super::frame::{FrameId, Use};
@@ -26,16 +26,31 @@ pub(super) enum NoMemoryBehind {
     BeyondEnd,
     /// The memory cgroup of the registrations is at its limit.
     OverLimit,
+    /// A guard.
+    Guard,
 }
 
 /// Pages that one read fault of a file maps around itself (`fault_around_bytes`, mm/memory.c, 6.1, and
 /// `fault_around_pages`, mm/memory.c, 6.12: 64 KiB).
 const FAULT_AROUND_PAGES: i32 = 16;
 
+impl NoMemoryBehind {
+    /// What the CPU gets for it.
+    ///
+    /// Source: `handle_page_fault()`, arch/um/kernel/trap.c; `do_user_addr_fault()`, arch/x86/mm/fault.c, 6.1, 6.12 and
+    /// 7.3.
+    pub(super) fn signal(self) -> Signal {
+        match self {
+            NoMemoryBehind::BeyondEnd | NoMemoryBehind::OverLimit => Signal::Bus,
+            NoMemoryBehind::Guard => Signal::Segv,
+        }
+    }
+}
+
 impl State<'_> {
     /// Handles a fault on `page`, which `vma` covers and whose permissions were checked.
     ///
-    /// Source: `handle_pte_fault()`, mm/memory.c, 6.1 and 6.12.
+    /// Source: `handle_pte_fault()`, mm/memory.c, 6.1 and 6.12; `handle_pte_marker()`, mm/memory.c, 7.3.
     pub(super) fn touch(
         &mut self,
         proc: Proc,
@@ -47,6 +62,9 @@ impl State<'_> {
         };
         if vma.object.is_huge() {
             return self.touch_huge(proc, page, &vma, touch);
+        }
+        if self.is_guard(proc, page) {
+            return Err(NoMemoryBehind::Guard);
         }
         self.swap_in(proc, page, &vma);
         match (self.pte(proc, page), touch) {
@@ -220,9 +238,10 @@ impl State<'_> {
             return;
         }
         for (page, frame) in cached {
-            // An entry of swap space is left alone (`pte_none()`).
+            // An entry of swap space or a guard is left alone (`pte_none()`).
             let is_swapped = self.process(proc).swapped[usize::from(page)].is_some();
-            if self.pte(proc, page).is_none() && !is_swapped {
+            let is_free = self.pte(proc, page).is_none() && !is_swapped;
+            if is_free && !self.is_guard(proc, page) {
                 self.set_pte(proc, page, frame);
             }
         }

@@ -127,6 +127,7 @@ impl<'s, 'a> Print<'s, 'a> {
                 self.frame(*frame);
             }
         }
+        self.add(&process.guards);
         self.add((has_table, pinned_vm, locked_vm));
         self.add((process.new_flags, process.own_locked, process.limit_bytes));
     }

@@ -13,6 +13,7 @@ mod fault;
 mod file;
 mod fingerprint;
 mod frame;
+mod guard;
 mod gup;
 mod hole;
 mod huge;

@@ -117,6 +117,7 @@ impl State<'_> {
             pss_kib: self.pss_kib(proc),
             vm_pin: process.pinned_vm,
             huge: i64::try_from(all().filter(|frame| frame.is_huge).count()).unwrap_or(i64::MAX),
+            guards: i64::try_from(process.guards.len()).unwrap_or(i64::MAX),
             pages: (0..ALL_PAGES).filter_map(|page| self.page_view(proc, page)).collect(),
         }
     }

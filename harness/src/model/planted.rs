@@ -94,6 +94,8 @@ pub enum Fault {
     BindOverReadOnly,
     /// A window is bound to bytes of which the last one is behind its MR.
     BindRangeOffByOne,
+    /// A child has no guards of a mapping without an anon_vma, whose page table is not copied.
+    GuardsLostInFork,
 }
 
 /// The fault that is planted, if one is, and which ones the rules asked for.
@@ -122,7 +124,7 @@ impl Planted {
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 43] = [
+    pub const ALL: [(Fault, &'static str); 44] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -166,6 +168,7 @@ impl Fault {
         (Fault::BindRightIgnored, "bind_right_ignored"),
         (Fault::BindOverReadOnly, "bind_over_read_only"),
         (Fault::BindRangeOffByOne, "bind_range_off_by_one"),
+        (Fault::GuardsLostInFork, "guards_lost_in_fork"),
     ];
 
     /// The fault with this name.

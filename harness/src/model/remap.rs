@@ -156,6 +156,7 @@ impl State<'_> {
             if let Some(entry) = self.process(proc).swapped[usize::from(old)].filter(|_| !lost) {
                 self.set_swapped(proc, new, entry);
             }
+            self.move_guard(proc, old, new);
         }
         // Promises move with the pages: `clear_vma_resv_huge_pages()`, mm/hugetlb.c, 6.1 and 6.12.
         self.process_mut(proc).vmas.disown(kept, profile);

@@ -154,6 +154,7 @@ impl State<'_> {
     /// `munmap`: never fails inside the arena, holes or not.
     pub(super) fn unmap(&mut self, proc: Proc, pages: PageRange) -> Outcome {
         pages.pages().for_each(|page| self.zap(proc, page));
+        self.drop_guards(proc, pages);
         self.break_promises(proc, pages);
         let process = self.process_mut(proc);
         process.locked_vm -= process.vmas.locked_pages(pages);
@@ -211,18 +212,20 @@ impl State<'_> {
         let copied = |vma: &&Vma| {
             let lost =
                 vma.flags.has(Flags::DONT_COPY) || (vma.flags.has(Flags::WIPE_ON_FORK) && !kept);
-            vma.anon_vma.is_some() && !lost
+            !lost && self.needs_copy(proc, vma)
         };
-        for vma in parent.vmas.iter().filter(copied) {
+        let copied: Vec<&Vma> = parent.vmas.iter().filter(copied).collect();
+        for vma in copied {
             let is_huge = vma.object.is_huge();
             self.process_mut(child).has_table |= parent.has_table && !is_huge;
+            self.copy_guards(child, &parent, vma);
             for page in vma.first..vma.end {
                 if parent.swapped[usize::from(page)].is_some() {
                     self.copy_swap_entry((proc, child), page);
                 }
                 let Some(frame) = parent.ptes[usize::from(page)] else { continue };
                 if !is_huge {
-                    self.copy_pte((proc, child), page, frame, vma.prot.write());
+                    self.copy_pte((proc, child), page, frame, vma);
                 } else if self.fork_huge(child, page, frame).is_err() {
                     self.exit(child);
                     return Outcome::Errno(Errno::ENOMEM);
@@ -246,8 +249,13 @@ impl State<'_> {
         }
     }
 
-    /// `writable` says whether the mapping is.
-    fn copy_pte(&mut self, (parent, child): (Proc, Proc), page: u8, id: FrameId, writable: bool) {
+    /// Copies an entry that is present. That of a shared mapping, which only guards let be copied, stays as it is, and
+    /// its copy is clean.
+    ///
+    /// Source: `copy_present_page()`, mm/memory.c, 6.1, and `copy_present_ptes()`, `__copy_present_ptes()`, mm/memory.c,
+    /// 6.12 and 7.3.
+    fn copy_pte(&mut self, (parent, child): (Proc, Proc), page: u8, id: FrameId, vma: &Vma) {
+        let writable = vma.prot.write();
         let frame = &mut self.frames[id];
         match frame.usage {
             Use::Anon { exclusive: true }
@@ -264,7 +272,12 @@ impl State<'_> {
         }
         frame.map_count += 1;
         self.process_mut(child).ptes[usize::from(page)] = Some(id);
-        let bits = PteBits { writable: false, ..self.pte_bits(parent, page) };
+        let bits = self.pte_bits(parent, page);
+        if vma.sharing == Sharing::Shared {
+            self.set_pte_bits(child, page, PteBits { dirty: false, ..bits });
+            return;
+        }
+        let bits = PteBits { writable: false, ..bits };
         self.set_pte_bits(parent, page, bits);
         self.set_pte_bits(child, page, bits);
     }

@@ -1,6 +1,6 @@
 //! What the model remembers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
     ALL_PAGES, ARENA_PAGES, Access, ByteRange, File, Mr, Mw, PROC_SLOTS, Pd, Proc,
@@ -88,6 +88,8 @@ pub(super) struct Process {
     pub(super) ptes: [Option<FrameId>; ALL_PAGES as usize],
     /// What each page that is swapped out comes back as.
     pub(super) swapped: [Option<SwapEntry>; ALL_PAGES as usize],
+    /// The pages that have a guard. None of them is present or a swap entry.
+    pub(super) guards: BTreeSet<u8>,
     /// What else the entry of each present page of private memory says.
     pub(super) pte_bits: [PteBits; ALL_PAGES as usize],
     /// Whether there is a page table for the small pages of the arena, which lie in one (`pmd_none()`).
@@ -111,6 +113,7 @@ impl Process {
             vmas,
             ptes: [None; ALL_PAGES as usize],
             swapped: [None; ALL_PAGES as usize],
+            guards: BTreeSet::new(),
             pte_bits: [PteBits::default(); ALL_PAGES as usize],
             has_table: false,
             pinned_vm: 0,

@@ -29,7 +29,7 @@ pub struct Touched {
 pub struct PageState {
     /// The mapping, if there is one.
     pub mapping: Option<Mapping>,
-    /// The frame behind it, if it is present or swapped out.
+    /// The frame behind it, if it is present or swapped out, or the guard.
     pub frame: Option<Behind>,
     /// Whether that frame is pinned.
     pub pinned: bool,
@@ -82,6 +82,8 @@ pub enum Behind {
     Cache,
     /// Anonymous memory that is in swap space.
     Swapped,
+    /// None, but a guard.
+    Guard,
 }
 
 /// What each op of `sequence` meets on a kernel of `profile`.
@@ -117,9 +119,10 @@ impl State<'_> {
         });
         let is_swapped = self.process(proc).swapped[usize::from(page)].is_some();
         let swapped = is_swapped.then_some(Behind::Swapped);
+        let guard = self.is_guard(proc, page).then_some(Behind::Guard);
         PageState {
             mapping,
-            frame: frame.map(|frame| behind(frame.usage)).or(swapped),
+            frame: frame.map(|frame| behind(frame.usage)).or(swapped).or(guard),
             pinned: frame.is_some_and(|frame| frame.pin_count > 0),
         }
     }

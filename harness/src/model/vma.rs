@@ -135,6 +135,11 @@ impl Flags {
     pub(super) const HUGE_OWNER: Flags = Flags(512);
     /// HPAGE_RESV_UNMAPPED: the owner of private huge pages took one back from here.
     pub(super) const HUGE_TAKEN: Flags = Flags(1024);
+    /// VM_MAYBE_GUARD: there may be guards. It keeps no mappings apart, and who is merged with one that has it has it:
+    /// VMA_STICKY_FLAGS.
+    ///
+    /// Source: `VMA_STICKY_FLAGS`, include/linux/mm.h; `is_mergeable_vma()`, `anon_vma_compatible()`, mm/vma.c, 7.3.
+    pub(super) const MAYBE_GUARD: Flags = Flags(2048);
 
     /// Whether every flag of `flags` is in it.
     pub(super) fn has(self, flags: Flags) -> bool {
@@ -265,7 +270,7 @@ impl Vma {
             && self.object == other.object
             && self.sharing == other.sharing
             && self.prot == other.prot
-            && self.flags == other.flags
+            && self.flags.without(Flags::MAYBE_GUARD) == other.flags.without(Flags::MAYBE_GUARD)
             && self.offsets_fit(other, profile)
     }
 
@@ -475,8 +480,20 @@ impl Vmas {
             Join::Both => (index - 1, index + 1),
         };
         let anon_vma = self.0[from..=to].iter().find_map(|vma| vma.anon_vma);
-        let merged = Vma { end: self.0[to].end, anon_vma, ..self.0[from] };
+        let guarded = self.0[from..=to].iter().any(|vma| vma.flags.has(Flags::MAYBE_GUARD));
+        let sticky = if guarded { Flags::MAYBE_GUARD } else { Flags::NONE };
+        let flags = self.0[from].flags.with(sticky);
+        let merged = Vma { end: self.0[to].end, flags, anon_vma, ..self.0[from] };
         self.0.splice(from..=to, [merged]);
+    }
+
+    /// Notes at the whole mapping of `page` that there may be guards.
+    ///
+    /// Source: `madvise_guard_install()`, mm/madvise.c, 7.3.
+    pub(super) fn note_guards(&mut self, page: u8) {
+        if let Some(vma) = self.0.iter_mut().find(|vma| vma.covers(page)) {
+            vma.flags = vma.flags.with(Flags::MAYBE_GUARD);
+        }
     }
 
     /// Makes nobody the owner of huge pages in `pages`.
@@ -505,10 +522,11 @@ impl Vmas {
         if vma.anon_vma.is_some() {
             return;
         }
+        let flags = vma.flags.without(Flags::MAYBE_GUARD);
         let reusable = |other: &&Vma| {
             other.object == vma.object
                 && other.sharing == vma.sharing
-                && other.flags == vma.flags
+                && other.flags.without(Flags::MAYBE_GUARD) == flags
                 && other.offsets_fit(&vma, profile)
         };
         let of = |other: Option<&Vma>| {

@@ -2,7 +2,7 @@
 //!
 //! **Coherent**: what the adapter finds through a live MR is what the CPU of the registering process finds at the same
 //! address. Not asked of a page that the process has given away since it registered it (munmap, mmap, mremap,
-//! MADV_DONTNEED, MADV_FREE, MADV_REMOVE, truncate, a hole: the MR is *detached* there), nor of an MR with NON_COHERENT where that means something.
+//! MADV_DONTNEED, MADV_FREE, MADV_REMOVE, MADV_GUARD_INSTALL, truncate, a hole: the MR is *detached* there), nor of an MR with NON_COHERENT where that means something.
 //!
 //! **Protected**: no MR gets a right to write to memory that its process may not write at that time, unless it had one
 //! when it was registered (rights outlive mprotect), and no RDMA changes
@@ -282,7 +282,8 @@ fn reads_only(op: &Op) -> bool {
 
 /// Whether `op` can legally part an MR from the memory it was registered for.
 fn gives_away(op: &Op) -> bool {
-    const GIVING: [Advice; 3] = [Advice::DontNeed, Advice::Free, Advice::Remove];
+    const GIVING: [Advice; 4] =
+        [Advice::DontNeed, Advice::Free, Advice::Remove, Advice::GuardInstall];
     match op.kind() {
         OpKind::Map | OpKind::Unmap | OpKind::Remap | OpKind::Truncate | OpKind::Punch => true,
         OpKind::Advise => matches!(*op, Op::Advise { advice, .. } if GIVING.contains(&advice)),

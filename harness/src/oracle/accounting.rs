@@ -2,7 +2,7 @@
 //!
 //! Checks the resident set of every process by kind (`RssAnon`, `RssShmem`,
 //! `RssFile`), what it has locked, swapped out and pinned (`VmLck`, `VmSwap`,
-//! `VmPin`), its huge pages (`HugetlbPages`), its proportional share (`Pss`), the
+//! `VmPin`), its huge pages (`HugetlbPages`), its guards, its proportional share (`Pss`), the
 //! pages pinned system-wide, those charged to the memory cgroup of the registrations, huge
 //! pages that are free or promised, and how many RDMA objects the device and the rdma
 //! cgroup count. All exactly; in pages or huge pages, the share in KiB.
@@ -52,8 +52,8 @@ const SHARE: &str = "pss_kib";
 /// A counter of a process.
 type Counter = (&'static str, fn(&ProcView) -> i64);
 
-/// Everything that a process is charged for.
-const COUNTERS: [Counter; 8] = [
+/// Everything that a process is charged for, and the guards that it is not charged for.
+const COUNTERS: [Counter; 9] = [
     ("vm_pin", |view| view.vm_pin),
     ("rss_anon", |view| view.rss_anon),
     ("rss_shmem", |view| view.rss_shmem),
@@ -61,6 +61,7 @@ const COUNTERS: [Counter; 8] = [
     ("vm_lck", |view| view.vm_lck),
     ("vm_swap", |view| view.vm_swap),
     ("huge", |view| view.huge),
+    ("guards", |view| view.guards),
     (SHARE, |view| view.pss_kib),
 ];
 

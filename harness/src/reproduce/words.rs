@@ -19,6 +19,8 @@ pub(super) fn advice(advice: Advice) -> String {
         Advice::PopulateRead => "22 /* MADV_POPULATE_READ */".to_owned(),
         Advice::PopulateWrite => "23 /* MADV_POPULATE_WRITE */".to_owned(),
         Advice::Collapse => "25 /* MADV_COLLAPSE */".to_owned(),
+        Advice::GuardInstall => "102 /* MADV_GUARD_INSTALL */".to_owned(),
+        Advice::GuardRemove => "103 /* MADV_GUARD_REMOVE */".to_owned(),
         Advice::DontNeed
         | Advice::Free
         | Advice::DontFork

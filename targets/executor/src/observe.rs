@@ -54,7 +54,9 @@ impl Observer {
     /// This process as `proc`, less the executor's `own` share.
     pub(crate) fn view(&mut self, proc: Proc, own: Charges) -> Result<ProcView, Failure> {
         let charges = self.charges()?;
-        let mut pages = self.pages()?;
+        let entries = self.entries()?;
+        let guards = entries.iter().filter(|entry| entry.guard()).count();
+        let mut pages = self.pages(&entries);
         let pss_kib = pss_kib(&pages)?;
         if charges.huge > 0 {
             pages.extend(self.huge_pages()?);
@@ -69,20 +71,27 @@ impl Observer {
             pss_kib,
             vm_pin: charges.vm_pin - own.vm_pin,
             huge: charges.huge,
+            guards: i64::try_from(guards).expect("an arena of a few pages"),
             pages,
         })
     }
 
-    fn pages(&mut self) -> Result<Vec<PageView>, Failure> {
+    /// The entry of each small page of the arena.
+    fn entries(&self) -> Result<Vec<Entry>, Failure> {
         let mut entries = [0u8; PAGEMAP_BYTES];
         let at = ARENA_BASE / u64::from(PAGE_BYTES) * ENTRY_BYTES as u64;
         self.pagemap.read_exact_at(&mut entries, at).doing("read /proc/self/pagemap")?;
         let entries = entries.as_chunks::<ENTRY_BYTES>().0;
+        Ok(entries.iter().map(|bytes| Entry::from_bytes(*bytes)).collect())
+    }
+
+    /// The small pages that are present.
+    fn pages(&mut self, entries: &[Entry]) -> Vec<PageView> {
         let mut pages = Vec::with_capacity(entries.len());
-        for (page, &bytes) in (0..ARENA_PAGES).zip(entries) {
-            pages.extend(self.page(page, Entry::from_bytes(bytes)));
+        for (page, entry) in (0..ARENA_PAGES).zip(entries) {
+            pages.extend(self.page(page, *entry));
         }
-        Ok(pages)
+        pages
     }
 
     /// The huge pages that are present. Each has an entry for each small page's worth of it, of which the first says all.

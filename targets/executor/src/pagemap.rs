@@ -1,6 +1,6 @@
 //! Entries of `/proc/PID/pagemap`.
 //!
-//! Source: `Documentation/admin-guide/mm/pagemap.rst`, 6.1 and 6.12.
+//! Source: `Documentation/admin-guide/mm/pagemap.rst`, 6.1, 6.12 and 7.3.
 
 /// Size of an entry, in bytes.
 pub(crate) const ENTRY_BYTES: usize = 8;
@@ -23,6 +23,11 @@ impl Entry {
     /// Bit 61: a page of a file or of shared anonymous memory.
     pub(crate) fn file_or_shared(self) -> bool {
         self.0 & 1 << 61 != 0
+    }
+
+    /// Bit 58: a guard, which is never present, and has bit 62 as a page in swap space has. Zero in kernels without guards.
+    pub(crate) fn guard(self) -> bool {
+        self.0 & 1 << 58 != 0
     }
 
     /// Bit 56: no other page table entry maps it.
@@ -48,5 +53,7 @@ mod tests {
         let absent = Entry::from_bytes(0x4080_0000_0000_0001_u64.to_ne_bytes());
         assert!(!absent.present() && !absent.file_or_shared() && !absent.exclusively_mapped());
         assert_eq!(absent.frame(), 1);
+        let guard = Entry::from_bytes(0x4400_0000_0000_0000_u64.to_ne_bytes());
+        assert!(guard.guard() && !guard.present() && !absent.guard() && !entry.guard());
     }
 }

@@ -2,10 +2,11 @@
 
 use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 
-use crate::profile::{HugeDofork, HugeForced, OnDemand,
-    AbsentAnonVma, Adapter, AnonOffset, RemapOrder, DiskPunch, DiskTail, FailedSend, FutureWriteCheck, GupFast, HugeAdvice, HugePages, HugeZap, KsmSwap, LastPageTable,
-    MmapMerge, NonCoherent, Platform, PopulateAtHole, Profile, SwapExclusive, SwapSpace, TrackedWritePin, Umem, UnwrittenAccount,
-    Unshare, WriteOnlyLoad,
+use crate::profile::{
+    AbsentAnonVma, Adapter, AnonOffset, DiskPunch, DiskTail, FailedSend, FutureWriteCheck,
+    GuardRegions, GupFast, HugeAdvice, HugeDofork, HugeForced, HugePages, HugeZap, KsmSwap,
+    LastPageTable, MmapMerge, NonCoherent, OnDemand, Platform, PopulateAtHole, Profile, RemapOrder,
+    SwapExclusive, SwapSpace, TrackedWritePin, Umem, Unshare, UnwrittenAccount, WriteOnlyLoad,
 };
 
 /// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
@@ -34,6 +35,7 @@ pub(super) const RULES: Profile = Profile {
     populate_at_hole: PopulateAtHole::Continues,
     table_for_last_page: LastPageTable::Made,
     huge_advice: HugeAdvice::Unknown,
+    guard_regions: GuardRegions::Unknown,
     huge_pages: HugePages::None,
     huge_dofork: HugeDofork::Works,
     huge_forced: HugeForced::Refused,

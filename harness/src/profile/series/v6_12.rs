@@ -2,9 +2,9 @@
 
 use pinfold_contract::{Access, Errno, Rereg, WcStatus};
 
-use crate::profile::{OnDemand,
-    DiskPunch, DiskTail, FailedSend, FutureWriteCheck, HugeZap, KsmSwap, LastPageTable, MmapMerge, Platform, PopulateAtHole, Profile,
-    TrackedWritePin, Umem, UnwrittenAccount, Unshare,
+use crate::profile::{
+    DiskPunch, DiskTail, FailedSend, FutureWriteCheck, HugeZap, KsmSwap, LastPageTable, MmapMerge,
+    OnDemand, Platform, PopulateAtHole, Profile, TrackedWritePin, Umem, Unshare, UnwrittenAccount,
 };
 
 /// The rules of 6.12. The sources stand at the fields of [`Profile`].

@@ -1,7 +1,8 @@
 //! Linux 7.3, read in 7.3.4: what changed since 6.12.
 
 use crate::profile::{
-    AbsentAnonVma, AnonOffset, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform, Profile, RemapOrder, SwapExclusive,
+    AbsentAnonVma, AnonOffset, GuardRegions, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform,
+    Profile, RemapOrder, SwapExclusive,
 };
 
 /// The rules of 7.3. The sources stand at the fields of [`Profile`].
@@ -10,6 +11,7 @@ pub(super) const fn rules(before: &Profile) -> Profile {
         absent_anon_vma: AbsentAnonVma::OfEither,
         anon_offset: AnonOffset::OwnForFiles,
         remap_order: RemapOrder::ChecksFirst,
+        guard_regions: GuardRegions::Known,
         ksm_swap: KsmSwap::Works,
         swap_exclusive: SwapExclusive::Marked,
         ..*before
