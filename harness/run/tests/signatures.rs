@@ -232,6 +232,7 @@ const MEASURED: [(Fault, &[&str]); 43] = [
     (Fault::BindRightIgnored, &["protection-bind-mw_bind_err-ok-right"]),
     (Fault::BindOverReadOnly, &["protection-bind-mw_bind_err-ok"]),
     (Fault::BindRangeOffByOne, &["protection-bind-mw_bind_err-ok-range"]),
+    (Fault::GuardsLostInFork, &["accounting-fork-child.guards.less", "frames-fork-child-missing"]),
 ];
 
 /// The names that two faults may share, since they show in one way.

@@ -3,7 +3,7 @@
 use std::cell::Cell;
 use std::fmt;
 
-use crate::profile::{Platform, Profile};
+use crate::profile::{GuardRegions, Platform, Profile};
 
 /// A bug put into the model on purpose, to show that an oracle sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -176,9 +176,14 @@ impl Fault {
         Self::ALL.iter().find(|(_, n)| *n == name).map(|(fault, _)| *fault)
     }
 
-    /// A profile like `profile` on which it can show: some need what User Mode Linux does not have.
+    /// A profile like `profile` on which it can show: some need what User Mode Linux or an older series does not have.
     pub fn shown_on(self, profile: &'static Profile) -> &'static Profile {
-        if self == Fault::HugeForkSharesPinned { profile.on(Platform::X86) } else { profile }
+        let has_guards = profile.guard_regions == GuardRegions::Known;
+        match self {
+            Fault::HugeForkSharesPinned => profile.on(Platform::X86),
+            Fault::GuardsLostInFork if !has_guards => Profile::newest().on(profile.platform),
+            _ => profile,
+        }
     }
 
     /// Its name on the command line.
