@@ -178,11 +178,13 @@ impl Fault {
 
     /// A profile like `profile` on which it can show: some need what User Mode Linux or an older series does not have.
     pub fn shown_on(self, profile: &'static Profile) -> &'static Profile {
-        let has_guards = profile.guard_regions == GuardRegions::Known;
-        match self {
-            Fault::HugeForkSharesPinned => profile.on(Platform::X86),
-            Fault::GuardsLostInFork if !has_guards => Profile::newest().on(profile.platform),
-            _ => profile,
+        let knows_guards = profile.guard_regions == GuardRegions::Known;
+        if self == Fault::HugeForkSharesPinned {
+            profile.on(Platform::X86)
+        } else if self == Fault::GuardsLostInFork && !knows_guards {
+            Profile::newest().on(profile.platform)
+        } else {
+            profile
         }
     }
 
