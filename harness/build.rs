@@ -7,6 +7,9 @@ use std::{env, fs};
 /// A series, and the file with its rules.
 type Entry = ((u16, u16), PathBuf);
 
+/// A file that has this constant says whether its series is a long-term one. Without it, it is none.
+const LONG_TERM: &str = "const IS_LONG_TERM: bool";
+
 fn main() {
     let folder = Path::new(&variable("CARGO_MANIFEST_DIR")).join("src/profile/series");
     println!("cargo::rerun-if-changed={}", folder.display());
@@ -63,5 +66,17 @@ fn registry(entries: &[Entry]) -> String {
     let newest_first: Vec<String> =
         (0..entries.len()).rev().map(|index| format!("rules_{index}")).collect();
     say(format!("    [{}]\n}}", newest_first.join(", ")));
+    say("/// Whether each series is kept up for years, the newest first.".to_owned());
+    let facts: Vec<String> = entries.iter().rev().map(is_long_term).collect();
+    say(format!("pub(super) static IS_LONG_TERM: [bool; COUNT] = [{}];", facts.join(", ")));
     text
+}
+
+fn is_long_term(((major, minor), path): &Entry) -> String {
+    let text =
+        fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    match text.contains(LONG_TERM) {
+        true => format!("v{major}_{minor}::IS_LONG_TERM"),
+        false => "false".to_owned(),
+    }
 }

@@ -70,8 +70,8 @@ impl Probe {
     }
 
     fn take(&self) -> fn(&mut Profile, &Profile) {
-        let field: Option<&Field> = FIELDS.iter().find(|(name, _)| *name == self.field);
-        field.expect("a test compares the probes with the fields").1
+        let field: Option<&Field> = FIELDS.iter().find(|field| field.name == self.field);
+        field.expect("a test compares the probes with the fields").take
     }
 }
 
@@ -182,7 +182,7 @@ mod tests {
 
     #[test]
     fn every_field_has_its_probe_and_no_field_is_forgotten() {
-        let fields: Vec<&str> = FIELDS.iter().map(|(name, _)| *name).collect();
+        let fields: Vec<&str> = FIELDS.iter().map(|field| field.name).collect();
         assert_eq!(PROBES.map(|probe| probe.field).to_vec(), fields);
         let text = format!("{:#?}", Profile::newest());
         let names =

@@ -3,11 +3,13 @@
 //! A profile is a product: what a series changes over the one before it (`profile/series`, one file each), what a
 //! platform changes (`profile/platform.rs`), and whose rules the adapter's are. A new series is one more file there.
 
+mod expression;
 mod platform;
 mod series;
 
 use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 
+pub use expression::{Expression, Import};
 pub use platform::{Adapter, Platform};
 
 /// The rules in which kernels differ.
@@ -457,42 +459,60 @@ pub enum FailedSend {
     Flushed,
 }
 
-/// A field of [`Profile`] that two kernels can differ in: its name, and how it is taken over from another profile.
-pub type Field = (&'static str, fn(&mut Profile, &Profile));
+/// A field of [`Profile`] that two kernels can differ in.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Its name.
+    pub name: &'static str,
+    /// Sets it in the first profile to what it is in the second.
+    pub take: fn(&mut Profile, &Profile),
+    /// Its value in a profile.
+    pub expression: fn(&Profile) -> Expression,
+}
+
+macro_rules! fields {
+    ($($name:ident,)*) => {
+        [$(Field {
+            name: stringify!($name),
+            take: |to, from| to.$name = from.$name,
+            expression: |of| Expression::of(&of.$name),
+        },)*]
+    };
+}
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 30] = [
-    ("umem", |to, from| to.umem = from.umem),
-    ("unshare", |to, from| to.unshare = from.unshare),
-    ("non_coherent", |to, from| to.non_coherent = from.non_coherent),
-    ("access_known", |to, from| to.access_known = from.access_known),
-    ("on_demand", |to, from| to.on_demand = from.on_demand),
-    ("access_unsupported", |to, from| to.access_unsupported = from.access_unsupported),
-    ("mmap_merge", |to, from| to.mmap_merge = from.mmap_merge),
-    ("absent_anon_vma", |to, from| to.absent_anon_vma = from.absent_anon_vma),
-    ("anon_offset", |to, from| to.anon_offset = from.anon_offset),
-    ("remap_order", |to, from| to.remap_order = from.remap_order),
-    ("unwritten_account", |to, from| to.unwritten_account = from.unwritten_account),
-    ("disk_tail", |to, from| to.disk_tail = from.disk_tail),
-    ("disk_punch", |to, from| to.disk_punch = from.disk_punch),
-    ("future_write_check", |to, from| to.future_write_check = from.future_write_check),
-    ("populate_at_hole", |to, from| to.populate_at_hole = from.populate_at_hole),
-    ("table_for_last_page", |to, from| to.table_for_last_page = from.table_for_last_page),
-    ("huge_advice", |to, from| to.huge_advice = from.huge_advice),
-    ("guard_regions", |to, from| to.guard_regions = from.guard_regions),
-    ("huge_pages", |to, from| to.huge_pages = from.huge_pages),
-    ("huge_dofork", |to, from| to.huge_dofork = from.huge_dofork),
-    ("huge_forced", |to, from| to.huge_forced = from.huge_forced),
-    ("huge_zap", |to, from| to.huge_zap = from.huge_zap),
-    ("write_only_load", |to, from| to.write_only_load = from.write_only_load),
-    ("gup_fast", |to, from| to.gup_fast = from.gup_fast),
-    ("ksm_swap", |to, from| to.ksm_swap = from.ksm_swap),
-    ("swap_exclusive", |to, from| to.swap_exclusive = from.swap_exclusive),
-    ("tracked_write_pin", |to, from| to.tracked_write_pin = from.tracked_write_pin),
-    ("rereg_changes", |to, from| to.rereg_changes = from.rereg_changes),
-    ("window_unsupported", |to, from| to.window_unsupported = from.window_unsupported),
-    ("local_range_status", |to, from| to.local_range_status = from.local_range_status),
-];
+pub const FIELDS: [Field; 30] = fields! {
+    umem,
+    unshare,
+    non_coherent,
+    access_known,
+    on_demand,
+    access_unsupported,
+    mmap_merge,
+    absent_anon_vma,
+    anon_offset,
+    remap_order,
+    unwritten_account,
+    disk_tail,
+    disk_punch,
+    future_write_check,
+    populate_at_hole,
+    table_for_last_page,
+    huge_advice,
+    guard_regions,
+    huge_pages,
+    huge_dofork,
+    huge_forced,
+    huge_zap,
+    write_only_load,
+    gup_fast,
+    ksm_swap,
+    swap_exclusive,
+    tracked_write_pin,
+    rereg_changes,
+    window_unsupported,
+    local_range_status,
+};
 
 impl Profile {
     /// Every series on User Mode Linux, the newest first.
@@ -506,6 +526,12 @@ impl Profile {
             Platform::Uml => &series::UML,
             Platform::X86 => &series::X86,
         }
+    }
+
+    /// The series that kernel.org keeps up for years, the newest first: those that machines run.
+    pub fn long_term() -> Vec<Series> {
+        let all = Self::all().iter().zip(series::IS_LONG_TERM);
+        all.filter(|(_, is_long_term)| *is_long_term).map(|(profile, _)| profile.series).collect()
     }
 
     /// The newest series on User Mode Linux.
@@ -557,6 +583,11 @@ mod tests {
             }
         }
         assert_eq!(Profile::of(Series::new(5, 10), Platform::Uml), None);
+    }
+
+    #[test]
+    fn series_that_are_kept_up_for_years_are_told_from_the_others() {
+        assert_eq!(Profile::long_term(), [Series::new(6, 12), Series::new(6, 1)]);
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! Every series that Pinfold has rules for.
 //!
 //! One file a series, `series/vMAJOR_MINOR.rs`, and no list of them: `build.rs` finds the files. The oldest states every
-//! rule (`RULES`); each later one says what it changes over the series before it (`rules`).
+//! rule (`RULES`); each later one says what it changes over the series before it (`rules`). `IS_LONG_TERM` stands in those
+//! that are kept up for years.
 
 use pinfold_contract::Series;
 

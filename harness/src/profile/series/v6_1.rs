@@ -12,6 +12,9 @@ use crate::profile::{
 /// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
 const OPTIONAL: Access = Access(0x3ff0_0000);
 
+/// kernel.org keeps it up for years, and Debian 12 has it.
+pub(super) const IS_LONG_TERM: bool = true;
+
 /// Every rule, on User Mode Linux. The sources stand at the fields of [`Profile`].
 pub(super) const RULES: Profile = Profile {
     series: Series::new(6, 1),

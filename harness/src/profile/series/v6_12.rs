@@ -7,6 +7,9 @@ use crate::profile::{
     OnDemand, Platform, PopulateAtHole, Profile, TrackedWritePin, Umem, Unshare, UnwrittenAccount,
 };
 
+/// kernel.org keeps it up for years, and Debian 13 has it.
+pub(super) const IS_LONG_TERM: bool = true;
+
 /// The rules of 6.12. The sources stand at the fields of [`Profile`].
 pub(super) const fn rules(before: &Profile) -> Profile {
     Profile {
