@@ -1,4 +1,6 @@
 //! A real kernel does what the model allows, for every sequence.
 #![no_main]
 
-pinfold_fuzz::sequence_target!(pinfold_props::rxe_agrees, pinfold_props::rxe_edges);
+use pinfold_props::{rxe_agrees, rxe_edges, rxe_profile};
+
+pinfold_fuzz::sequence_target!(rxe_agrees, rxe_edges, rxe_profile);

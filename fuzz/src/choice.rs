@@ -47,12 +47,12 @@ fn seen() -> MutexGuard<'static, Seen> {
     SEEN.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes that `sequence` was an input. Gives its features, each once, and the broken rules that few inputs showed and this one
+/// Notes that `sequence` was an input, for a kernel with the rules `profile`. Gives its features, each once, and the broken rules that few inputs showed and this one
 /// does.
-pub fn note(sequence: &Sequence) -> (Vec<u32>, Vec<Fault>) {
+pub fn note(profile: &Profile, sequence: &Sequence) -> (Vec<u32>, Vec<Fault>) {
     let mut seen = seen();
-    let features = features_of(sequence);
-    let faults = shown(Profile::newest(), sequence, &seen.suspects());
+    let features = features_of(profile, sequence);
+    let faults = shown(profile, sequence, &seen.suspects());
     features.iter().for_each(|feature| add(&mut seen.features, *feature));
     faults.iter().for_each(|fault| add(&mut seen.faults, *fault));
     (features, faults)
@@ -63,14 +63,18 @@ fn add<K: Ord>(counts: &mut BTreeMap<K, u32>, key: K) {
     *count = (*count + 1).min(RAREST + 1);
 }
 
-/// The one of `sequences` that is worth most. What is `about` that is looked for most: of some there is always more that is
+/// The one of `sequences` that is worth most to a kernel with the rules `profile`. What is `about` that is looked for most: of some there is always more that is
 /// rare, and less of it matters to an adapter.
-pub fn best(sequences: impl Iterator<Item = Sequence>, about: About) -> Option<Sequence> {
+pub fn best(
+    profile: &Profile,
+    sequences: impl Iterator<Item = Sequence>,
+    about: About,
+) -> Option<Sequence> {
     let seen = seen();
     let suspects = seen.suspects();
     let all: Vec<Sequence> = sequences.collect();
     let promises: Vec<usize> =
-        all.iter().map(|sequence| promise(&seen, sequence, &suspects)).collect();
+        all.iter().map(|sequence| promise(profile, &seen, sequence, &suspects)).collect();
     let most = promises.iter().copied().max().unwrap_or_default();
     if most > 0 {
         return all
@@ -79,21 +83,21 @@ pub fn best(sequences: impl Iterator<Item = Sequence>, about: About) -> Option<S
             .find(|(_, promise)| *promise == most)
             .map(|(sequence, _)| sequence);
     }
-    all.into_iter().max_by_key(|sequence| newness(&seen, sequence, about))
+    all.into_iter().max_by_key(|sequence| newness(profile, &seen, sequence, about))
 }
 
 /// How much of `sequence` is rare for the time that a kernel takes for it, a number that only others can be held against.
-fn newness(seen: &Seen, sequence: &Sequence, about: About) -> usize {
+fn newness(profile: &Profile, seen: &Seen, sequence: &Sequence, about: About) -> usize {
     let weight = |feature: &u32| {
         let factor = if About::of(*feature) == about { LOOKED_FOR } else { 1 };
         Seen::rarity(&seen.features, feature) * factor
     };
-    for_its_time(features_of(sequence).iter().map(weight).sum(), sequence)
+    for_its_time(features_of(profile, sequence).iter().map(weight).sum(), sequence)
 }
 
 /// The same of broken rules that it would show.
-fn promise(seen: &Seen, sequence: &Sequence, suspects: &[Fault]) -> usize {
-    let shown = shown(Profile::newest(), sequence, suspects);
+fn promise(profile: &Profile, seen: &Seen, sequence: &Sequence, suspects: &[Fault]) -> usize {
+    let shown = shown(profile, sequence, suspects);
     let rarity = |fault: &Fault| Seen::rarity(&seen.faults, fault);
     for_its_time(shown.iter().map(rarity).sum(), sequence)
 }
@@ -102,8 +106,8 @@ fn for_its_time(worth: usize, sequence: &Sequence) -> usize {
     1000 * worth / (OPS_OF_A_RUN + sequence.ops.len())
 }
 
-fn features_of(sequence: &Sequence) -> Vec<u32> {
-    let mut features: Vec<u32> = features(Profile::newest(), sequence).collect();
+fn features_of(profile: &Profile, sequence: &Sequence) -> Vec<u32> {
+    let mut features: Vec<u32> = features(profile, sequence).collect();
     features.sort_unstable();
     features.dedup();
     features

@@ -46,17 +46,18 @@ static WANTED: LazyLock<Wanted> = LazyLock::new(|| {
     Wanted { model, kernel }
 });
 
-/// Counts the features of `sequence`, if that is wanted.
+/// Counts the features of `sequence` by the newest rules, if that is wanted: for what runs no kernel.
 pub fn note(sequence: &Sequence) {
     if WANTED.model {
         features(Profile::newest(), sequence).for_each(|feature| count(feature, 0));
     }
 }
 
-/// The same, with the broken rules that it shows, and with the `edges` that a kernel took. That is all that is told then.
-pub fn note_run(sequence: &Sequence, edges: &[Edge]) {
+/// The same by the rules `profile` of the kernel that ran it, with the broken rules that it shows, and with the `edges` that
+/// the kernel took. That is all that is told then.
+pub fn note_run(profile: &Profile, sequence: &Sequence, edges: &[Edge]) {
     if WANTED.model {
-        let (features, faults) = choice::note(sequence);
+        let (features, faults) = choice::note(profile, sequence);
         features.into_iter().for_each(|feature| count(feature, 0));
         faults.into_iter().for_each(|fault| count(u32::MAX - fault as u32, 0));
     }

@@ -6,21 +6,22 @@ pub mod feedback;
 
 use libfuzzer_sys::fuzzer_mutate;
 use pinfold::features::About;
+use pinfold::profile::Profile;
 use pinfold_contract::Sequence;
 use pinfold_props::{cross_inputs_to, edit_input, mutate_input_to};
 
 /// A target that runs `$property` on the sequence of each input, with a mutator and a cross-over that know sequences. Where
-/// the property runs a kernel, `$edges` gives which way that went for the last one.
+/// the property runs a kernel, `$edges` gives which way that went for the last one, and `$profile` its rules.
 #[macro_export]
 macro_rules! sequence_target {
     ($property:path) => {
         pinfold_fuzz::sequence_target!(@ $property, pinfold_fuzz::feedback::note, Choice::Any);
     };
-    ($property:path, $edges:path) => {
+    ($property:path, $edges:path, $profile:path) => {
         pinfold_fuzz::sequence_target!(
             @ $property,
-            |sequence| pinfold_fuzz::feedback::note_run(sequence, &$edges()),
-            Choice::Best
+            |sequence| pinfold_fuzz::feedback::note_run($profile(), sequence, &$edges()),
+            Choice::BestFor($profile)
         );
     };
     (@ $property:path, $note:expr, $choice:expr) => {
@@ -40,12 +41,12 @@ macro_rules! sequence_target {
 }
 
 /// What goes to a target of all that could be made of an input.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub enum Choice {
     /// What is drawn: the target takes no longer than a choice would.
     Any,
-    /// The best of many, where features of the model count: see [`choice`].
-    Best,
+    /// The best of many for the kernel with these rules, where features of the model count: see [`choice`].
+    BestFor(fn() -> &'static Profile),
 }
 
 /// One in so many mutations is libFuzzer's own, so that the words of `-dict` and of its table of comparisons have a
@@ -85,11 +86,12 @@ pub fn cross(one: &[u8], other: &[u8], out: &mut [u8], rng_seed: u32, choice: Ch
 
 /// One of what `make` makes, where `rng_seed` is what the engine drew. Another thing is looked for each time.
 fn chosen(choice: Choice, rng_seed: u32, make: impl Fn(u64) -> Sequence) -> Sequence {
-    if choice == Choice::Any || !feedback::is_of_the_model() {
-        return make(rng_seed.into());
-    }
+    let profile = match choice {
+        Choice::BestFor(profile) if feedback::is_of_the_model() => profile(),
+        Choice::BestFor(_) | Choice::Any => return make(rng_seed.into()),
+    };
     // Numbers far from each other give changes that have nothing in common.
     let tried = (0..TRIES).map(|again| rng_seed.wrapping_add(again.wrapping_mul(0x9e37_79b9)));
     let about = About::ALL[(rng_seed / ENGINE_EVERY) as usize % About::ALL.len()];
-    choice::best(tried.map(|rng_seed| make(rng_seed.into())), about).unwrap_or_default()
+    choice::best(profile, tried.map(|rng_seed| make(rng_seed.into())), about).unwrap_or_default()
 }

@@ -11,5 +11,5 @@ pub use input::{Input, cross_inputs, cross_inputs_to, edit_input, mutate_input, 
 pub use minimize::minimize_keeps_what_is_wrong;
 pub use model::model_agrees;
 pub use mutate::mutated_text_roundtrip;
-pub use rxe::{rxe_agrees, rxe_edges, rxe_kernel_is_built};
+pub use rxe::{rxe_agrees, rxe_edges, rxe_kernel_is_built, rxe_profile};
 pub use text::{generated_text_roundtrip, text_roundtrip};

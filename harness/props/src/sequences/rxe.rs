@@ -67,6 +67,11 @@ pub fn rxe_edges() -> Vec<Edge> {
     RXE.with_borrow(|rxe| rxe.target.edges().to_owned())
 }
 
+/// The rules that the target of [`rxe_agrees`] is held to.
+pub fn rxe_profile() -> &'static Profile {
+    RXE.with_borrow(|rxe| rxe.target.profile())
+}
+
 /// Whether the kernel of [`rxe_agrees`] is at hand.
 pub fn rxe_kernel_is_built() -> bool {
     let cache = Cache::from_environment();
