@@ -4,6 +4,7 @@
 
 pub mod citations;
 pub mod designs;
+pub mod draft;
 mod draw;
 pub mod explain;
 pub mod features;

@@ -1,5 +1,6 @@
 //! The command line of Pinfold: one file a subcommand, no logic.
 
+mod adopt;
 mod args;
 mod campaign;
 mod completions;
@@ -49,6 +50,7 @@ enum Command {
     Designs(designs::Designs),
     Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
+    Adopt(adopt::Adopt),
     Series(series::Series),
     Sources(sources::Sources),
     Doctor(doctor::Doctor),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Designs(designs) => designs.run(),
         Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
+        Command::Adopt(adopt) => adopt.run(&signals),
         Command::Series(series) => series.run(),
         Command::Sources(sources) => sources.run(),
         Command::Doctor(doctor) => doctor.run(),

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use pinfold::known::KnownError;
+use pinfold_contract::Series;
 use pinfold_machine::{ApplyError, DiffError, GitError, KernelError, RebuildError};
 
 use crate::blocks::BlocksError;
@@ -200,6 +201,16 @@ pub enum RunError {
         /// The series there are.
         series: String,
     },
+    /// A series file says what changed since the series before it, and there is none.
+    #[error(
+        "linux {version} is not newer than {oldest}, the oldest series that has rules: name a newer kernel"
+    )]
+    NothingBefore {
+        /// The kernel's version.
+        version: String,
+        /// The oldest series.
+        oldest: Series,
+    },
     /// A sequence that was to be minimized does not diverge.
     #[error("{file} does not diverge on {target} ({verdict}): there is nothing to minimize")]
     NothingToMinimize {
@@ -258,6 +269,7 @@ impl RunError {
             | RunError::ModulesDoNotBuild { .. }
             | RunError::NoCheckout { .. }
             | RunError::NoTree { .. }
+            | RunError::NothingBefore { .. }
             | RunError::NothingToMinimize { .. } => Blame::Input,
             RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
@@ -320,6 +332,7 @@ impl RunError {
             | RunError::Git(_)
             | RunError::NoCheckout { .. }
             | RunError::NoTree { .. }
+            | RunError::NothingBefore { .. }
             | RunError::NothingToMinimize { .. } => Reach::Target,
         }
     }

@@ -3,6 +3,7 @@
 //! This is the one place where the pure library and the machines meet. A target is opened by its name, [`check`] runs
 //! one sequence on both sides and compares, [`fuzz`] does so by the thousand and keeps what it finds.
 
+mod adopt;
 mod annotate;
 mod artifact;
 pub mod blocks;
@@ -37,6 +38,9 @@ mod stored;
 mod summary;
 mod target;
 
+pub use adopt::{
+    AdoptOptions, Adoption, Defect, DefectState, Replays, Unsettled, UnsettledKind, adopt,
+};
 pub use annotate::annotate;
 pub use bundle::{Finding, Reliability, StoredTrace};
 pub use campaign::{

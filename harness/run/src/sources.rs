@@ -23,6 +23,7 @@ pub use compare::{
 pub use tree::TreeName;
 
 use crate::error::RunError;
+use crate::name::all_series;
 use crate::parts::PartsError;
 use tree::Tree;
 
@@ -56,10 +57,7 @@ impl OwnCitations {
     ///
     /// If it is in none, or a file of it cannot be read.
     pub fn read(start: &Path) -> Result<OwnCitations, RunError> {
-        let root = start
-            .ancestors()
-            .find(|folder| MARKS.iter().all(|mark| folder.join(mark).is_file()))
-            .ok_or_else(|| RunError::NoCheckout { folder: start.to_owned() })?;
+        let root = checkout(start)?;
         let mut citations = Citations::default();
         for folder in FOLDERS {
             add(&mut citations, root, folder)?;
@@ -98,6 +96,14 @@ impl OwnCitations {
     }
 }
 
+/// The root of the checkout of Pinfold that `start` is in: `start` itself or a folder above it.
+pub(crate) fn checkout(start: &Path) -> Result<&Path, RunError> {
+    start
+        .ancestors()
+        .find(|folder| MARKS.iter().all(|mark| folder.join(mark).is_file()))
+        .ok_or_else(|| RunError::NoCheckout { folder: start.to_owned() })
+}
+
 /// Adds what the files below `folder` of `root` cite, in the order of their names.
 fn add(citations: &mut Citations, root: &Path, folder: &str) -> Result<(), RunError> {
     let path = root.join(folder);
@@ -133,11 +139,7 @@ fn add(citations: &mut Citations, root: &Path, folder: &str) -> Result<(), RunEr
 fn open(name: &str, watch: &mut dyn FnMut(&Progress)) -> Result<Tree, RunError> {
     let no_tree = || RunError::NoTree {
         name: name.to_owned(),
-        series: crate::name::all_series()
-            .iter()
-            .map(Series::to_string)
-            .collect::<Vec<_>>()
-            .join(", "),
+        series: all_series().iter().map(ToString::to_string).collect::<Vec<_>>().join(", "),
     };
     let failed = |error| PartsError::Kernel(KernelError::Source(error));
     let path = PathBuf::from(name);

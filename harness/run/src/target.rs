@@ -10,7 +10,7 @@ use std::time::Duration;
 use pinfold::designs::Pair;
 use pinfold::known::Running;
 use pinfold::model::{self, Fault};
-use pinfold::probe;
+use pinfold::probe::{self, Fitted};
 use pinfold::profile::{Platform, Profile, SwapSpace};
 use pinfold_contract::{Edge, Observe, Sequence, Series, Trace};
 use pinfold_machine::accel::AccelWish;
@@ -275,6 +275,14 @@ impl Prepared {
         self
     }
 
+    /// This target, held to `profile` whatever its kernel is. A model, and the kernel of this machine, are held to their own.
+    pub(crate) fn held_to(mut self, profile: &'static Profile) -> Prepared {
+        if let PreparedKind::Machine { expected, .. } = &mut self.kind {
+            *expected = Expected::Rules(profile, profile.series.to_string());
+        }
+        self
+    }
+
     /// What its machines are made of, if it is one.
     pub(crate) fn parts(&self) -> Option<&Parts> {
         match &self.kind {
@@ -437,6 +445,13 @@ impl Target {
     /// What names it on the command line: `--target uml:6.12 --kernel-src DIR`.
     pub fn arguments(&self) -> &str {
         &self.arguments
+    }
+
+    /// From now on it is held to what probes found, as a kernel of `series`: expectations speak of series.
+    pub(crate) fn hold_to(&mut self, series: Series, fitted: &Fitted) {
+        // One a kernel that is adopted.
+        self.profile = Box::leak(Box::new(Profile { series, ..fitted.profile }));
+        self.rules = fitted.describe();
     }
 
     /// The rules it is held to.
