@@ -26,6 +26,20 @@ series_list() {
     "$TARGET_DIR/release/pinfold" series
 }
 
+# newest_series, long_term_series, oldest_series: one of these each: the newest, the newest of those that kernel.org keeps up
+# for years, the oldest
+newest_series() {
+    series_list | sed -n 1p
+}
+
+long_term_series() {
+    "$TARGET_DIR/release/pinfold" series --long-term | sed -n 1p
+}
+
+oldest_series() {
+    series_list | sed -n '$p'
+}
+
 # header FILE FIELD: what the header of a patch says; nothing if it does not
 header() {
     sed -n "/^---/q; s/^$2: //p" "$1"

@@ -72,7 +72,7 @@ END {
     count = split("core/umem.c core/uverbs_cmd.c core/uverbs_std_types.c core/uverbs_std_types_mr.c core/verbs.c sw/rxe/rxe_mr.c sw/rxe/rxe_mw.c sw/rxe/rxe_verbs.c", files, " ")
     for (i = 1; i <= count; i++) look(files[i])
     print "# Which lines of registration run\n"
-    print "Made by `" command "`; do not edit. Lines with a block of their own in the kernel `6.12+kcov`, of these files of"
+    print "Made by `" command "`; do not edit. Lines with a block of their own in the kernel `" kernel "`, of these files of"
     print "`drivers/infiniband` all, or the functions that register memory and handle windows. *Reachable*: by a verb or a command"
     print "of a program, on rxe. *Not*: `kernel`, `device` and `failure` below.\n"
     print "| file | ran | reachable | | not |\n|---|--:|--:|--:|--:|"

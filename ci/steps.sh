@@ -2,8 +2,6 @@
 # What scripts share that run one step after the other and tell at the end what became of each. Source ci/lib.sh first.
 # shellcheck disable=SC2034 # the scripts that source this use it
 
-KERNELS=(6.12 6.1)
-
 # Every cargo-fuzz target; a test compares this list with the code.
 FUZZ_TARGETS=(
     minimize_keeps_what_is_wrong model_agrees rxe_agrees text_roundtrip wire_hostile
@@ -76,8 +74,16 @@ replay_all() {
     pinfold replay "${files[@]}" --target "$target" "$@"
 }
 
+# require_tool NAME: a program of cargo that only some steps need, installed by the first of them
+require_tool() {
+    command -v "$1" >/dev/null || {
+        say "$1: installing"
+        cargo install --quiet --locked "$1" || skip "$1 could not be installed"
+    }
+}
+
 require_cargo_fuzz() {
-    command -v cargo-fuzz >/dev/null || skip "no cargo-fuzz"
+    require_tool cargo-fuzz
     cargo +nightly --version >/dev/null 2>&1 || skip "no nightly toolchain"
 }
 

@@ -41,7 +41,7 @@ pub(crate) struct Replay {
     #[arg(long, value_enum, default_value = "each")]
     observe: ObserveArg,
     /// Write which functions and lines of the kernel ran, in the form of lcov: on a kernel that notes its blocks
-    /// (uml:6.12+kcov)
+    /// (uml:SERIES+kcov)
     #[arg(long, value_name = "FILE", conflicts_with = "bisect")]
     lcov: Option<PathBuf>,
     #[command(flatten)]

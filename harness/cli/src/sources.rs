@@ -16,7 +16,7 @@ use crate::progress::BuildMeter;
 /// For those who work on Pinfold: it reads the source of Pinfold, and of kernels.
 #[derive(Args, Debug)]
 pub(crate) struct Sources {
-    /// The kernel that the rules speak of: a series (6.12), or the path of a source tree
+    /// The kernel that the rules speak of: a series, or the path of a source tree
     #[arg(long, value_name = "KERNEL", requires = "to")]
     from: Option<String>,
     /// Show what changed, moved or went away in this kernel: a series, or the path of a source tree

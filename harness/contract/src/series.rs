@@ -61,7 +61,7 @@ impl FromStr for Series {
 
 impl fmt::Display for BadSeries {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is no kernel series, such as 7.3", self.text)
+        write!(f, "`{}` is no kernel series: that is two numbers, MAJOR.MINOR", self.text)
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use pinfold::model::Fault;
+use pinfold::profile::Profile;
 use pinfold_contract::{Access, Advice, Chore, File, OpKind};
 use pinfold_machine::{executor, tools};
 use toml::{Table, Value};
@@ -81,6 +82,9 @@ const TOP_LEVEL: [&str; 7] = ["harness", "targets", "fuzz", "corpus", "ci", ".ci
 const DOCUMENTS: [&str; 5] =
     ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "corpus/README.md"];
 
+/// Where kernel series may be named: their own files, and tests, which are claims about single ones.
+const SERIES_PLACES: [&str; 3] = ["harness/src/profile/series/", "/tests/", "/tests.rs"];
+
 /// What tools make and git ignores.
 const LEFT_OUT: [&str; 9] = [
     "target",
@@ -152,7 +156,21 @@ fn dependencies(manifest: &Table) -> BTreeSet<String> {
 
 /// The code of `source`, with comments and the insides of strings left out, line by line.
 fn code_lines(source: &str) -> impl Iterator<Item = (usize, String)> + '_ {
-    source.lines().enumerate().map(|(index, line)| {
+    lines_without_comments(source, Strings::LeftOut)
+}
+
+/// Whether the insides of strings count as code.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Strings {
+    LeftOut,
+    Kept,
+}
+
+fn lines_without_comments(
+    source: &str,
+    strings: Strings,
+) -> impl Iterator<Item = (usize, String)> + '_ {
+    source.lines().enumerate().map(move |(index, line)| {
         let (mut code, mut is_in_string, mut previous) = (String::new(), false, ' ');
         for c in line.chars() {
             if c == '"' && previous != '\\' && previous != '\'' {
@@ -160,7 +178,7 @@ fn code_lines(source: &str) -> impl Iterator<Item = (usize, String)> + '_ {
             } else if c == '/' && previous == '/' && !is_in_string {
                 code.pop();
                 break;
-            } else if !is_in_string {
+            } else if !is_in_string || strings == Strings::Kept {
                 code.push(c);
             }
             previous = if c == '\\' && previous == '\\' { ' ' } else { c };
@@ -273,6 +291,155 @@ fn pure_crates_reach_for_nothing() {
         }
     }
     assert_none(complaints);
+}
+
+/// Whatever in `text` names a kernel series that Pinfold has rules for, or may have one day: `6.12`, `6_12`, `V612`, but
+/// no part of a longer number or version.
+fn series_in(text: &str) -> Vec<String> {
+    let majors: BTreeSet<u8> =
+        Profile::all().iter().map(|profile| profile.series.to_string().as_bytes()[0]).collect();
+    let bytes = text.as_bytes();
+    let is_part = |at: Option<usize>| {
+        at.and_then(|at| bytes.get(at)).is_some_and(|byte| byte.is_ascii_digit() || *byte == b'.')
+    };
+    let mut found = Vec::new();
+    for (at, major) in bytes.iter().enumerate() {
+        if !majors.contains(major) || is_part(at.checked_sub(1)) {
+            continue;
+        }
+        let has_gap = matches!(bytes.get(at + 1), Some(b'.' | b'_'));
+        let minor = at + 1 + usize::from(has_gap);
+        let digits = bytes[minor.min(bytes.len())..].iter().take_while(|b| b.is_ascii_digit());
+        let end = minor + digits.count();
+        let is_of_word = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'_';
+        let before = bytes[..at].iter().rev().take_while(|byte| is_of_word(byte)).last();
+        let is_literal = before.is_some_and(u8::is_ascii_digit);
+        // Without a gap only a minor number of two digits is told from any other number, behind a name.
+        let is_named = before.is_some() && !is_literal;
+        let is_minor = if has_gap { (1..=2).contains(&(end - minor)) } else { end - minor == 2 };
+        let goes_on = is_part(Some(end)) && is_part(Some(end + 1));
+        if is_minor && !is_literal && (has_gap || is_named) && !goes_on {
+            found.push(text[at..end].to_owned());
+        }
+    }
+    found
+}
+
+/// The lines of `source` without tests, comments left out, but for those that are a help text.
+fn lines_that_run(file: &str, source: &str) -> Vec<(usize, String)> {
+    let is_help = |line: &str| file.starts_with("harness/cli/") && line.starts_with("/// ");
+    let without_comments = lines_without_comments(source, Strings::Kept);
+    let mut lines = Vec::new();
+    // How deep the braces are of a test that is passed over; none before its first one.
+    let mut test: Option<Option<usize>> = None;
+    for ((number, code), line) in without_comments.zip(source.lines().map(str::trim)) {
+        if line == "#[cfg(test)]" {
+            test = Some(None);
+        }
+        let Some(depth) = test else {
+            let text = if is_help(line) { line.to_owned() } else { code };
+            lines.push((number, text));
+            continue;
+        };
+        let count = |brace: char| code.matches(brace).count();
+        let now = (depth.unwrap_or(0) + count('{')).saturating_sub(count('}'));
+        let has_begun = depth.is_some() || code.contains('{');
+        test = match (has_begun, now) {
+            (true, 0) => None,
+            (true, now) => Some(Some(now)),
+            (false, _) if code.trim_end().ends_with(';') => None,
+            (false, _) => Some(None),
+        };
+    }
+    lines
+}
+
+/// Text of a script or workflow without comments, line by line.
+fn script_lines(source: &str) -> Vec<(usize, String)> {
+    let code = |line: &str| match line.trim_start().starts_with('#') {
+        true => String::new(),
+        false => line.split(" # ").next().unwrap_or_default().to_owned(),
+    };
+    source.lines().enumerate().map(|(index, line)| (index + 1, code(line))).collect()
+}
+
+/// Every text in a manifest that is no version of a crate.
+fn texts_of_a_manifest(value: &Value, key: &str, texts: &mut Vec<String>) {
+    match value {
+        Value::Table(table) => {
+            for (name, value) in table {
+                let is_version = matches!(name.as_str(), "version" | "rust-version")
+                    || (key.ends_with("dependencies") && value.is_str());
+                if !is_version {
+                    texts.push(name.clone());
+                    texts_of_a_manifest(value, name, texts);
+                }
+            }
+        }
+        Value::Array(array) => array.iter().for_each(|v| texts_of_a_manifest(v, key, texts)),
+        Value::String(text) => texts.push(text.clone()),
+        Value::Integer(_) | Value::Float(_) | Value::Boolean(_) | Value::Datetime(_) => {}
+    }
+}
+
+/// A new series is a file; nothing else has to be edited for it, and nothing else goes stale.
+#[test]
+fn no_series_is_named_outside_its_place() {
+    let mut complaints = Vec::new();
+    for file in files() {
+        if SERIES_PLACES.iter().any(|place| file.contains(place)) {
+            continue;
+        }
+        let is_script = [".ci/", "ci/", ".github/", ".config/"].iter().any(|f| file.starts_with(f));
+        let lines = if file.ends_with(".rs") {
+            lines_that_run(&file, &read(&file))
+        } else if file.ends_with("Cargo.toml") {
+            let mut texts = Vec::new();
+            let manifest: Table = read(&file).parse().unwrap();
+            texts_of_a_manifest(&Value::Table(manifest), "", &mut texts);
+            texts.into_iter().map(|text| (0, text)).collect()
+        } else if is_script {
+            script_lines(&read(&file))
+        } else {
+            continue;
+        };
+        for (number, line) in lines {
+            complaints
+                .extend(series_in(&line).iter().map(|name| format!("{file}:{number}: {name}")));
+        }
+    }
+    assert_none(complaints);
+}
+
+#[test]
+fn a_series_is_told_from_other_numbers() {
+    let none: &[&str] = &[];
+    assert_eq!(series_in("uml:6.12+kasan"), ["6.12"]);
+    assert_eq!(
+        series_in("fn v6_1() V7_3 LINUX612 (6.12 6.1)"),
+        ["6_1", "7_3", "612", "6.12", "6.1"]
+    );
+    assert_eq!(series_in("since 7.2. It"), ["7.2"]);
+    for other in [
+        "4.6.7",
+        "16.12",
+        "6.12.117",
+        "0x6_1000",
+        "612",
+        "2026.1",
+        "76",
+        "1_610_612",
+        "6.125",
+        "0o755",
+        "0o612",
+    ] {
+        assert_eq!(series_in(other), none, "{other}");
+    }
+    let source =
+        "let a = \"6.1\"; // 6.2\n#[cfg(test)]\nmod tests {\n    fn a() {}\n    6.3\n}\n6.4\n";
+    let found: Vec<String> =
+        lines_that_run("x.rs", source).iter().flat_map(|(_, line)| series_in(line)).collect();
+    assert_eq!(found, ["6.1", "6.4"]);
 }
 
 #[test]

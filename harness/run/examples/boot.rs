@@ -7,11 +7,11 @@ use std::env;
 use std::time::{Duration, Instant};
 
 use pinfold_contract::{Observe, Sequence};
-use pinfold_run::{TargetOptions, prepare};
+use pinfold_run::{TargetOptions, default_target, prepare};
 
 fn main() {
     let mut arguments = env::args().skip(1);
-    let name = arguments.next().unwrap_or_else(|| "uml:6.12".to_owned()).parse().unwrap();
+    let name = arguments.next().unwrap_or_else(default_target).parse().unwrap();
     let count: usize = arguments.next().map_or(20, |count| count.parse().unwrap());
     let prepared = prepare(&name, &TargetOptions::default(), &mut |_| {}).unwrap();
     let mut times: Vec<Duration> = Vec::new();

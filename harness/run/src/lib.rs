@@ -61,7 +61,9 @@ pub use known::{embedded_known, read_known};
 pub use link::LinkError;
 pub use local::LocalError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
-pub use name::{NameError, TargetName, all_series, default_series, default_target, targets};
+pub use name::{
+    NameError, TargetName, all_series, default_series, default_target, long_term_series, targets,
+};
 pub use parts::PartsError;
 pub use patch::{
     Change, Duel, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,

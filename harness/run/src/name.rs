@@ -79,6 +79,11 @@ pub fn all_series() -> Vec<Series> {
     Profile::all().iter().map(|profile| profile.series).collect()
 }
 
+/// Those of them that are kept up for years.
+pub fn long_term_series() -> Vec<Series> {
+    Profile::long_term()
+}
+
 /// What a target may be called, for a person.
 pub fn targets() -> String {
     let all: Vec<String> = all_series().iter().map(ToString::to_string).collect();

@@ -56,7 +56,7 @@ pub(super) struct Forms;
 
 impl fmt::Display for Forms {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("`6.1`, `6.1.150`, `6.1..6.12`, `6.1.150..6.1.192`, `6.1..` or `..6.12`")
+        f.write_str("a series, a release, `FIRST..LAST`, `FIRST..` or `..LAST`, both ends included")
     }
 }
 

@@ -186,13 +186,13 @@ fn bad_condition(line: &str, word: &str) -> ParseError {
     let message = if word.parse::<Series>().is_ok() {
         format!(
             "`{word}` names one series and leaves all others unchecked: write before or since \
-             which series it is expected, and a default, such as `# = <6.2: EFAULT, ok` or \
-             `# = >=6.2: ok, EFAULT`"
+             which series it is expected, and a default, such as `# = <SERIES: EFAULT, ok` or \
+             `# = >=SERIES: ok, EFAULT`"
         )
     } else {
         format!(
-            "`{}` is no condition: that is a platform ({}), a range of series (`<6.2` or `>=6.2`), \
-             or both (`x86 <6.2`)",
+            "`{}` is no condition: that is a platform ({}), a range of series (`<SERIES` or `>=SERIES`), \
+             or both (`x86 <SERIES`)",
             word.trim(),
             PLATFORMS.join(", ")
         )
