@@ -104,7 +104,7 @@ mod tests {
     use super::*;
     use crate::model::perform;
     use crate::probe::fit;
-    use crate::profile::{KsmSwap, linux};
+    use crate::profile::{KsmSwap, OnDemand, linux};
 
     fn probed(kernel: &Profile, before: &Profile) -> Fitted {
         let run = |sequence: &Sequence| {
@@ -152,9 +152,9 @@ pub(super) const fn rules(before: &Profile) -> Profile {
     #[test]
     fn a_rule_that_nobody_has_is_left_to_the_reader() {
         let before = linux("6.12");
-        let kernel = Profile { on_demand_errno: Errno::EPERM, ..*before };
+        let kernel = Profile { on_demand: OnDemand::Refused(Errno::EPERM), ..*before };
         let draft = series_file(Series::new(7, 0), "7.0.1", before, &probed(&kernel, before));
-        assert!(draft.contains("// No value of on_demand_errno fits"), "{draft}");
+        assert!(draft.contains("// No value of on_demand fits"), "{draft}");
     }
 
     /// What a series file of ours says is what a draft for that series would say, as far as probes see it.

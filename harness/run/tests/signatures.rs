@@ -25,7 +25,7 @@ const SEQUENCES: u64 = 2000;
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
 /// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit. With
 /// `frames-fork-registrar-own-common` a pinned page was not known to be exclusive when it was forked.
-const MEASURED: [(Fault, &[&str]); 43] = [
+const MEASURED: [(Fault, &[&str]); 44] = [
     (
         Fault::StaleReadOnlyPin,
         &[

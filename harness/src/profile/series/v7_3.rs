@@ -1,29 +1,8 @@
-//! Linux 7.3, read in 7.3.4: what changed since 6.12.
+//! Linux 7.3, read in 7.3.4: what changed since 7.2.
 
-use crate::profile::{
-    AbsentAnonVma, AnonOffset, GuardRegions, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform,
-    Profile, RemapOrder, SwapExclusive,
-};
+use crate::profile::{AnonOffset, Profile};
 
 /// The rules of 7.3. The sources stand at the fields of [`Profile`].
 pub(super) const fn rules(before: &Profile) -> Profile {
-    let rules = Profile {
-        absent_anon_vma: AbsentAnonVma::OfEither,
-        anon_offset: AnonOffset::OwnForFiles,
-        remap_order: RemapOrder::ChecksFirst,
-        guard_regions: GuardRegions::Known,
-        ksm_swap: KsmSwap::Works,
-        swap_exclusive: SwapExclusive::Marked,
-        ..*before
-    };
-    match before.platform {
-        // Built without CONFIG_INFINIBAND_ON_DEMAND_PAGING, and it has no huge pages.
-        Platform::Uml => rules,
-        Platform::X86 => Profile {
-            on_demand: OnDemand::NotModelled,
-            huge_dofork: HugeDofork::Refused,
-            huge_forced: HugeForced::Works,
-            ..rules
-        },
-    }
+    Profile { anon_offset: AnonOffset::OwnForFiles, ..*before }
 }
