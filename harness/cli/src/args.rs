@@ -7,7 +7,7 @@ use pinfold::known::Known;
 use pinfold_contract::Observe;
 use pinfold_run::{
     AccelWish, Prepared, Rules, RunError, TargetName, TargetOptions, default_target,
-    embedded_known, prepare, read_known,
+    embedded_known, prepare, prepare_default, read_known,
 };
 
 use crate::output::say;
@@ -18,8 +18,9 @@ use crate::progress::BuildMeter;
 pub(crate) struct TargetArgs {
     /// uml:SERIES, with +kasan, +debug or +kcov; uml:PATH; qemu:SERIES; qemu:PATH, a bzImage; local, local:DEVICE, the
     /// kernel of this machine; model:SERIES, model:SERIES+FAULT. `pinfold series` lists the series
-    #[arg(long, value_name = "TARGET", default_value_t = default_target())]
-    target: String,
+    /// [default: uml of the newest series whose kernel can be had]
+    #[arg(long, value_name = "TARGET")]
+    target: Option<String>,
     /// Build the kernel from this source tree
     #[arg(long, value_name = "DIR")]
     kernel_src: Option<PathBuf>,
@@ -43,7 +44,7 @@ pub(crate) struct TargetArgs {
 impl TargetArgs {
     /// Its name alone.
     pub(crate) fn name(&self) -> Result<TargetName, RunError> {
-        Ok(self.target.parse()?)
+        Ok(self.target.clone().unwrap_or_else(default_target).parse()?)
     }
 
     /// What it is made of.
@@ -59,7 +60,11 @@ impl TargetArgs {
         let name = self.name()?;
         let options = self.options();
         let mut meter = BuildMeter::default();
-        let prepared = prepare(&name, &options, &mut |progress| meter.show(progress));
+        let watch = &mut |progress: &_| meter.show(progress);
+        let prepared = match self.target {
+            Some(_) => prepare(&name, &options, watch),
+            None => prepare_default(&options, watch),
+        };
         meter.finish();
         let prepared = prepared?;
         if let Some(note) = prepared.note() {

@@ -81,7 +81,7 @@ pub use scope::short_sequences;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use sources::OwnCitations;
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
-pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare};
+pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare, prepare_default};
 
 pub use pinfold_machine::accel::{Accel, AccelWish};
 pub use pinfold_machine::doctor::State as HostState;

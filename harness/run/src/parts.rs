@@ -11,8 +11,8 @@ use pinfold_machine::saved::Place;
 use pinfold_machine::source::Freshness;
 use pinfold_machine::{
     Cache, CacheError, Ending, ExecutorError, InitramfsError, Kernel, KernelError, KernelRequest,
-    Machine, MachineError, ModuleTreeError, Progress, QemuOptions, SourceError, StockError,
-    StockKernel, UmlOptions, executor, initramfs, stock, tools, uml, workshop,
+    Machine, MachineError, ModuleTreeError, PackageError, Progress, QemuOptions, SourceError,
+    StockError, StockKernel, UmlOptions, executor, initramfs, stock, tools, uml, workshop,
 };
 
 use crate::error::RunError;
@@ -49,6 +49,14 @@ impl From<StockError> for PartsError {
 }
 
 impl PartsError {
+    /// Whether the archive has no package of the kernel that was asked for.
+    pub(crate) fn lacks_a_package(&self) -> bool {
+        let PartsError::Kernel(KernelError::Source(SourceError::Archive(error))) = self else {
+            return false;
+        };
+        matches!(error, PackageError::Unlisted { .. })
+    }
+
     /// Whether a file or folder that was named on the command line is not what it should be.
     pub(crate) fn is_of_the_command_line(&self) -> bool {
         match self {

@@ -15,13 +15,13 @@ use pinfold::profile::{Platform, Profile, SwapSpace};
 use pinfold_contract::{Edge, Observe, Sequence, Series, Trace};
 use pinfold_machine::accel::AccelWish;
 use pinfold_machine::config::Feature;
-use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel};
+use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel, Variant};
 
 use crate::blocks::BlockMap;
 use crate::error::RunError;
 use crate::guest::{Boot, Deadlines, GuestTarget};
 use crate::local::{self, LocalBoot, LocalParts};
-use crate::name::TargetName;
+use crate::name::{TargetName, all_series};
 use crate::parts::{Parts, PartsBoot, PartsError, Way};
 
 /// What can be said about a target beside its name.
@@ -184,6 +184,31 @@ pub fn prepare(
     Ok(Prepared { name: name.clone(), arguments, rules, kind, note, deadlines })
 }
 
+/// Prepares the target that is taken where none is named: the newest series that has rules and whose kernel is here or
+/// can be had. [`Prepared::note`] says which series gave way to it.
+///
+/// # Errors
+///
+/// As [`prepare`], of the oldest series where the archive has the source of none.
+pub fn prepare_default(
+    options: &TargetOptions,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<Prepared, RunError> {
+    let plain = |series| TargetName::Uml { series, variant: Variant::plain() };
+    let mut missing: Vec<String> = Vec::new();
+    let mut all = all_series();
+    let oldest = all.pop().unwrap_or(Profile::newest().series);
+    for series in all {
+        match prepare(&plain(series), options, watch) {
+            Err(RunError::Parts(error)) if error.lacks_a_package() => {
+                missing.push(series.to_string());
+            }
+            other => return other.map(|prepared| prepared.in_the_place_of(&missing)),
+        }
+    }
+    prepare(&plain(oldest), options, watch).map(|prepared| prepared.in_the_place_of(&missing))
+}
+
 /// An option that says nothing to the target `name`.
 fn useless(name: &TargetName, options: &TargetOptions) -> Option<&'static str> {
     let (is_model, is_built_here, has_modules, is_qemu) = match name {
@@ -224,6 +249,16 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
 }
 
 impl Prepared {
+    /// The same, and its note says that it was taken because the archive lacks the series `missing`.
+    fn in_the_place_of(mut self, missing: &[String]) -> Prepared {
+        if !missing.is_empty() {
+            let missing = missing.join(" and ");
+            let why = format!("the archive has no source of {missing}: {} is taken", self.name);
+            self.note = Some(self.note.map_or(why.clone(), |note| format!("{why}; {note}")));
+        }
+        self
+    }
+
     /// Its name.
     pub fn name(&self) -> &TargetName {
         &self.name
@@ -575,6 +610,18 @@ mod tests {
         assert_eq!(useless(&local, &options), None);
         let arguments_of_it = "--target local:rxe0 --yes-run-on-this-kernel";
         assert_eq!(arguments(&local, &options), arguments_of_it);
+    }
+
+    #[test]
+    fn a_series_that_gave_way_is_named() {
+        let model = prepare(&"model:6.1".parse().unwrap(), &TargetOptions::default(), &mut |_| {});
+        let note = |missing: &[&str]| {
+            let missing: Vec<String> = missing.iter().map(|series| (*series).to_owned()).collect();
+            model.as_ref().unwrap().clone().in_the_place_of(&missing).note().map(str::to_owned)
+        };
+        assert_eq!(note(&[]), None);
+        let text = note(&["7.3", "7.2"]).unwrap();
+        assert!(text.contains("no source of 7.3 and 7.2: model:6.1 is taken"), "{text}");
     }
 
     #[test]
