@@ -122,7 +122,7 @@ pub struct Profile {
     /// What advice about huge pages does.
     ///
     /// Source: `madvise_behavior_valid()`, mm/madvise.c, 6.1 and 6.12: only a kernel with CONFIG_TRANSPARENT_HUGEPAGE,
-    /// which User Mode Linux does not have, knows it.
+    /// which User Mode Linux does not have, knows it. `do_sync_mmap_readahead()`, mm/filemap.c, 6.1, 6.12 and 7.3.
     pub huge_advice: HugeAdvice,
 
     /// Whether the kernel knows guard regions.
@@ -349,6 +349,8 @@ pub enum HugeAdvice {
     Unknown,
     /// It is a flag of the mapping, with which a fault reads a whole file from its disk.
     Noted,
+    /// It is a flag of the mapping, and nothing else: the file system of the disk has no large folios.
+    OnlyNoted,
 }
 
 /// Guard regions.

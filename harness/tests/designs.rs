@@ -6,7 +6,6 @@ use std::{fs, path::PathBuf};
 
 use pinfold::designs::{Decision, Design, Gup, Pair, decide, file_name, seq, table};
 use pinfold::model::{Walk, Wrong};
-use pinfold::profile::Profile;
 use pinfold_contract::{Sequence, Series, parse};
 
 /// Long enough for every shortest counterexample: a longer search finds no shorter one.
@@ -99,9 +98,5 @@ fn on_the_gup_of_2013_and_of_6_1_only_the_code_of_the_day_and_the_flag_are_right
         Design::VmaPermission,
         Design::NonCoherent,
     ];
-    for series in Profile::all().iter().map(|profile| profile.series) {
-        if series > Series::new(6, 1) {
-            assert_eq!(names(Gup::Linux(series)), right_now, "{series}");
-        }
-    }
+    assert_eq!(names(Gup::Linux(Series::new(6, 12))), right_now);
 }

@@ -84,10 +84,15 @@ impl Design {
 }
 
 impl Gup {
-    /// Every GUP, the oldest first.
+    /// Every GUP that unshares otherwise than the one before it, the oldest first. A newer series that unshares as the last
+    /// of them has the same answers.
     pub fn all() -> impl Iterator<Item = Gup> {
-        let of = |profile: &Profile| Gup::Linux(profile.series);
-        [Gup::Gup2013].into_iter().chain(Profile::all().iter().rev().map(of))
+        let oldest_first = Profile::all().iter().rev();
+        let changes = oldest_first.scan(None, |before, profile| {
+            let differs = before.replace(profile.unshare) != Some(profile.unshare);
+            Some(differs.then_some(Gup::Linux(profile.series)))
+        });
+        [Gup::Gup2013].into_iter().chain(changes.flatten())
     }
 
     /// Its name: `2013`, or the series.
@@ -130,9 +135,15 @@ impl Pair {
         Design::ALL.into_iter().flat_map(of)
     }
 
-    /// Reads `DESIGN/GUP`.
+    /// Reads `DESIGN/GUP`, where GUP is `2013` or a series that has rules.
     pub fn from_name(name: &str) -> Option<Pair> {
-        Pair::all().find(|pair| pair.to_string() == name)
+        let (design, gup) = name.split_once('/')?;
+        let design = Design::ALL.into_iter().find(|other| other.name() == design)?;
+        let gup = match gup {
+            "2013" => Gup::Gup2013,
+            series => Gup::Linux(Profile::of_series(series)?.series),
+        };
+        Some(Pair { design, gup })
     }
 
     /// Its rules.

@@ -6,7 +6,7 @@ use super::Fault;
 use super::frame::{FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::{FileId, Flags, Object, Vma};
-use crate::profile::LastPageTable;
+use crate::profile::{HugeAdvice, LastPageTable};
 
 /// What a fault is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -186,11 +186,14 @@ impl State<'_> {
     /// Reads a whole file from its disk, if `vma` shows the first page of it that is missed with advice about huge pages.
     /// Other mappings have nothing read ahead: the executor has turned that off.
     ///
-    /// Source: `do_sync_mmap_readahead()`, mm/filemap.c, 6.1 and 6.12, which asks for more pages than a file has.
+    /// Source: `do_sync_mmap_readahead()`, mm/filemap.c, 6.1 and 6.12, which asks for more pages than a file has; 7.3 does
+    /// so only where the file system has large folios.
     fn read_ahead(&mut self, vma: &Vma, file: FileId, page: u32) {
         let state = &self.files[file.0 as usize];
         let is_missed = |page: &u32| !state.cache.contains_key(page);
-        if !(is_missed(&page) && Self::is_on_disk(file) && vma.flags.has(Flags::HUGE)) {
+        let is_advised =
+            vma.flags.has(Flags::HUGE) && self.profile.huge_advice == HugeAdvice::Noted;
+        if !(is_missed(&page) && Self::is_on_disk(file) && is_advised) {
             return;
         }
         let missed: Vec<u32> =

@@ -53,14 +53,18 @@ impl Changes {
     fn undo(&self) {
         // Each `p0` has a process group of its own. The caretaker is in none of these control groups.
         let _ = fs::write(cgroup::KILL, "1");
-        for group in cgroup::FOLDERS {
-            remove(group);
-        }
+        // The outermost group tells another run that this one is not over: it goes last, and with its own controllers
+        // given up the root can give up those that it was lent.
+        let [limited, main, outermost] = cgroup::FOLDERS;
+        remove(limited);
+        remove(main);
+        let _ = cgroup::give_up_controllers();
         for Change { path, back, .. } in &self.0 {
             if let Err(error) = fs::write(path, back) {
                 console::say(&format!("cannot write {back} to {path} again: {error}"));
             }
         }
+        remove(outermost);
     }
 }
 

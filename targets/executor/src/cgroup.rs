@@ -61,6 +61,11 @@ pub(crate) fn make() -> Result<(), Failure> {
     memory_stat::find_out(MAIN)
 }
 
+/// Takes the controllers from the groups below the outermost one, which are gone by then.
+pub(crate) fn give_up_controllers() -> Result<(), Failure> {
+    write(&format!("{CGROUP}/cgroup.subtree_control"), "-memory -rdma")
+}
+
 fn write(path: &str, value: &str) -> Result<(), Failure> {
     fs::write(path, value).doing(&format!("write {value} to {path}"))
 }

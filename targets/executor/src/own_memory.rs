@@ -60,6 +60,8 @@ pub(crate) struct OwnMemory {
     heap_limit: usize,
     /// The pages that the kernel maps with the code of quick system calls; none where there is no such code.
     vdso: Range<usize>,
+    /// The pages of data that this code reads. Some of them may have nothing behind them.
+    vvar: Range<usize>,
 }
 
 /// A private writable mapping.
@@ -83,7 +85,8 @@ impl OwnMemory {
         Ok(OwnMemory {
             regions: maps.lines().filter_map(writable_region).collect(),
             heap_limit: 0,
-            vdso: maps.lines().find_map(vdso).unwrap_or_default(),
+            vdso: maps.lines().find_map(|line| named(line, "[vdso]")).unwrap_or_default(),
+            vvar: maps.lines().find_map(|line| named(line, "[vvar]")).unwrap_or_default(),
         })
     }
 
@@ -110,9 +113,15 @@ impl OwnMemory {
         }
     }
 
-    /// Brings the pages of the vDSO in: `fork` does not copy their entries, and each process
-    /// would gain them at the first calls that go through them.
+    /// Brings the pages of the vDSO in, and those of its data: `fork` does not copy their entries, and each process
+    /// would gain them at the first calls that go through them, or at `mlockall`. Up to 6.12 those of the data have no
+    /// frame that is counted (VM_PFNMAP, arch/x86/entry/vdso/vma.c); in 7.3 they do (`vvar_fault()`, lib/vdso/datastore.c).
     pub(crate) fn bring_in_vdso(&self) {
+        for address in self.vvar.clone().step_by(PAGE) {
+            let at = std::ptr::with_exposed_provenance_mut(address);
+            // SAFETY: only brings a page in, if there is one.
+            unsafe { libc::madvise(at, PAGE, libc::MADV_POPULATE_READ) };
+        }
         for address in self.vdso.clone().step_by(PAGE) {
             let at = std::ptr::with_exposed_provenance::<u8>(address);
             // SAFETY: the page is mapped for reading in every process as long as it lives.
@@ -194,12 +203,11 @@ fn text_region(line: &str) -> Option<(Range<usize>, libc::c_int)> {
     Some((address(start)?..address(end)?, prot))
 }
 
-/// Where a line of `/proc/PID/maps` says that the vDSO is. It has one page on User Mode Linux
+/// The addresses of the mapping `name` on its line of `/proc/PID/maps`. The vDSO has one page on User Mode Linux
 /// (`init_vdso()`, arch/x86/um/vdso/vma.c, 6.1 and 6.12), and as many as its code needs elsewhere
 /// (`map_vdso()`, arch/x86/entry/vdso/vma.c, 6.1 and 6.12).
-fn vdso(line: &str) -> Option<Range<usize>> {
-    let (start, end) =
-        line.strip_suffix("[vdso]")?.split_ascii_whitespace().next()?.split_once('-')?;
+fn named(line: &str, name: &str) -> Option<Range<usize>> {
+    let (start, end) = line.strip_suffix(name)?.split_ascii_whitespace().next()?.split_once('-')?;
     let address = |digits| usize::from_str_radix(digits, 16).ok();
     Some(address(start)?..address(end)?)
 }
@@ -265,8 +273,11 @@ mod tests {
 
     #[test]
     fn the_vdso_is_found_by_its_name() {
-        assert_eq!(vdso("3000-5000 r-xp 00000000 00:00 0      [vdso]"), Some(0x3000..0x5000));
-        assert_eq!(vdso("3000-4000 r-xp 00000000 00:02 19     /init"), None);
+        assert_eq!(
+            named("3000-5000 r-xp 00000000 00:00 0      [vdso]", "[vdso]"),
+            Some(0x3000..0x5000)
+        );
+        assert_eq!(named("3000-4000 r-xp 00000000 00:02 19     /init", "[vdso]"), None);
     }
 
     fn kind(line: &str) -> Option<Kind> {

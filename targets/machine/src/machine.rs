@@ -38,11 +38,13 @@ pub const CREDIT_PARAMETER: &str = "pinfold.credit";
 ///
 /// A kernel that oopses panics, and one that panics ends. What the guest writes to `/dev/kmsg` is not rate limited, and
 /// is printed if it is at least a notice.
-pub(crate) const KERNEL_ARGUMENTS: [&str; 8] = [
+pub(crate) const KERNEL_ARGUMENTS: [&str; 9] = [
     "loglevel=6",
     "printk.devkmsg=on",
     // A memory cgroup is charged for the pages of its processes alone, which the model can count.
     "cgroup.memory=nokmem,nosocket",
+    // A forced write by /proc/PID/mem is an op. Since 6.12 the configuration may keep it from all but tracers.
+    "proc_mem.force_override=always",
     // One for files, one to swap to, of so many KiB. The executor says the same to a module.
     "brd.rd_nr=2",
     "brd.rd_size=4096",

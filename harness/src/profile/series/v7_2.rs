@@ -1,8 +1,8 @@
 //! Linux 7.2, read in 7.2.13: what changed since 6.12.
 
 use crate::profile::{
-    AbsentAnonVma, GuardRegions, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform, Profile,
-    RemapOrder, SwapExclusive,
+    AbsentAnonVma, GuardRegions, HugeAdvice, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform,
+    Profile, RemapOrder, SwapExclusive,
 };
 
 /// The rules of 7.2. The sources stand at the fields of [`Profile`].
@@ -22,6 +22,7 @@ pub(super) const fn rules(before: &Profile) -> Profile {
         Platform::Uml => rules,
         Platform::X86 => Profile {
             on_demand: OnDemand::NotModelled,
+            huge_advice: HugeAdvice::OnlyNoted,
             huge_dofork: HugeDofork::Refused,
             huge_forced: HugeForced::Works,
             ..rules
