@@ -29,10 +29,12 @@ fn the_rules_of_a_real_kernel_are_found_out() {
             let unfit = fits.iter().find(|fit| fit.series.is_none() && fit.field != HIDDEN);
             assert_eq!(unfit, None, "linux {}", own.series);
             let (series, local_range_status) = (own.series, own.local_range_status);
+            // No rule goes by it, and no probe asks.
+            let failed_send = own.failed_send;
             // Who always pins for writing never unshares, so nobody can tell whether the kernel would.
             let is_unseen = own.umem == Umem::AlwaysWrite;
             let unshare = if is_unseen { own.unshare } else { profile.unshare };
-            let found = Profile { series, local_range_status, unshare, ..profile };
+            let found = Profile { series, local_range_status, unshare, failed_send, ..profile };
             assert_eq!(found, *own, "linux {}, nearest {}", own.series, nearest.series);
         }
     }
