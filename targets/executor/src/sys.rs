@@ -257,18 +257,15 @@ pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result
 /// Has the kernel finish what it has put off for single pages: those that wait to be put on
 /// a list of reclaim, or to be counted as unlocked.
 ///
-/// `munmap` does so first of all (`unmap_region()`, mm/mmap.c, 6.1, and mm/vma.c, 6.12). Other processors have lists of their
+/// Populating ends with that (`faultin_page_range()`, mm/gup.c, 6.12 and 7.3; `faultin_vma_page_range()`, ditto, 6.1): here
+/// of a page of the stack, which is there. `munmap` begins with it up to 6.12 alone. Other processors have lists of their
 /// own, and no process of a sequence runs there: see [`drain_page_lists_everywhere`].
 pub(crate) fn drain_page_lists() -> io::Result<()> {
-    let len = 4096;
-    let flags = libc::MAP_PRIVATE | libc::MAP_ANONYMOUS;
-    // SAFETY: a new mapping at a place of the kernel's choice overlaps nothing.
-    let at = unsafe { libc::mmap(std::ptr::null_mut(), len, libc::PROT_NONE, flags, -1, 0) };
-    if at == libc::MAP_FAILED {
-        return Err(io::Error::last_os_error());
-    }
-    // SAFETY: the mapping was made just now, and nobody has used it.
-    check(unsafe { libc::munmap(at, len) }).map(drop)
+    const PAGE: usize = 4096;
+    let on_the_stack = 0_u8;
+    let at = (&raw const on_the_stack).map_addr(|address| address & !(PAGE - 1)).cast_mut();
+    // SAFETY: a page that is there only stays there.
+    check(unsafe { libc::madvise(at.cast(), PAGE, libc::MADV_POPULATE_READ) }).map(drop)
 }
 
 /// Source: include/uapi/linux/mempolicy.h, 6.1 and 6.12.

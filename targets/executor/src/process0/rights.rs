@@ -1,8 +1,9 @@
 //! With which rights and under which limit `p0` registers and locks.
 
 use crate::cgroup::{Limited, SwapLimit};
-use crate::failure::Failure;
+use crate::failure::{Doing, Failure};
 use crate::privileged::Privileged;
+use crate::sys;
 
 /// The rights of the moment. Without either when a sequence begins.
 #[derive(Debug)]
@@ -85,6 +86,9 @@ impl Rights {
             return self.lock(call);
         }
         unshare();
+        // Since 7.2 a page that was unmapped while it waited to be put onto a list stays charged until then:
+        // `free_pages_and_swap_cache()`, mm/swap_state.c, and `munmap` no longer have that done.
+        sys::drain_page_lists().doing("drain the lists of pages")?;
         let enter = |rights: &Rights| rights.limited.as_ref().map_or(Ok(()), Limited::enter);
         let leave = |rights: &Rights| rights.limited.as_ref().map_or(Ok(()), Limited::leave);
         enter(self)?;
