@@ -365,8 +365,11 @@ fn with_its_fix_a_fork_that_fails_half_way_is_refused_and_6_12_goes_on() {
 /// Every planted fault's program runs to its end on a right kernel: no earlier op goes another way.
 #[test]
 fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
-    let Some(target) = kernel("6.12") else { return };
+    // In 7.3 a program would have to have memory.stat added up before it reads what is charged.
+    let usual = Profile::of_series("6.12").unwrap();
     for (fault, name) in Fault::ALL {
+        let series = fault.shown_on(usual).series.to_string();
+        let Some(target) = kernel(&series) else { continue };
         for (signature, (sequence, divergence)) in minimized(fault) {
             let text = program(&sequence, Profile::newest(), Some(&divergence));
             let (end, output) = run(&target, &text);
