@@ -88,7 +88,7 @@ impl State<'_> {
         refusals
     }
 
-    /// What a kernel with on-demand paging makes of a request for it is not followed.
+    /// Gives up following the sequence where the kernel has on-demand paging and `access` asks for it.
     pub(super) fn follow_on_demand(&mut self, access: Access) {
         let is_modelled = self.profile.on_demand != OnDemand::NotModelled;
         self.unclear |= access.has(Access::ON_DEMAND) && !is_modelled;

@@ -44,7 +44,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// What lies at the new place goes first, and so does what is cut off: both are gone even if the move then fails.
+    /// Unmaps the destination and the cut-off tail first: both are gone even if the move then fails.
     ///
     /// Source: `mremap_to()` and `move_vma()`, mm/mremap.c, 6.1 and 6.12.
     fn unmap_and_move(&mut self, proc: Proc, from: PageRange, to: PageRange) -> Result<(), Errno> {
@@ -105,7 +105,7 @@ impl State<'_> {
         Ok(())
     }
 
-    /// What the first mapping with a page in `first..end` has there.
+    /// The part in `first..end` of the first mapping that has a page there.
     fn next_piece(&self, proc: Proc, first: u8, end: u8) -> Option<PageRange> {
         let range = PageRange::new(first, end)?;
         let piece = self.process(proc).vmas.pieces(range).into_iter().next()?;

@@ -1,7 +1,7 @@
 //! `memory.stat` of a control group as it is now.
 //!
-//! Each processor keeps its share of these counters for a while. Up to 6.12 whoever reads `cpu.stat` has the shares of all
-//! counters added up (`cgroup_base_stat_cputime_show()`, kernel/cgroup/rstat.c, 6.1 and 6.12). In 7.3 that concerns the
+//! Each processor keeps its share of these counters for a while. Up to 6.12 a read of `cpu.stat` adds up the shares of all
+//! counters (`cgroup_base_stat_cputime_show()`, kernel/cgroup/rstat.c, 6.1 and 6.12). In 7.3 that concerns the
 //! times alone, and `memory.stat` itself adds up only after a number of changes in the group or in one below it
 //! (`memcg_vmstats_needs_flush()`, mm/memcontrol.c, 7.3). There this process makes as many changes, in its own group,
 //! and reads the group above both.
