@@ -23,7 +23,7 @@ const SEQUENCES: u64 = 2000;
 /// One name a cause would be best. Where there are more, the cause shows at different ops or to different oracles, or
 /// as different results of one check. A name that two faults share is one manifestation: with
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
-/// with `outcome-reg-enomem-passed-charged` one took less of its memory cgroup than it should have, and fit. With
+/// with the names that end with `-charged` one took less of its memory cgroup than it should have, and fit. With
 /// `frames-fork-registrar-own-common` a pinned page was not known to be exclusive when it was forked.
 const MEASURED: [(Fault, &[&str]); 44] = [
     (
@@ -31,6 +31,7 @@ const MEASURED: [(Fault, &[&str]); 44] = [
         &[
             "frames-reg-registrar-own-common-reader",
             "frames-reg-registrar-extra-reader",
+            "frames-reg-registrar-extra-charged",
             "outcome-reg-enomem-passed-charged",
             "frames-reg-registrar-common-common-reader",
             "coherence-write-adapter-tag-tag-reader",
@@ -226,9 +227,8 @@ const MEASURED: [(Fault, &[&str]); 44] = [
         &[
             "accounting-reg-charged.less",
             "outcome-reg-enomem-passed-charged",
-            "frames-reg-registrar-extra-writer",
-            "frames-reg-registrar-extra-reader",
-            "frames-reg-registrar-common-own-reader",
+            "frames-reg-registrar-extra-charged",
+            "frames-reg-registrar-common-own-charged",
         ],
     ),
     (Fault::LoggedLimit, &["kernel_log-out-of-memory"]),
@@ -247,7 +247,7 @@ const MEASURED: [(Fault, &[&str]); 44] = [
 const SHARED: [&str; 6] = [
     "frames-chore-registrar-own-common",
     "frames-fork-registrar-own-common",
-    "frames-reg-registrar-extra-reader",
+    "frames-reg-registrar-extra-charged",
     "frames-reg-registrar-extra-writer",
     "outcome-reg-enomem-passed-charged",
     "protection-write_remote-rem_access_err-ok-window-right",
@@ -301,11 +301,11 @@ fn without_op(name: &str) -> String {
     if name.starts_with("coherence-") {
         return "coherence".to_owned();
     }
-    // Of frames that are there though a limit should have stopped their registration, which rights it asked for is chance.
-    let name = match name.strip_prefix("frames-reg-registrar-extra-") {
-        Some("reader" | "writer") => "frames-reg-registrar-extra",
-        Some(_) | None => name,
-    };
+    // A registration that met the limit of its memory cgroup: whether it shows as an outcome or as frames depends on the
+    // page that the limit refuses.
+    if name.ends_with("-charged") {
+        return "charged".to_owned();
+    }
     let words: Vec<&str> = name.split('-').collect();
     words
         .iter()
@@ -334,7 +334,7 @@ fn shrunk(found: &Found, sequence: &Sequence, memory: Memory) -> Shrunk {
 #[test]
 fn a_cause_has_few_signatures_and_two_causes_share_none() {
     let mut faults_by_signature: BTreeMap<String, BTreeSet<Fault>> = BTreeMap::new();
-    let mut others = Vec::new();
+    let (mut others, mut scattered) = (Vec::new(), Vec::new());
     for (fault, measured) in MEASURED {
         let mut counts: BTreeMap<String, u64> = BTreeMap::new();
         let mut consequences = BTreeSet::new();
@@ -364,11 +364,14 @@ fn a_cause_has_few_signatures_and_two_causes_share_none() {
         by_kind.sort_unstable_by_key(|count| std::cmp::Reverse(*count));
         let most: u64 = by_kind.iter().take(3).sum();
         let all: u64 = by_kind.iter().sum();
-        assert!(all - most <= (all / 100).max(1), "{fault}: {by_count:?}");
+        if all - most > (all / 100).max(1) {
+            scattered.push(format!("{fault}: {by_count:?}"));
+        }
         for name in counts.into_keys() {
             faults_by_signature.entry(name).or_default().insert(fault);
         }
     }
+    assert!(scattered.is_empty(), "under too many names:\n{}", scattered.join("\n"));
     assert!(others.is_empty(), "not as measured:\n{}", others.join("\n"));
     let shared: Vec<&str> = faults_by_signature
         .iter()

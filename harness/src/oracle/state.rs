@@ -15,8 +15,8 @@
 //!   below it that cannot be both read and written is `private` or `shared`;
 //! * an access that was to fault: whether the process was born without the page (`dontfork`), or lost it to an op that
 //!   made its page table anew (`remade`), or it is a `huge` one, whose entries are made by code of their own;
-//! * a registration for which the memory cgroup reached its limit: `charged`. That is no limit on what is locked, and it
-//!   depends on which pages have to be allocated.
+//! * a registration for which the memory cgroup reached its limit, for its outcome and its frames: `charged`. That is no
+//!   limit on what is locked, and it depends on which pages have to be allocated, not on what the MR may do.
 //!
 //! Everything comes from the sequence and from what was predicted of it, never from the target. No word says what else
 //! happened in the sequence (an earlier fork, another MR): in a long sequence that would be chance, and one cause
@@ -57,9 +57,11 @@ pub(super) fn that_matters(
                 word.or_else(|| huge(case)).into_iter().collect()
             }
         },
-        Oracle::Frames => {
-            registers(case.op()).into_iter().map(|(_, access)| intent(access)).collect()
-        }
+        Oracle::Frames => match registers(case.op()) {
+            Some(_) if case.predicted.limit_reached => vec!["charged"],
+            Some((_, access)) => vec![intent(access)],
+            None => Vec::new(),
+        },
         Oracle::Coherence => {
             if let Some(word) = uninherited::word_of_bytes(case, steps) {
                 return vec![word];
