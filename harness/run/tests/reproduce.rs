@@ -7,7 +7,7 @@
     reason = "what macros print is kept back for a test that passes, as one that skips does"
 )]
 
-use std::collections::{BTreeMap, btree_map::Entry};
+use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -25,7 +25,8 @@ use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
 use pinfold_run::{
     Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, build_kernel, compile_c,
-    embedded_known, find_kernel, prepare, read_patch, reproduce_c, reproduce_seq, run_program,
+    default_target, embedded_known, find_kernel, prepare, read_patch, reproduce_c, reproduce_seq,
+    run_program,
 };
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -74,12 +75,16 @@ fn compiled(text: &str, linking: Linking) -> (tempfile::TempDir, PathBuf) {
 /// Has the compiler read `text`. All its warnings are wanted but those that come of optimizing: programs that are run are
 /// compiled whole, with the same flags.
 fn compiles_without_a_word(text: &str) {
+    compiles(text, "cc", &["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-pthread"]);
+}
+
+fn compiles(text: &str, compiler: &str, flags: &[&str]) {
     let folder = tempfile::tempdir().unwrap();
     let source = folder.path().join("repro.c");
     fs::write(&source, text).unwrap();
-    let flags = ["-fsyntax-only", "-Wall", "-Wextra", "-Werror", "-pthread"];
-    let output = Command::new("cc").args(flags).arg(&source).output().unwrap();
-    assert!(output.status.success(), "{}\n{text}", String::from_utf8_lossy(&output.stderr));
+    let output = Command::new(compiler).args(flags).arg(&source).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{compiler} {flags:?}\n{said}\n{text}");
 }
 
 /// A program that shows what `fault` does to `sequence`, if it does something.
@@ -133,6 +138,42 @@ fn the_program_of_every_stored_sequence_compiles_without_a_word() {
             compiles_without_a_word(&reproduce_c(&path, &target.parse().unwrap()).unwrap());
         }
     }
+}
+
+/// A maintainer compiles a program with whatever is at hand: gcc or clang, optimized or not. Each stored sequence that
+/// brings in a function which none before it had is compiled with all of them.
+#[test]
+fn every_piece_of_a_program_compiles_without_a_word_by_gcc_and_clang_at_each_level() {
+    if !can_compile() {
+        return;
+    }
+    let compilers: Vec<&str> =
+        ["gcc", "clang-14"].into_iter().filter(|compiler| is_installed(compiler)).collect();
+    let mut functions = BTreeSet::new();
+    for path in sequences("seeds") {
+        let text = reproduce_c(&path, &default_target().parse().unwrap()).unwrap();
+        let here = text.lines().filter(|line| line.starts_with("static ") && line.ends_with(')'));
+        let known = functions.len();
+        functions.extend(here.map(str::to_owned));
+        if functions.len() == known {
+            continue;
+        }
+        for compiler in &compilers {
+            for level in ["-O0", "-O1", "-O2", "-Os"] {
+                let flags = ["-c", "-o/dev/null", "-Wall", "-Wextra", "-Werror", "-pthread", level];
+                compiles(&text, compiler, &flags);
+            }
+        }
+    }
+    assert!(functions.len() > 60, "{functions:?}");
+}
+
+fn is_installed(compiler: &str) -> bool {
+    let is_here = Command::new(compiler).arg("--version").output().is_ok();
+    if !is_here {
+        skip(&format!("no {compiler}: run ci/setup --for-tests"));
+    }
+    is_here
 }
 
 /// All kinds of ops, also those that no stored sequence has.
@@ -365,8 +406,7 @@ fn with_its_fix_a_fork_that_fails_half_way_is_refused_and_6_12_goes_on() {
 /// Every planted fault's program runs to its end on a right kernel: no earlier op goes another way.
 #[test]
 fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
-    // In 7.3 a program would have to have memory.stat added up before it reads what is charged.
-    let usual = Profile::of_series("6.12").unwrap();
+    let usual = Profile::newest();
     for (fault, name) in Fault::ALL {
         let series = fault.shown_on(usual).series.to_string();
         let Some(target) = kernel(&series) else { continue };

@@ -12,15 +12,15 @@ static const char *describe(const char *from, size_t length)
 
 		if (done == 0 || next != value) {
 			if (run)
-				end += snprintf(text + end, 20, "*%zu ", run);
-			if (end > sizeof(text) - 40)
+				end += snprintf(text + end, 24, "*%zu ", run);
+			if (end > sizeof(text) - 48)
 				return "too many pieces";
-			end += snprintf(text + end, 20, "0x%02x", next);
+			end += snprintf(text + end, 24, "0x%02x", next);
 			value = next;
 			run = 0;
 		}
 	}
 	if (run < length)
-		snprintf(text + end, 20, "*%zu", run);
+		snprintf(text + end, 24, "*%zu", run);
 	return text;
 }

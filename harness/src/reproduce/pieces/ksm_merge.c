@@ -1,7 +1,7 @@
 static long full_scans(void)
 {
 	FILE *file = fopen(KSM "full_scans", "r");
-	long count;
+	long count = 0;
 
 	if (!file || fscanf(file, "%ld", &count) != 1)
 		cannot_tell("a kernel without KSM");

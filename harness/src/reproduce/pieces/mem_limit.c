@@ -14,23 +14,44 @@ static void make_group(void)
 	put("/proc/self/oom_score_adj", "-1000");
 }
 
-/*
- * Pages that are charged to the group. What is known of memory may be old; the
- * counters of time, and all others with them, are brought up to date when these
- * are read.
- */
-static long charged(void)
+static void look_at(const char *path)
 {
-	FILE *file = fopen(GROUP "/cpu.stat", "r");
-	long anon = 0, cache = 0;
+	FILE *file = fopen(path, "r");
 
 	if (!file || fgetc(file) == EOF)
-		cannot_tell("the cgroup has no cpu.stat");
+		cannot_tell("a cgroup lacks its counters");
 	fclose(file);
+}
+
+/*
+ * Has the kernel add up memory.stat. Up to 6.12 a read of the times of a group
+ * adds up all its counters. Newer kernels add up a group only after enough
+ * changes below it, so this makes them beside the group, and reads the group
+ * above both.
+ */
+static void add_up(void)
+{
+	static const char page[4096];
+	long left = 32 * (sysconf(_SC_NPROCESSORS_ONLN) + 1);
+	int fd = memfd_create("changes", 0);
+
+	for (; left; left--)
+		if (write(fd, page, 4096) != 4096)
+			cannot_tell("no memory file");
+	close(fd);
+	look_at("/sys/fs/cgroup/memory.stat");
+	look_at(GROUP "/cpu.stat");
+}
+
+/* Pages that are charged to the group. */
+static long charged(void)
+{
+	long anon = 0, cache = 0;
+	FILE *file;
+
+	add_up();
 	file = fopen(GROUP "/memory.stat", "r");
-	if (!file)
-		return 0;
-	if (fscanf(file, "anon %ld file %ld", &anon, &cache) != 2)
+	if (!file || fscanf(file, "anon %ld file %ld", &anon, &cache) != 2)
 		cannot_tell("memory.stat is of another form");
 	fclose(file);
 	return is_limited ? (anon + cache) / 4096 : 0;
