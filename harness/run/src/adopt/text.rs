@@ -72,17 +72,7 @@ impl Adoption {
                 Change::Gone => writeln!(f, "  gone: {item}")?,
             }
         }
-        let counts = comparison.counts;
-        writeln!(
-            f,
-            "  {} functions: {} unchanged, {} changed, {} moved, {} gone, {} not checked",
-            counts.items,
-            counts.unchanged,
-            counts.changed,
-            counts.moved,
-            counts.gone,
-            counts.not_checked
-        )
+        writeln!(f, "  {}", comparison.counts)
     }
 }
 

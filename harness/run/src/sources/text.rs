@@ -5,7 +5,7 @@ use std::fmt::{self, Display, Formatter};
 
 use pinfold::citations::{Elsewhere, Unread};
 
-use super::compare::{Change, Checked, CitedItem, Compared, Comparison, Listing, Skipped};
+use super::compare::{Change, Checked, CitedItem, Compared, Comparison, Counts, Listing, Skipped};
 
 impl Display for CitedItem {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
@@ -60,6 +60,16 @@ impl Display for Listing {
     }
 }
 
+impl Display for Counts {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        let Counts { items, unchanged, changed, moved, gone, not_checked, .. } = self;
+        write!(
+            f,
+            "{items} functions: {unchanged} unchanged, {changed} changed, {moved} moved, {gone} gone, {not_checked} not checked"
+        )
+    }
+}
+
 impl Display for Comparison {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
         for Compared { item, change } in &self.items {
@@ -95,17 +105,8 @@ impl Display for Comparison {
             if reasons.is_empty() { String::new() } else { format!(" ({})", reasons.join("; ")) };
         writeln!(
             f,
-            "linux {} to {}: {} citations of {} functions: {} unchanged, {} changed, {} moved, {} gone, {} not \
-             checked{why}",
-            self.from.version,
-            self.to.version,
-            counts.citations,
-            counts.items,
-            counts.unchanged,
-            counts.changed,
-            counts.moved,
-            counts.gone,
-            counts.not_checked
+            "linux {} to {}: {} citations of {counts}{why}",
+            self.from.version, self.to.version, counts.citations
         )
     }
 }
