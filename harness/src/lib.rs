@@ -3,13 +3,13 @@
 //! environment, and nothing here knows how a kernel is run.
 
 pub mod citations;
+pub mod defects;
 pub mod designs;
 pub mod draft;
 mod draw;
 pub mod explain;
 pub mod features;
 pub mod generate;
-pub mod known;
 pub mod minimize;
 pub mod model;
 pub mod mutate;

@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 
 use pinfold_contract::{Observe, OpKind, Sequence, Trace};
 
-use crate::known::known_word;
+use crate::defects::known_word;
 use crate::model::{PredictedStep, predict};
 use crate::oracle::{Divergence, Verdict};
 use crate::profile::Profile;
@@ -174,8 +174,8 @@ pub struct KnownNote {
     pub presumed: Option<String>,
     /// Where in the kernel it comes from; empty if this version's list does not have it.
     pub source: String,
-    /// Why it happens; likewise.
-    pub explanation: String,
+    /// The page that explains it, a path from the root of the repository; likewise.
+    pub report: String,
 }
 
 /// What both sides did with one sequence.

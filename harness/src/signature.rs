@@ -8,7 +8,7 @@
 //!
 //! There is one signature, not a coarse one before and a fine one after
 //! minimizing: a sequence is minimized while its signature stays, so what it was
-//! found under is what it is kept under, and what `known.toml` says of it holds
+//! found under is what it is kept under, and what `corpus/defects` says of it holds
 //! for both.
 
 use std::{fmt, str::FromStr};

@@ -5,7 +5,7 @@
 use pinfold_contract::{Handle, Op, Sequence};
 
 /// `sequence` without the invalidation of windows: one that is bound to nothing takes the kernel down
-/// (`corpus/known/invalidate_free_window.md`), and whether it is bound when its turn comes is not always known.
+/// (`corpus/defects/invalidate-free-window/README.md`), and whether it is bound when its turn comes is not always known.
 pub fn spared(sequence: Sequence) -> Sequence {
     let mut ops = sequence.ops;
     ops.retain(|op| !matches!(op, Op::Invalidate { handle, .. } if is_window(*handle)));

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 pub use variety::{varieties, varieties_of};
 
 use crate::{
-    known::{Standing, known_counts},
+    defects::{Standing, known_counts},
     model::{PredictedStep, Prediction, Refusal, Unseen, refusals},
     oracle::{Inconclusive, Verdict, outcome_name},
     profile::Profile,

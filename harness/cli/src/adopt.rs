@@ -6,7 +6,7 @@ use anyhow::Context as _;
 use clap::Args;
 use pinfold_run::{AdoptOptions, ReplayConclusion, adopt};
 
-use crate::args::KnownArgs;
+use crate::args::DefectsArgs;
 use crate::exit::Status;
 use crate::output::{self, say};
 use crate::progress::BuildMeter;
@@ -29,7 +29,7 @@ pub(crate) struct Adopt {
     #[arg(long, value_name = "DIR")]
     root: Option<PathBuf>,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
 }
 
 impl Adopt {

@@ -1,13 +1,13 @@
 //! Flags that several subcommands have.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold_contract::Observe;
 use pinfold_run::{
     AccelWish, Prepared, Rules, RunError, TargetName, TargetOptions, default_target,
-    embedded_known, prepare, prepare_default, read_known,
+    embedded_defects, prepare, prepare_default, read_defects,
 };
 
 use crate::output::say;
@@ -76,18 +76,26 @@ impl TargetArgs {
 
 /// What is known.
 #[derive(Args, Debug)]
-pub(crate) struct KnownArgs {
-    /// Read the known divergences from this file [default: those of this version]
-    #[arg(long, value_name = "FILE")]
+pub(crate) struct DefectsArgs {
+    /// Read the known defects from this folder, each of which is a folder in it [default: those of this version]
+    #[arg(long, value_name = "DIR")]
+    defects: Option<PathBuf>,
+    /// The name that --defects had
+    #[arg(long, value_name = "DIR", hide = true, conflicts_with = "defects")]
     known: Option<PathBuf>,
 }
 
-impl KnownArgs {
-    pub(crate) fn read(&self) -> Result<Known, RunError> {
-        match &self.known {
-            Some(path) => read_known(path),
-            None => embedded_known(),
+impl DefectsArgs {
+    /// The folder that was named.
+    pub(crate) fn folder(&self) -> Option<&Path> {
+        if self.known.is_some() {
+            say("--known is called --defects now, and takes a folder");
         }
+        self.defects.as_deref().or(self.known.as_deref())
+    }
+
+    pub(crate) fn read(&self) -> Result<Defects, RunError> {
+        self.folder().map_or_else(embedded_defects, read_defects)
     }
 }
 

@@ -9,7 +9,7 @@ use pinfold_run::{
     campaign_markdown, read_plan,
 };
 
-use crate::args::KnownArgs;
+use crate::args::DefectsArgs;
 use crate::exit::Status;
 use crate::output::{self, say};
 use crate::progress::FuzzMeter;
@@ -34,7 +34,7 @@ pub(crate) struct Campaign {
     #[arg(long, value_name = "N")]
     jobs: Option<NonZeroUsize>,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
     /// Print one JSON object instead of a summary
     #[arg(long)]
     json: bool,

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
-use pinfold::known::known_word;
+use pinfold::defects::known_word;
 use pinfold_contract::Observe;
 use pinfold_run::{
     BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Special,
     Summary, allowed_cpus, fuzz,
 };
 
-use crate::args::{KnownArgs, ObserveArg, TargetArgs};
+use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
 use crate::given::{Given, GivenArgs};
 use crate::output::{self, say};
@@ -55,7 +55,7 @@ pub(crate) struct Fuzz {
     #[arg(long, value_name = "N", default_value_t = BUNDLES_MAX_DEFAULT)]
     keep_per_signature: u32,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
     /// Print one JSON object instead of a summary
     #[arg(long)]
     json: bool,

@@ -10,7 +10,7 @@ use pinfold_run::{
     read_seq,
 };
 
-use crate::args::{KnownArgs, ObserveArg, TargetArgs};
+use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
 use crate::output::{self, say};
 use crate::signals::Signals;
@@ -48,7 +48,7 @@ pub(crate) struct Minimize {
     #[arg(long)]
     no_cache: bool,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
 }
 
 impl Minimize {

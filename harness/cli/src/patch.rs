@@ -10,7 +10,7 @@ use pinfold_run::{
     PatchReport, PatchVerdict, RunError, patch, read_patch,
 };
 
-use crate::args::{KnownArgs, TargetArgs};
+use crate::args::{DefectsArgs, TargetArgs};
 use crate::exit::Status;
 use crate::fuzz::{random_rng_seed, read_rng_seed};
 use crate::output::{self, say};
@@ -48,7 +48,7 @@ pub(crate) struct Patch {
     #[arg(long, value_name = "DIR", default_value = "out/patch")]
     out: PathBuf,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
     /// Print one JSON object instead of a text
     #[arg(long)]
     json: bool,

@@ -4,7 +4,7 @@ use std::io::{IsTerminal as _, stderr};
 use std::time::{Duration, Instant};
 
 use indicatif::{HumanCount, ProgressBar, ProgressStyle};
-use pinfold::known::known_counts;
+use pinfold::defects::known_counts;
 use pinfold_run::{Budget, BuildProgress, Found, Progress};
 
 use crate::output::say;

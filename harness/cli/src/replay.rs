@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 use clap::Args;
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold::oracle::Divergence;
 use pinfold_contract::Edge;
 use pinfold_run::blocks::BlockMap;
@@ -15,7 +15,7 @@ use pinfold_run::{
     allowed_cpus, read_seq, replay,
 };
 
-use crate::args::{KnownArgs, ObserveArg, TargetArgs};
+use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::{self, Status};
 use crate::output::{self, say};
 use crate::signals::Signals;
@@ -45,7 +45,7 @@ pub(crate) struct Replay {
     #[arg(long, value_name = "FILE", conflicts_with = "bisect")]
     lcov: Option<PathBuf>,
     #[command(flatten)]
-    known: KnownArgs,
+    known: DefectsArgs,
 }
 
 impl Replay {
@@ -75,7 +75,7 @@ impl Replay {
         for path in &self.files {
             files.push((path, read_seq(path)?));
         }
-        let known = if self.bisect { Known::default() } else { self.known.read()? };
+        let known = if self.bisect { Defects::default() } else { self.known.read()? };
         let prepared = self.target.prepare()?;
         let lines = self.lcov.as_deref().map(|path| Lines::of(&prepared, path)).transpose()?;
         let mut edges = BTreeSet::new();

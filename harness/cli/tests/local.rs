@@ -33,7 +33,7 @@ const EXPECTS_WRONGLY: &str =
 /// a setting byte by byte, of which the kernel gives it the first.
 ///
 /// The processes of the run are frozen when it is killed: each is at its return to user mode. User Mode Linux 6.12 panics
-/// if a signal ends a process inside `fork()` (`corpus/known/uml_failed_fork_panics.md`).
+/// if a signal ends a process inside `fork()` (`corpus/defects/uml-failed-fork-panics/README.md`).
 const SCRIPT: &str = "\
     show() { for path in /proc/sys/vm/dirty_writeback_centisecs /sys/kernel/mm/ksm/sleep_millisecs \\
         /sys/fs/cgroup/cgroup.subtree_control; do value=; read value < $path; echo \"$1 $value\"; done; \

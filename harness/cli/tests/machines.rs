@@ -94,7 +94,7 @@ fn a_run_that_is_killed_in_any_way_leaves_no_machine() {
 #[test]
 fn a_kernel_that_dies_fifty_times_in_a_row_costs_time_and_nothing_else() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let deadly = root.join("corpus/known/invalidate_free_window.seq");
+    let deadly = root.join("corpus/defects/invalidate-free-window/invalidate.seq");
     for target in TARGETS.into_iter().filter(|target| is_here(target)) {
         let arguments = ["replay", deadly.to_str().unwrap(), "--target", target, "--repeat", "50"];
         let mut child =

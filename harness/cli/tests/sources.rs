@@ -22,11 +22,12 @@ fn folder() -> tempfile::TempDir {
         "Source: `never()`, mm/a.c, 6.1; `odd()`.",
     ];
     let rule = rule.map(|line| format!("/// {line}\n")).concat();
-    let known = "[[known]]\nkernels = \"6.12\"\nsource = \"mm/a.c:other\"\n";
+    let known = "affected = \"6.12\"\nsource = \"mm/a.c:other\"\n";
     write(
         &folder.path().join("ours"),
         &[
-            ("corpus/known.toml", known),
+            ("corpus/defects/other/defect.toml", known),
+            ("corpus/defects/README.md", ""),
             ("harness/src/citations/mod.rs", ""),
             ("harness/src/rule.rs", &rule),
             ("targets/x.rs", ""),
@@ -75,7 +76,7 @@ fn a_reading_list_shows_what_changed_moved_and_went() {
         run(&folder.path().join("ours/harness"), &["--from", "../../old", "--to", "../../new"]);
     assert_eq!(status, Some(0), "{err}");
     let expected = [
-        "other(), mm/a.c: changed\n    harness/src/rule.rs:1 (6.12)\n    corpus/known.toml:3 (6.12)\n@@ ",
+        "other(), mm/a.c: changed\n    harness/src/rule.rs:1 (6.12)\n    corpus/defects/other/defect.toml:2 (6.12)\n@@ ",
         "-\treturn 1;\n+\treturn 2;\n",
         "moved(), mm/a.c: moved to mm/c.c, and is the same\n",
         "gone(), mm/b.c: gone",
@@ -115,7 +116,7 @@ fn all_citations_are_listed() {
     let items = json["list"]["items"].as_array().unwrap();
     assert_eq!(items.len(), 5);
     assert_eq!(items[1]["name"], "other()");
-    assert_eq!(items[1]["cited_by"][1]["place"], "corpus/known.toml:3");
+    assert_eq!(items[1]["cited_by"][1]["place"], "corpus/defects/other/defect.toml:2");
 }
 
 #[test]

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use pinfold::known::{Known, ShownBy};
+use pinfold::defects::{Defects, FOLDER, ShownBy};
 use pinfold::model::{Fault, outcomes};
 use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, OpKind, SeqFile};
 use pinfold_run::{
-    Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, embedded_known, read_seq,
+    Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, embedded_defects, read_seq,
     replay,
 };
 
@@ -59,7 +59,7 @@ fn every_seed_says_its_idea_below_the_version() {
 #[test]
 fn every_seed_does_on_the_model_what_it_expects() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
-    let (known, mut expectation_count) = (Known::default(), 0);
+    let (known, mut expectation_count) = (Defects::default(), 0);
     for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
@@ -105,7 +105,7 @@ fn every_expectation_holds_on_the_model_of_every_series_and_platform() {
 #[test]
 fn what_was_distilled_is_right_on_the_model_and_has_every_op() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
-    let (known, found) = (Known::default(), sequences(&root().join("corpus/distilled")));
+    let (known, found) = (Defects::default(), sequences(&root().join("corpus/distilled")));
     assert!(found.len() >= 50, "only {} sequences", found.len());
     for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
@@ -136,8 +136,8 @@ fn every_op_has_a_seed() {
 
 #[test]
 fn every_known_divergence_has_its_sequence_or_its_program() {
-    for entry in embedded_known().unwrap().entries() {
-        let path = root().join(entry.shown_by.path());
+    for entry in embedded_defects().unwrap().entries() {
+        let path = root().join(entry.path());
         assert!(path.is_file(), "{}: no {}", entry.title, path.display());
         match &entry.shown_by {
             ShownBy::Sequence(_) => {
@@ -150,16 +150,20 @@ fn every_known_divergence_has_its_sequence_or_its_program() {
     }
 }
 
-/// A report for the maintainers of the kernel, which the explanation names.
+/// A report for the maintainers of the kernel.
 #[test]
-fn every_known_divergence_has_its_report() {
-    let known = embedded_known().unwrap();
-    for entry in known.entries() {
-        let words = entry.explanation.split_whitespace();
-        let report =
-            words.map(|word| word.trim_end_matches('.')).find(|word| word.ends_with(".md"));
-        let report = report.unwrap_or_else(|| panic!("{}: no report", entry.signature));
-        assert!(root().join(report).is_file(), "{}: {report}", entry.signature);
+fn every_defect_has_its_report_and_names_every_sequence_in_its_folder() {
+    let defects = embedded_defects().unwrap();
+    for defect in defects.all() {
+        let folder = root().join(FOLDER).join(&defect.slug);
+        assert!(folder.join("README.md").is_file(), "{}: no report", defect.slug);
+        let named: BTreeSet<&str> =
+            defect.shows.iter().map(|entry| entry.shown_by.file()).collect();
+        for entry in fs::read_dir(folder).unwrap() {
+            let file = entry.unwrap().file_name().into_string().unwrap();
+            let shows = file.ends_with(".seq") || file.ends_with(".c");
+            assert!(!shows || named.contains(&*file), "{}: what shows {file}?", defect.slug);
+        }
     }
 }
 
@@ -220,7 +224,7 @@ fn every_regression_says_where_it_comes_from() {
 #[test]
 fn every_regression_is_right_on_the_model_and_does_what_it_expects() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
-    let (known, mut expectation_count) = (Known::default(), 0);
+    let (known, mut expectation_count) = (Defects::default(), 0);
     for profile in Profile::all() {
         let name = format!("model:{}", profile.series).parse().unwrap();
         let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
@@ -240,7 +244,7 @@ fn every_regression_is_right_on_the_model_and_does_what_it_expects() {
 #[test]
 fn a_regression_of_a_planted_fault_still_shows_it_under_its_name() {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
-    let known = Known::default();
+    let known = Defects::default();
     let mut faults = BTreeSet::new();
     for regression in regressions() {
         let Some((_, fault)) = regression.says("target").split_once('+') else { continue };

@@ -79,8 +79,14 @@ const PRIVATE_PATHS: [&str; 4] =
 
 const TOP_LEVEL: [&str; 7] = ["harness", "targets", "fuzz", "corpus", "ci", ".ci", ".config"];
 
-const DOCUMENTS: [&str; 5] =
-    ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md", "corpus/README.md"];
+const DOCUMENTS: [&str; 6] = [
+    "README.md",
+    "ARCHITECTURE.md",
+    "CONTRIBUTING.md",
+    "CHANGELOG.md",
+    "corpus/README.md",
+    "corpus/defects/README.md",
+];
 
 /// Where kernel series may be named: their own files, and tests, which are claims about single ones.
 const SERIES_PLACES: [&str; 3] = ["harness/src/profile/series/", "/tests/", "/tests.rs"];
@@ -552,9 +558,14 @@ fn every_patch_says_what_it_is_and_under_which_licence() {
         if header.trim().len() < 40 {
             complaints.push(format!("{file} does not say what it is"));
         }
-        if !file.starts_with("targets/kernel/") {
-            complaints
-                .push(format!("{file}: kernel patches (GPL-2.0-only) live in targets/kernel"));
+        let is_fix = file.starts_with("corpus/defects/");
+        if !file.starts_with("targets/kernel/") && !is_fix {
+            complaints.push(format!(
+                "{file}: kernel patches (GPL-2.0-only) live in targets/kernel, and fixes in corpus/defects"
+            ));
+        }
+        if is_fix && !header.lines().any(|line| line == "SPDX-License-Identifier: GPL-2.0-only") {
+            complaints.push(format!("{file} does not say that it is GPL-2.0-only"));
         }
     }
     assert_none(complaints);

@@ -10,8 +10,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
+use pinfold::defects::{Defects, Running, ShownBy};
 use pinfold::draft;
-use pinfold::known::{Known, ShownBy};
 use pinfold::probe::{self, Fitted};
 use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
@@ -143,7 +143,7 @@ pub enum DefectState {
 /// cannot be read or written. That citations cannot be compared is no error: it stands in what is given.
 pub fn adopt(
     options: &AdoptOptions,
-    known: &Known,
+    known: &Defects,
     stop: Arc<AtomicBool>,
     watch: &mut dyn FnMut(&Progress),
     tell: &mut dyn FnMut(&str),
@@ -154,7 +154,7 @@ pub fn adopt(
     for folder in FOLDERS {
         folders.push((folder, read_folder(root, folder)?));
     }
-    let defects = read_defects(root, known, Platform::Uml)?;
+    let defects = cases_of(root, known, Platform::Uml)?;
     let citations = OwnCitations::read(root)?;
 
     tell("building the kernel, if it is not built yet");
@@ -264,25 +264,25 @@ fn read_folder(root: &Path, folder: &str) -> Result<Vec<(String, SeqFile)>, Read
 }
 
 /// Each known divergence once, with its sequence, if one shows it. Entries of other platforms give no signature.
-fn read_defects(
+fn cases_of(
     root: &Path,
-    known: &Known,
+    known: &Defects,
     platform: Platform,
 ) -> Result<Vec<(Defect, Option<Sequence>)>, ReadError> {
     let mut defects: Vec<(Defect, Option<Sequence>)> = Vec::new();
     for entry in known.entries() {
-        let shown_by = entry.shown_by.path();
+        let shown_by = entry.path();
         let place = defects.iter().position(|(defect, _)| defect.shown_by == shown_by);
         let place = match place {
             Some(place) => place,
             None => {
                 let sequence = match &entry.shown_by {
-                    ShownBy::Sequence(path) => Some(read_seq(&root.join(path))?.sequence),
+                    ShownBy::Sequence(_) => Some(read_seq(&root.join(&shown_by))?.sequence),
                     ShownBy::Program(_) => None,
                 };
                 let defect = Defect {
                     title: entry.title.clone(),
-                    shown_by: shown_by.to_owned(),
+                    shown_by,
                     signatures: Vec::new(),
                     state: DefectState::NotSeen,
                 };
@@ -304,7 +304,7 @@ fn replay_folder(
     target: &mut Target,
     folder: &'static str,
     files: &[(String, SeqFile)],
-    known: &Known,
+    known: &Defects,
 ) -> Result<Replays, RunError> {
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
     let (mut counts, mut unsettled) = (ReplayCounts::default(), Vec::new());
@@ -327,13 +327,13 @@ fn replay_folder(
 
 /// How what is judged stands on a kernel of which the known list says nothing: it is known if it has the signature of
 /// what other kernels do.
-fn standing(judgement: &Judgement<'_>, known: &Known) -> Option<UnsettledKind> {
+fn standing(judgement: &Judgement<'_>, known: &Defects) -> Option<UnsettledKind> {
     match judgement {
         Judgement::Agrees => None,
         Judgement::Inconclusive { .. } => Some(UnsettledKind::Inconclusive),
         Judgement::Known { entry, .. } => Some(UnsettledKind::Known(entry.title.clone())),
         Judgement::Diverges { signature, .. } => {
-            let entry = known.entries().iter().find(|entry| {
+            let entry = known.entries().find(|entry| {
                 entry.signature == *signature
                     && entry.platform.is_none_or(|own| own == Platform::Uml)
             });
@@ -384,8 +384,8 @@ fn state(
 }
 
 fn seen(sequence: &Sequence, checked: &Checked, signatures: &[Signature]) -> DefectState {
-    let nothing = Known::default();
-    let running = pinfold::known::Running { release: "", platform: Platform::Uml };
+    let nothing = Defects::default();
+    let running = Running { release: "", platform: Platform::Uml, fixed: &[] };
     match Judgement::of(sequence, &checked.verdict, &nothing, running) {
         Judgement::Agrees => DefectState::NotSeen,
         Judgement::Inconclusive { reason } => DefectState::Inconclusive(reason.to_string()),
@@ -438,7 +438,7 @@ impl Adoption {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::known::embedded_known;
+    use crate::defects::embedded_defects;
 
     fn root() -> PathBuf {
         checkout(Path::new(env!("CARGO_MANIFEST_DIR"))).unwrap().to_owned()
@@ -450,7 +450,7 @@ mod tests {
 
     /// Nothing of `corpus` but regressions, on the model, which has none of the known divergences.
     fn adopted(name: &str) -> Adoption {
-        let known = embedded_known().unwrap();
+        let known = embedded_defects().unwrap();
         let mut target = target(name);
         let before = target.profile();
         let fitted = probe::fit(before, |s| target.run(s, Observe::Each)).unwrap();
@@ -487,10 +487,10 @@ mod tests {
 
     #[test]
     fn every_known_divergence_is_looked_for_once_or_has_no_signature_here() {
-        let known = embedded_known().unwrap();
-        let defects = read_defects(&root(), &known, Platform::Uml).unwrap();
+        let known = embedded_defects().unwrap();
+        let defects = cases_of(&root(), &known, Platform::Uml).unwrap();
         for entry in known.entries() {
-            let path = entry.shown_by.path();
+            let path = entry.path();
             let of = |(defect, _): &&(Defect, Option<Sequence>)| defect.shown_by == path;
             let found: Vec<_> = defects.iter().filter(of).collect();
             assert_eq!(found.len(), 1, "{path}");
@@ -503,8 +503,8 @@ mod tests {
     #[test]
     fn a_defect_is_seen_or_not_or_something_else_is_or_nothing_was_looked_for() {
         let newest = Profile::newest().series;
-        let known = embedded_known().unwrap();
-        let signatures = [known.entries()[0].signature.clone()];
+        let known = embedded_defects().unwrap();
+        let signatures = [known.entries().next().unwrap().signature.clone()];
         let text = "# pinfold 1\nmap 0..2 anon private rw\nreg mr0 0..1 remote_read\nread_remote mr0+4089 8\n";
         let sequence = pinfold_contract::parse(text).unwrap().sequence;
         let on = |name: String, signatures: &[Signature]| {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold::tally::Tally;
 use pinfold_contract::Observe;
 use serde::{Deserialize, Serialize};
@@ -102,7 +102,7 @@ pub struct CampaignOptions {
     /// How many targets at once in a run.
     pub jobs: NonZeroUsize,
     /// What is known.
-    pub known: Known,
+    pub known: Defects,
 }
 
 /// What is on disk of a run that came to its end.
@@ -384,7 +384,7 @@ mod tests {
     }
 
     fn options(out: &Path, shard: Shard, resume: bool) -> CampaignOptions {
-        let (jobs, known) = (NonZeroUsize::MIN, Known::default());
+        let (jobs, known) = (NonZeroUsize::MIN, Defects::default());
         CampaignOptions { out: out.to_owned(), shard, resume, jobs, known }
     }
 

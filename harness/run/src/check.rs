@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use pinfold::known::{Entry, Explained, Known, Running, Standing, known_word};
+use pinfold::defects::{Defects, Entry, Explained, Running, Standing, known_word};
 use pinfold::model::{self, PredictedStep};
 use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
@@ -94,7 +94,7 @@ pub(crate) fn check_news_closely(
     target: &mut Target,
     sequence: &Sequence,
     observe: Observe,
-    known: &Known,
+    known: &Defects,
 ) -> Result<Checked, RunError> {
     let checked = check(target, sequence, observe)?;
     match Judgement::of(sequence, &checked.verdict, known, target.running()) {
@@ -173,7 +173,7 @@ impl<'k> Judgement<'k> {
     pub fn of(
         sequence: &Sequence,
         verdict: &Verdict,
-        known: &'k Known,
+        known: &'k Defects,
         kernel: Running<'_>,
     ) -> Judgement<'k> {
         match verdict {
@@ -238,7 +238,7 @@ pub fn assert_agrees<'k>(
     target: &mut Target,
     sequence: &Sequence,
     observe: Observe,
-    known: &'k Known,
+    known: &'k Defects,
 ) -> Judgement<'k> {
     let checked = match check_closely(target, sequence, observe) {
         Ok(checked) => checked,
@@ -278,6 +278,7 @@ pub fn observe_name(observe: Observe) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use pinfold::defects::DefectFolder;
     use pinfold_contract::parse;
 
     use super::*;
@@ -285,11 +286,11 @@ mod tests {
 
     #[test]
     fn a_divergence_is_known_on_the_kernels_of_its_entry_alone() {
-        let known = Known::parse(
-            "[[known]]\nsignature = \"accounting-dereg-registrar.vm_pin.more\"\nkernels = \"6.12..\"\n\
-             verified = [\"6.12.117\"]\ntitle = \"pins stay\"\nsource = \"a.c:f\"\nexplanation = \"e\"\nsequence = \"s.seq\"\n",
-        )
-        .unwrap();
+        let text = "title = \"pins stay\"\nsource = \"a.c:f\"\naffected = \"6.12..\"\n[[shows]]\n\
+                    signature = \"accounting-dereg-registrar.vm_pin.more\"\nsequence = \"s.seq\"\n\
+                    verified = [\"6.12.117\"]\n";
+        let folder = DefectFolder { slug: "pins-stay", files: vec![("defect.toml", text)] };
+        let known = Defects::parse([folder]).unwrap();
         let text = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
         let sequence = parse(text).unwrap().sequence;
         let name = "model:6.12+vm_pin_kept".parse().unwrap();

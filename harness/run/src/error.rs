@@ -3,7 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
-use pinfold::known::KnownError;
+use pinfold::defects::DefectsError;
 use pinfold_contract::Series;
 use pinfold_machine::{ApplyError, DiffError, GitError, KernelError, RebuildError};
 
@@ -112,14 +112,13 @@ pub enum RunError {
         #[source]
         source: io::Error,
     },
-    /// The list of known divergences is no such list.
-    #[error("{path} is no list of known divergences")]
-    Known {
-        /// Which file.
-        path: PathBuf,
-        /// What is wrong with it.
-        #[source]
-        source: KnownError,
+    /// A folder of defects has one that is none.
+    #[error("{}/{wrong}", folder.display())]
+    Defects {
+        /// The folder of all of them.
+        folder: PathBuf,
+        /// What is wrong in it.
+        wrong: DefectsError,
     },
     /// The plan of a campaign, or the folder of one, is not what it should be.
     #[error("{path}: {reason}")]
@@ -261,7 +260,7 @@ impl RunError {
             RunError::Name(NameError::Unknown { .. })
             | RunError::Option { .. }
             | RunError::Read { .. }
-            | RunError::Known { .. }
+            | RunError::Defects { .. }
             | RunError::Plan { .. }
             | RunError::Diff(_)
             | RunError::Apply { .. }
@@ -320,7 +319,7 @@ impl RunError {
             | RunError::Interrupted
             | RunError::Read { .. }
             | RunError::Write { .. }
-            | RunError::Known { .. }
+            | RunError::Defects { .. }
             | RunError::Plan { .. }
             | RunError::Compile { .. }
             | RunError::Diff(_)

@@ -10,9 +10,9 @@ use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use pinfold::defects::Defects;
 use pinfold::designs::asked_of;
 use pinfold::generate::Generator;
-use pinfold::known::Known;
 use pinfold::on_demand::without_on_demand;
 use pinfold::oracle::Inconclusive;
 use pinfold::profile::Profile;
@@ -84,7 +84,7 @@ pub struct FuzzOptions {
     /// Most bundles kept of one signature; what comes after is counted.
     pub bundles_max: u32,
     /// What is known.
-    pub known: Known,
+    pub known: Defects,
     /// What is unusual about it.
     pub special: Special,
 }

@@ -13,12 +13,12 @@ mod check;
 mod compile;
 mod console;
 mod cpu;
+mod defects;
 mod doctor;
 mod error;
 mod fuzz;
 mod guest;
 mod kernel;
-mod known;
 mod link;
 mod local;
 mod minimize;
@@ -50,6 +50,7 @@ pub use campaign::{
 pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
 pub use compile::{Linking, compile_c};
 pub use cpu::{allowed as allowed_cpus, own as own_cpu};
+pub use defects::{embedded_defects, read_defects};
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
 pub use fuzz::{
@@ -57,7 +58,6 @@ pub use fuzz::{
     fuzz,
 };
 pub use kernel::{build_kernel, built_kernels, find_kernel};
-pub use known::{embedded_known, read_known};
 pub use link::LinkError;
 pub use local::LocalError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
@@ -82,7 +82,6 @@ pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use sources::OwnCitations;
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare, prepare_default};
-
 pub use pinfold_machine::accel::{Accel, AccelWish};
 pub use pinfold_machine::doctor::State as HostState;
 pub use pinfold_machine::{Finding as HostFinding, Kernel, Progress as BuildProgress};

@@ -96,7 +96,7 @@ fn what_is_touched(device: &str) -> String {
          \x20 the whole machine, where a sequence says `chore` or merges pages: page caches are written back and dropped, \
          memory is compacted, pages that KSM merged are unmerged\n\
          \x20 /dev/kmsg: a line for each operation\n\
-         \x20 not: what is known to kill kernels (corpus/known/invalidate_free_window.md), unless a sequence of yours says it\n\
+         \x20 not: what is known to kill kernels (corpus/defects/invalidate-free-window/README.md), unless a sequence of yours says it\n\
          \x20 these settings, which are put back afterwards:\n{}",
         settings.concat().trim_end()
     )

@@ -2,14 +2,14 @@
 
 use std::sync::atomic::AtomicBool;
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::annotate::annotate;
 use crate::bundle::Reliability;
 use crate::check::{Checked, Judgement, check_closely};
+use crate::defects::no_defects;
 use crate::error::RunError;
-use crate::known::nothing_known;
 use crate::regress::Entry;
 use crate::shrink::{Memory, ShrinkLimits, Shrunk, Wanted, diverging_once, reliability, shrink};
 use crate::target::Target;
@@ -54,11 +54,11 @@ pub fn minimize_sequence(
     name: &str,
     sequence: &Sequence,
     options: &MinimizeOptions,
-    known: &Known,
+    known: &Defects,
     stop: &AtomicBool,
 ) -> Result<Minimized, RunError> {
     let (first, missed) = first_divergence(target, sequence, options)?;
-    let judgement = Judgement::of(sequence, &first.verdict, nothing_known(), target.running());
+    let judgement = Judgement::of(sequence, &first.verdict, no_defects(), target.running());
     let Judgement::Diverges { divergence, signature } = &judgement else {
         return Err(RunError::NothingToMinimize {
             file: name.to_owned(),

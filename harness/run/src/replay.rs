@@ -5,8 +5,8 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pinfold::defects::Defects;
 use pinfold::explain::{bills, explain};
-use pinfold::known::Known;
 use pinfold::oracle::{Divergence, Inconclusive};
 use pinfold::profile::Profile;
 use pinfold::signature::Signature;
@@ -216,7 +216,7 @@ pub fn replay<'k>(
     target: &mut Target,
     file: &SeqFile,
     options: &ReplayOptions,
-    known: &'k Known,
+    known: &'k Defects,
 ) -> Result<Replayed<'k>, RunError> {
     let sequence = &file.sequence;
     let mut replayed = Replayed::default();

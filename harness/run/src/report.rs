@@ -4,15 +4,15 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use pinfold::known::{Known, Running};
+use pinfold::defects::{Defects, Entry, Running};
 use pinfold::oracle::Divergence;
 use pinfold::profile::{Platform, Profile};
 use pinfold::report::{Evidence, FindingReport, KnownNote, RunNumbers, RunReport};
 use pinfold_contract::parse;
 
 use crate::bundle::{Finding, StoredTrace};
+use crate::defects::embedded_defects;
 use crate::error::RunError;
-use crate::known::embedded_known;
 use crate::name::TargetName;
 use crate::summary::{NeverSeen, Summary};
 use crate::target::nearest;
@@ -31,7 +31,7 @@ pub fn read_report(folder: &Path) -> Result<RunReport, RunError> {
         let source = io::Error::new(io::ErrorKind::NotFound, why);
         return Err(RunError::Read { path: folder.to_owned(), source });
     }
-    let mut reader = Reader { known: embedded_known()?, unreadable: Vec::new() };
+    let mut reader = Reader { known: embedded_defects()?, unreadable: Vec::new() };
     let summary: Option<Summary> = match found("summary.json") {
         true => reader.json(&folder.join("summary.json")),
         false => None,
@@ -102,7 +102,7 @@ fn told(never: NeverSeen) -> (String, Option<String>) {
 }
 
 struct Reader {
-    known: Known,
+    known: Defects,
     unreadable: Vec<String>,
 }
 
@@ -176,13 +176,13 @@ impl Reader {
     fn known_note(&self, finding: &Finding) -> Option<KnownNote> {
         let title = finding.known.clone()?;
         let platform = profile_of(finding).platform;
-        let running = Running { release: &finding.kernel, platform };
+        let running = Running { release: &finding.kernel, platform, fixed: &[] };
         let entry = self.known.matching(&finding.signature, running).map(|it| it.entry);
         Some(KnownNote {
             title,
             presumed: finding.presumed.clone(),
             source: entry.map(|entry| entry.source.clone()).unwrap_or_default(),
-            explanation: entry.map(|entry| entry.explanation.clone()).unwrap_or_default(),
+            report: entry.map(Entry::report).unwrap_or_default(),
         })
     }
 

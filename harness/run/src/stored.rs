@@ -21,7 +21,7 @@ mod tests {
     #[test]
     fn every_folder_of_the_corpus_is_there_and_every_sequence_can_be_read() {
         let stored = stored();
-        for folder in ["seeds", "scenarios", "litmus", "regress", "known"] {
+        for folder in ["seeds", "scenarios", "litmus", "regress", "defects"] {
             let prefix = format!("corpus/{folder}/");
             assert!(stored.iter().any(|(name, _)| name.starts_with(&prefix)), "{folder}");
         }

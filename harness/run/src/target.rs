@@ -7,8 +7,8 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
+use pinfold::defects::Running;
 use pinfold::designs::Pair;
-use pinfold::known::Running;
 use pinfold::model::{self, Fault};
 use pinfold::probe::{self, Fitted};
 use pinfold::profile::{Platform, Profile, SwapSpace};
@@ -507,7 +507,7 @@ impl Target {
 
     /// What is known of it is known of this.
     pub fn running(&self) -> Running<'_> {
-        Running { release: &self.kernel_release, platform: self.profile.platform }
+        Running { release: &self.kernel_release, platform: self.profile.platform, fixed: &[] }
     }
 
     /// Runs `sequence`; boots a machine for it where the last one is not fit any more.

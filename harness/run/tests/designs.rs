@@ -13,7 +13,8 @@ use pinfold::generate::Generator;
 use pinfold::profile::{Profile, Umem};
 use pinfold_contract::Observe;
 use pinfold_run::{
-    Judgement, Rules, Target, TargetOptions, assert_agrees, built_kernels, embedded_known, read_seq,
+    Judgement, Rules, Target, TargetOptions, assert_agrees, built_kernels, embedded_defects,
+    read_seq,
 };
 
 /// Random sequences for each kernel.
@@ -51,7 +52,7 @@ fn kernels() -> Vec<(Pair, String)> {
 
 #[test]
 fn model_and_kernel_agree_on_each_design() {
-    let known = embedded_known().unwrap();
+    let known = embedded_defects().unwrap();
     for (pair, kernel) in kernels() {
         let mut target = open(&kernel, Rules::Of(pair));
         let generator = Generator::new(2013);
@@ -65,7 +66,7 @@ fn model_and_kernel_agree_on_each_design() {
 
 #[test]
 fn each_counterexample_shows_on_the_kernel_what_it_shows_in_the_model() {
-    let known = embedded_known().unwrap();
+    let known = embedded_defects().unwrap();
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus/designs");
     for (pair, kernel) in kernels() {
         let mut target = open(&kernel, Rules::Of(pair));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold::model::Fault;
 use pinfold::oracle::Oracle;
 use pinfold::signature::Signature;
@@ -27,7 +27,7 @@ fn options(out: &Path, budget: Budget) -> FuzzOptions {
         out: out.to_owned(),
         observe: Looks::Sampled,
         bundles_max: BUNDLES_MAX_DEFAULT,
-        known: Known::default(),
+        known: Defects::default(),
         special: Special::default(),
     }
 }
@@ -69,7 +69,7 @@ fn every_planted_fault_is_found_kept_and_repeated() {
                 observe: Observe::Each,
                 account: pinfold_run::Account::Skip,
             };
-            let known = Known::default();
+            let known = Defects::default();
             let replayed = replay(&mut target, &file, &options, &known).unwrap();
             let first = replayed.judgements[0].signature();
             let then = replayed.consequence.as_ref().map(|(signature, _)| signature);
@@ -104,7 +104,7 @@ fn what_a_divergence_goes_on_to_is_minimized_and_repeated_by_itself() {
     let file = read_seq(&found.dir.join("minimized.seq")).unwrap();
     let mut target = Target::open(&target.parse().unwrap(), &TargetOptions::default()).unwrap();
     let how = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Skip };
-    let known = Known::default();
+    let known = Defects::default();
     let replayed = replay(&mut target, &file, &how, &known).unwrap();
     let judged = replayed.judgements[0].signature().map(Signature::as_str);
     assert_eq!(judged, Some(first), "the first thing that is seen stays the first");
@@ -207,7 +207,7 @@ fn a_time_is_kept() {
 fn an_assertion_fails_with_a_way_to_repeat_it() {
     let file = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
     let sequence = pinfold_contract::parse(file).unwrap().sequence;
-    let known = Known::default();
+    let known = Defects::default();
     let open =
         |name: &str| Target::open(&name.parse().unwrap(), &TargetOptions::default()).unwrap();
     let judgement = assert_agrees(&mut open("model:6.12"), &sequence, Observe::End, &known);
@@ -217,7 +217,7 @@ fn an_assertion_fails_with_a_way_to_repeat_it() {
             &mut open("model:6.12+vm_pin_kept"),
             &sequence,
             Observe::End,
-            &Known::default(),
+            &Defects::default(),
         );
     })
     .unwrap_err();

@@ -15,12 +15,12 @@ use std::time::Duration;
 use pinfold::patch::Question;
 use pinfold_run::{
     Budget, Duel, PatchEvent, PatchOptions, PatchReport, PatchVerdict, Prepared, RunError,
-    TargetOptions, duel, embedded_known, patch, prepare, read_patch,
+    TargetOptions, duel, embedded_defects, patch, prepare, read_patch,
 };
 use targets::is_here;
 
 fn duel_options(out: &Path, count: u64) -> Duel {
-    let known = embedded_known().unwrap();
+    let known = embedded_defects().unwrap();
     let (budget, pursue_for) = (Budget::Sequences(count), Duration::from_secs(1));
     Duel { budget, rng_seed: 1, out: out.to_owned(), known, pursue_for }
 }

@@ -15,7 +15,6 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{env, fs};
 
 use pinfold::generate::Generator;
-use pinfold::known::ShownBy;
 use pinfold::minimize::minimize;
 use pinfold::model::{Fault, perform, predict};
 use pinfold::oracle::{Divergence, Oracle, Verdict, judge, kernel_log_title};
@@ -25,7 +24,7 @@ use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
 use pinfold_run::{
     Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, build_kernel, compile_c,
-    default_target, embedded_known, find_kernel, prepare, read_patch, reproduce_c, reproduce_seq,
+    default_target, embedded_defects, find_kernel, prepare, read_patch, reproduce_c, reproduce_seq,
     run_program,
 };
 
@@ -292,7 +291,7 @@ fn tells_each_test_once(output: &str) -> bool {
 }
 
 /// Whether the first thing that a program finds wrong is what 6.12 is known for: a bind that it rightly refuses is told as
-/// flushed (`corpus/known/error_told_as_flush.md`).
+/// flushed (`corpus/defects/error-told-as-flush/README.md`).
 fn finds_a_refused_bind_told_as_flush(end: RunEnd, output: &str) -> bool {
     let mut lines = output.lines().skip_while(|line| !line.starts_with("not ok "));
     let is_bind = lines.next().is_some_and(|line| line.contains(" bind "));
@@ -345,8 +344,8 @@ fn a_program_says_when_a_kernel_is_wrong_and_when_it_cannot_tell() {
     assert!(output.contains("ok 1 # SKIP no RDMA device"), "{output}");
 }
 
-/// The program of an entry of `corpus/known.toml` that no sequence can show.
-const FAILED_FORK: &str = "corpus/known/uml_failed_fork_panics.c";
+/// The program of a defect that no sequence can show.
+const FAILED_FORK: &str = "corpus/defects/uml-failed-fork-panics/fork.c";
 
 fn failed_fork() -> String {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
@@ -366,11 +365,10 @@ fn signature_of_log(title: &str) -> Signature {
     Signature::of(&Sequence::default(), &divergence)
 }
 
-/// The signature of the entry of `corpus/known.toml` that `program` shows.
+/// The signature of the case that `program` shows.
 fn signature_shown_by(program: &str) -> Signature {
-    let shown_by = ShownBy::Program(program.to_owned());
-    let known = embedded_known().unwrap();
-    let entry = known.entries().iter().find(|entry| entry.shown_by == shown_by);
+    let defects = embedded_defects().unwrap();
+    let entry = defects.entries().find(|entry| entry.path() == program);
     entry.unwrap_or_else(|| panic!("no entry for {program}")).signature.clone()
 }
 
@@ -393,7 +391,7 @@ fn with_its_fix_a_fork_that_fails_half_way_is_refused_and_6_12_goes_on() {
     if kernel("6.12").is_none() {
         return;
     }
-    let fix = "../../targets/kernel/fixes/um-failed-fork-6.12.patch";
+    let fix = "../../corpus/defects/uml-failed-fork-panics/fix@6.12.patch";
     let fix = read_patch(&Path::new(env!("CARGO_MANIFEST_DIR")).join(fix)).unwrap();
     let image = build_kernel("6.12", None, &[fix], &mut |_| {}).unwrap();
     let name = format!("uml:{}", image.display()).parse().unwrap();

@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold::model::Fault;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence, print};
@@ -278,7 +278,7 @@ fn findings(series: &str, fault: Fault, sequences: u64) -> Vec<Found> {
         out: out.path().to_owned(),
         observe: looks(fault),
         bundles_max: 1,
-        known: Known::default(),
+        known: Defects::default(),
         special: Special::default(),
     };
     let prepared =

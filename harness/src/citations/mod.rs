@@ -1,7 +1,7 @@
 //! Citations of the kernel's source: which function, in which file, of which versions, and where it is cited.
 //!
-//! A comment cites with a paragraph that begins with "Source:", or in passing with a name and the file behind it. A list
-//! of known divergences cites with its key `source`. [`Citations::add`] reads one file of ours at a time; what it
+//! A comment cites with a paragraph that begins with "Source:", or in passing with a name and the file behind it. The
+//! `defect.toml` of a defect cites with its key `source`. [`Citations::add`] reads one file of ours at a time; what it
 //! could not read is in [`Citations::unread`], and never dropped.
 
 mod claim;

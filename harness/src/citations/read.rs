@@ -365,8 +365,7 @@ fn is_of_the_specification(word: &str) -> bool {
         || is_rule.is_some_and(|(chapter, rule)| is_number(chapter) && is_number(rule))
 }
 
-/// Adds what the tables of a list of known divergences cite: `source = "FILE:FUNCTION"`, of the `kernels` in the same
-/// table.
+/// Adds what the `defect.toml` of a defect cites: `source = "FILE:FUNCTION"`, of the kernels that are `affected`.
 pub(crate) fn table(cited: &mut Citations, file: &str, text: &str) {
     let mut first = cited.found.len();
     let mut claim = Claim::default();
@@ -379,8 +378,8 @@ pub(crate) fn table(cited: &mut Citations, file: &str, text: &str) {
             let rest = text.strip_prefix(key)?.trim_start().strip_prefix('=')?.trim();
             rest.strip_prefix('"')?.strip_suffix('"')
         };
-        if let Some(kernels) = value("kernels") {
-            claim = claim_of_kernels(kernels);
+        if let Some(affected) = value("affected") {
+            claim = claim_of_kernels(affected);
         }
         if let Some(source) = value("source") {
             match source.split_once(':').and_then(|(file, name)| {
@@ -402,7 +401,7 @@ pub(crate) fn table(cited: &mut Citations, file: &str, text: &str) {
     }
 }
 
-/// `kernels` of a known divergence: a series, a release, or two of them with two dots between, of which one may be
+/// What is `affected` by a defect: a series, a release, or two of them with two dots between, of which one may be
 /// missing.
 fn claim_of_kernels(text: &str) -> Claim {
     let mut claim = Claim::default();

@@ -15,7 +15,7 @@ impl Platform {
     /// All of them.
     pub const ALL: [Platform; 2] = [Platform::Uml, Platform::X86];
 
-    /// As in expectations and in `known.toml`: `uml` or `x86`.
+    /// As in expectations and in `defect.toml`: `uml` or `x86`.
     pub fn name(self) -> &'static str {
         match self {
             Platform::Uml => "uml",

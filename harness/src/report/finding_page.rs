@@ -18,8 +18,8 @@ pub(super) fn section(number: usize, finding: &FindingReport) -> Markup {
             }
             @if let Some(known) = &finding.known {
                 p.known { strong { (visible(&known.word())) ": " (visible(&known.title)) }
-                    @if !known.explanation.is_empty() {
-                        " " (visible(&known.explanation)) " (" code { (visible(&known.source)) } ")"
+                    @if !known.report.is_empty() {
+                        " " (visible(&known.report)) " (" code { (visible(&known.source)) } ")"
                     }
                 }
             }

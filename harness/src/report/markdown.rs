@@ -9,8 +9,8 @@ use super::page::headline;
 use super::tables::{cost, cost_cells, value};
 use super::timeline::timeline;
 use super::{Evidence, FindingReport, KnownNote, Preface, RunNumbers, RunReport, Side, visible};
+use crate::defects::known_counts;
 use crate::explain::bytes_text;
-use crate::known::known_counts;
 use crate::tally::KindTally;
 
 /// The report as a Markdown text.
@@ -141,8 +141,8 @@ fn section(text: &mut Text, number: usize, finding: &FindingReport) {
     text.line(&format!("- as short as can be: {}", minimal(finding)));
     if let Some(known) = &finding.known {
         text.line(&format!("- {}: {}", plain(&known.word()), plain(&known.title)));
-        if !known.explanation.is_empty() {
-            text.line(&format!("  {} ({})", plain(&known.explanation), code(&known.source)));
+        if !known.report.is_empty() {
+            text.line(&format!("  {} ({})", plain(&known.report), code(&known.source)));
         }
     }
     match &finding.evidence {

@@ -5,7 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use super::{
     FindingReport, KnownNote, Preface, RunNumbers, RunReport, finding_page, tables, visible,
 };
-use crate::known::known_counts;
+use crate::defects::known_counts;
 
 const STYLE: &str = include_str!("style.css");
 

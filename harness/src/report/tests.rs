@@ -170,7 +170,7 @@ fn what_a_broken_kernel_says_is_text_and_nothing_else() {
         title: hostile.to_owned(),
         presumed: Some(hostile.to_owned()),
         source: hostile.to_owned(),
-        explanation: hostile.to_owned(),
+        report: hostile.to_owned(),
     };
     finding.known = Some(known);
     let mut without_trace = finding.clone();
@@ -192,7 +192,7 @@ fn explained(presumed: Option<&str>) -> FindingReport {
         title: "Pins stay".to_owned(),
         presumed: presumed.map(str::to_owned),
         source: "mm/gup.c:f".to_owned(),
-        explanation: "Nobody takes them away.".to_owned(),
+        report: "corpus/defects/pins-stay/README.md".to_owned(),
     };
     FindingReport { known: Some(note), ..finding(shows(Fault::PinLeak)) }
 }

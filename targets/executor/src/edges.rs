@@ -66,7 +66,7 @@ impl Edges {
     /// Takes the table out of this process: not for `p0` and its children, whose memory is counted.
     ///
     /// `MADV_DONTFORK` would do, were it not for User Mode Linux, which leaves the child what fork left out
-    /// (`corpus/known/uml_child_has_what_fork_left_out.md`): what it maps there next would be this table.
+    /// (`corpus/defects/uml-child-has-what-fork-left-out/README.md`): what it maps there next would be this table.
     pub(crate) fn leave(&self) -> io::Result<()> {
         let len = SLOTS * size_of::<u64>();
         // SAFETY: the mapping is this one's own, and `p0` does not read it.

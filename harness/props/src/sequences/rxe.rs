@@ -4,19 +4,19 @@ use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::{Arc, LazyLock};
 
+use pinfold::defects::Defects;
 use pinfold::features::features;
-use pinfold::known::Known;
 use pinfold::profile::Profile;
 use pinfold_contract::{Edge, Observe, Sequence};
 use pinfold_machine::{Cache, Variant, kernel};
 use pinfold_run::reached::Reached;
 use pinfold_run::{
-    Judgement, RunError, Target, TargetOptions, assert_agrees, default_target, embedded_known,
+    Judgement, RunError, Target, TargetOptions, assert_agrees, default_target, embedded_defects,
     own_cpu, prepare,
 };
 
-static KNOWN: LazyLock<Known> =
-    LazyLock::new(|| embedded_known().unwrap_or_else(|error| panic!("{error}")));
+static KNOWN: LazyLock<Defects> =
+    LazyLock::new(|| embedded_defects().unwrap_or_else(|error| panic!("{error}")));
 
 thread_local! {
     /// One machine a thread, booted for the first sequence.
@@ -47,7 +47,7 @@ impl Rxe {
     }
 }
 
-/// The real kernel does what the model allows, but for what `corpus/known.toml` explains.
+/// The real kernel does what the model allows, but for what `corpus/defects` explains.
 ///
 /// Builds the kernel first where that was not done; [`rxe_kernel_is_built`] tells.
 pub fn rxe_agrees(sequence: &Sequence) -> Judgement<'static> {

@@ -3,7 +3,7 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use pinfold::known::known_word;
+use pinfold::defects::known_word;
 use pinfold::oracle::{Divergence, Verdict};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;

@@ -10,7 +10,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold::patch::{Side, price_list, priced, sort, sums};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
@@ -36,7 +36,7 @@ pub struct Duel {
     /// Where findings, report and JSON go.
     pub out: PathBuf,
     /// What is known.
-    pub known: Known,
+    pub known: Defects,
     /// How long findings of stored sequences are repeated and minimized, all together on one kernel, and as long again
     /// those of random ones where they have no time of their own: [`PURSUE_FOR_DEFAULT`].
     pub pursue_for: Duration,

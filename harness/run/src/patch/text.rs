@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use pinfold::known::{known_counts, known_word};
+use pinfold::defects::{known_counts, known_word};
 use pinfold::patch::{Priced, Question, Sum, Sums};
 use pinfold::report::Preface;
 

@@ -1,4 +1,4 @@
-//! Each known divergence is seen on the kernels on which its entry was verified, by the sequence of its entry.
+//! Each case of a defect is seen on the kernels on which it was verified, by its sequence.
 //!
 //! Where an entry is only presumed, the test prints what it saw. Where there is no kernel it says so and goes on; with
 //! PINFOLD_REQUIRE_VM=1 it fails instead. `reproduce.rs` stands for the entries that a program shows.
@@ -10,12 +10,12 @@ mod targets;
 use std::collections::BTreeSet;
 use std::path::Path;
 
-use pinfold::known::{Entry, Explained, Known, ShownBy};
+use pinfold::defects::{Defects, Entry, Explained, ShownBy};
 use pinfold::oracle::Verdict;
 use pinfold::profile::Platform;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Series};
-use pinfold_run::{Target, TargetOptions, all_series, check_closely, embedded_known, read_seq};
+use pinfold_run::{Target, TargetOptions, all_series, check_closely, embedded_defects, read_seq};
 use targets::is_here;
 
 /// The packaged kernel of `series` on `platform`, if it is here.
@@ -56,19 +56,17 @@ struct Counts {
 }
 
 /// Runs the sequence of each entry that holds for `target`. Gives the verified ones that were not seen.
-fn unseen_on(target: &mut Target, known: &Known) -> Vec<String> {
+fn unseen_on(target: &mut Target, known: &Defects) -> Vec<String> {
     let on = target.kernel_release().to_owned();
     let (mut counts, mut unseen) = (Counts::default(), Vec::new());
     let explained: Vec<Explained<'_>> = known.on(target.running()).collect();
     for Explained { entry, standing } in explained {
         let Entry { signature, shown_by, .. } = entry;
-        let path = match shown_by {
-            ShownBy::Sequence(path) => path,
-            ShownBy::Program(path) => {
-                eprintln!("SKIP {signature} on {on}: {path} shows it, see reproduce.rs");
-                continue;
-            }
-        };
+        let path = &entry.path();
+        if let ShownBy::Program(_) = shown_by {
+            eprintln!("SKIP {signature} on {on}: {path} shows it, see reproduce.rs");
+            continue;
+        }
         let instead = seen_instead(target, entry, path);
         match (standing.presumed(), instead) {
             (None, None) => counts.verified += 1,
@@ -92,13 +90,13 @@ fn unseen_on(target: &mut Target, known: &Known) -> Vec<String> {
 /// Whether each divergence that was verified on kernels of `platform` is seen there.
 #[track_caller]
 fn each_is_seen_on(platform: Platform) {
-    let known: Known = embedded_known().unwrap();
+    let known: Defects = embedded_defects().unwrap();
     let mut unseen = Vec::new();
     for series in all_series() {
         let Some(mut target) = open(series, platform) else { continue };
         unseen.extend(unseen_on(&mut target, &known));
     }
-    assert_eq!(unseen, [""; 0], "not seen as known.toml has it");
+    assert_eq!(unseen, [""; 0], "not seen as corpus/defects has it");
 }
 
 #[test]
