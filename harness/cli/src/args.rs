@@ -16,8 +16,8 @@ use crate::progress::BuildMeter;
 /// Which target, and what it is made of.
 #[derive(Args, Debug)]
 pub(crate) struct TargetArgs {
-    /// uml:SERIES, with +kasan, +debug or +kcov; uml:PATH; qemu:SERIES; qemu:PATH, a bzImage; local, local:DEVICE, the
-    /// kernel of this machine; model:SERIES, model:SERIES+FAULT. `pinfold series` lists the series
+    /// uml:SERIES, with +kasan, +debug, +kcov or +fixed; uml:PATH; qemu:SERIES, with +fixed; qemu:PATH, a bzImage; local,
+    /// local:DEVICE, the kernel of this machine; model:SERIES, model:SERIES+FAULT. `pinfold series` lists the series
     /// [default: uml of the newest series whose kernel can be had]
     #[arg(long, value_name = "TARGET")]
     target: Option<String>,
@@ -47,18 +47,27 @@ impl TargetArgs {
         Ok(self.target.clone().unwrap_or_else(default_target).parse()?)
     }
 
-    /// What it is made of.
-    pub(crate) fn options(&self) -> TargetOptions {
+    /// What it is made of. A kernel of `+fixed` has the fixes of `defects`.
+    pub(crate) fn options(&self, defects: Option<&Path>) -> TargetOptions {
         let (kernel_src, executor) = (self.kernel_src.clone(), self.executor.clone());
         let (modules, accel, rules) = (self.modules.clone(), self.accel, self.rules);
         let yes_run_on_this_kernel = self.yes_run_on_this_kernel;
-        TargetOptions { kernel_src, modules, accel, executor, rules, yes_run_on_this_kernel }
+        let defects = defects.map(Path::to_owned);
+        TargetOptions {
+            kernel_src,
+            modules,
+            accel,
+            executor,
+            rules,
+            defects,
+            yes_run_on_this_kernel,
+        }
     }
 
-    /// Builds what the target needs, with progress.
-    pub(crate) fn prepare(&self) -> Result<Prepared, RunError> {
+    /// Builds what the target needs, with progress. A kernel of `+fixed` has the fixes of `defects`.
+    pub(crate) fn prepare(&self, defects: Option<&Path>) -> Result<Prepared, RunError> {
         let name = self.name()?;
-        let options = self.options();
+        let options = self.options(defects);
         let mut meter = BuildMeter::default();
         let watch = &mut |progress: &_| meter.show(progress);
         let prepared = match self.target {
@@ -88,13 +97,13 @@ pub(crate) struct DefectsArgs {
 impl DefectsArgs {
     /// The folder that was named.
     pub(crate) fn folder(&self) -> Option<&Path> {
-        if self.known.is_some() {
-            say("--known is called --defects now, and takes a folder");
-        }
         self.defects.as_deref().or(self.known.as_deref())
     }
 
     pub(crate) fn read(&self) -> Result<Defects, RunError> {
+        if self.known.is_some() {
+            say("--known is called --defects now, and takes a folder");
+        }
         self.folder().map_or_else(embedded_defects, read_defects)
     }
 }

@@ -68,7 +68,7 @@ impl Fuzz {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let mut options = self.options()?;
         let files = self.given.read()?;
-        let prepared = self.target.prepare()?;
+        let prepared = self.target.prepare(self.known.folder())?;
         if self.jobs.is_none() && prepared.is_one_kernel() {
             options.jobs = NonZeroUsize::MIN;
         }

@@ -23,7 +23,7 @@ pub(crate) struct Kernel {
 enum Command {
     /// Build a kernel, if it is not built yet, and print its path
     Build {
-        /// A series, with +kasan, +debug or +kcov
+        /// A series, with +kasan, +debug, +kcov or +fixed
         #[arg(value_name = "KERNEL", default_value_t = default_series())]
         kernel: String,
         /// Build from this source tree

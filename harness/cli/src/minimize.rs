@@ -56,7 +56,7 @@ impl Minimize {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let file = read_seq(&self.file)?;
         let known = self.known.read()?;
-        let prepared = self.target.prepare()?;
+        let prepared = self.target.prepare(self.known.folder())?;
         let stop = signals.stop_well();
         let mut target = prepared.open(allowed_cpus().first().copied(), Arc::clone(&stop))?;
         let options = MinimizeOptions {

@@ -90,7 +90,7 @@ impl Patch {
             base: read(&self.base)?,
             commit: self.commit.clone(),
             target: self.target.name()?,
-            made_of: self.target.options(),
+            made_of: self.target.options(self.known.folder()),
             duel: Duel {
                 budget: self.sequences.map_or(Budget::Time(self.time), Budget::Sequences),
                 rng_seed: self.rng_seed.unwrap_or_else(random_rng_seed),

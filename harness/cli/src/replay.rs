@@ -76,7 +76,7 @@ impl Replay {
             files.push((path, read_seq(path)?));
         }
         let known = if self.bisect { Defects::default() } else { self.known.read()? };
-        let prepared = self.target.prepare()?;
+        let prepared = self.target.prepare(self.known.folder())?;
         let lines = self.lcov.as_deref().map(|path| Lines::of(&prepared, path)).transpose()?;
         let mut edges = BTreeSet::new();
         let stop = signals.stop_well();

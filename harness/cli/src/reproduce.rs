@@ -78,7 +78,7 @@ impl Reproduce {
         let program: &Path = &folder.path().join("repro");
         std::fs::write(&source, text).context("cannot write the program")?;
         compile_c(&source, program, Linking::Static)?;
-        let prepared = self.target.prepare()?;
+        let prepared = self.target.prepare(None)?;
         let cpu = allowed_cpus().first().copied();
         let run = run_program(&prepared, program, cpu, &signals.stop_well())?;
         output::result(&run.output)?;

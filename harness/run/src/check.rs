@@ -160,6 +160,8 @@ pub enum Judgement<'k> {
         divergence: Divergence,
         /// Its name.
         signature: Signature,
+        /// That it is what a fix should have cured, where it is. The divergence has the same in its detail.
+        not_cured: Option<String>,
     },
     /// This cannot be judged.
     Inconclusive {
@@ -181,13 +183,17 @@ impl<'k> Judgement<'k> {
             Verdict::Inconclusive { reason } => Judgement::Inconclusive { reason: reason.clone() },
             Verdict::Diverges(divergence) => {
                 let signature = Signature::of(sequence, divergence);
-                let divergence = divergence.clone();
-                match known.matching(&signature, kernel) {
-                    Some(Explained { entry, standing }) => {
-                        Judgement::Known { divergence, signature, entry, standing }
-                    }
-                    None => Judgement::Diverges { divergence, signature },
+                let mut divergence = divergence.clone();
+                if let Some(Explained { entry, standing }) = known.matching(&signature, kernel) {
+                    return Judgement::Known { divergence, signature, entry, standing };
                 }
+                let not_cured = known
+                    .not_cured(&signature, kernel)
+                    .map(|slug| format!("the fix of {slug} is in this kernel and did not cure it"));
+                if let Some(text) = &not_cured {
+                    divergence.detail.push_str(&format!("\n{text}"));
+                }
+                Judgement::Diverges { divergence, signature, not_cured }
             }
         }
     }
@@ -210,7 +216,7 @@ impl fmt::Display for Judgement<'_> {
             Judgement::Agrees => return f.write_str("agrees"),
             Judgement::Inconclusive { reason } => return write!(f, "inconclusive: {reason}"),
             Judgement::Known { divergence, signature, .. } => (divergence, signature),
-            Judgement::Diverges { divergence, signature } => (divergence, signature),
+            Judgement::Diverges { divergence, signature, .. } => (divergence, signature),
         };
         let Divergence { op_index, oracle, predicted, seen, .. } = divergence;
         write!(
@@ -221,9 +227,10 @@ impl fmt::Display for Judgement<'_> {
             Judgement::Known { entry, standing, .. } => {
                 write!(f, ", {}: {}", known_word(standing.presumed().as_deref()), entry.title)
             }
-            Judgement::Agrees | Judgement::Diverges { .. } | Judgement::Inconclusive { .. } => {
-                Ok(())
-            }
+            Judgement::Diverges { not_cured: Some(text), .. } => write!(f, ", {text}"),
+            Judgement::Agrees
+            | Judgement::Diverges { not_cured: None, .. }
+            | Judgement::Inconclusive { .. } => Ok(()),
         }
     }
 }
@@ -307,6 +314,13 @@ mod tests {
         for release in ["6.1.192", target.kernel_release()] {
             assert!(matches!(on(release), Judgement::Diverges { .. }), "{release}");
         }
+        let fixed = ["pins-stay".to_owned()];
+        let kernel = Running { release: "6.12.117", fixed: &fixed, ..target.running() };
+        let judgement = Judgement::of(&sequence, &checked.verdict, &known, kernel);
+        let text = "the fix of pins-stay is in this kernel and did not cure it";
+        assert!(judgement.to_string().ends_with(text), "{judgement}");
+        let Judgement::Diverges { divergence, .. } = judgement else { panic!("{judgement}") };
+        assert!(divergence.detail.ends_with(text), "{}", divergence.detail);
     }
 
     #[test]

@@ -309,9 +309,10 @@ impl Run<'_> {
                     };
                     self.pursue(target, &sequence, &checked, &lead)?;
                 }
-                Judgement::Diverges { divergence, signature } => {
+                Judgement::Diverges { divergence, signature, not_cured } => {
                     let first = (index, signature.clone());
                     let lead = pursue::Lead::new(index, signature, divergence);
+                    let lead = pursue::Lead { not_cured, ..lead };
                     self.pursue(target, &sequence, &checked, &lead)?;
                     self.pursue_consequence(target, &sequence, checked, first)?;
                 }

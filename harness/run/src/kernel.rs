@@ -2,9 +2,12 @@
 
 use std::path::PathBuf;
 
+use pinfold::profile::Platform;
 use pinfold_machine::{Cache, Kernel, KernelRequest, KernelSource, Progress, kernel, workshop};
 
+use crate::defects::embedded_defects;
 use crate::error::RunError;
+use crate::fixes::Fixes;
 use crate::name::{NameError, TargetName, default_series};
 use crate::parts::PartsError;
 use crate::patch::{self, PatchInput};
@@ -21,14 +24,20 @@ pub fn build_kernel(
     patches: &[PatchInput],
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<PathBuf, RunError> {
-    let (source, variant) = read(name)?;
+    let Named { source, variant, is_fixed } = read(name)?;
     let source = tree.map_or(source, KernelSource::Tree);
     let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     let request = KernelRequest::new(source, variant);
-    if patches.is_empty() {
-        return Ok(workshop::provide(&cache, &request, watch).map_err(PartsError::Kernel)?.image);
+    let mut plain = || workshop::provide(&cache, &request, watch).map_err(PartsError::Kernel);
+    if patches.is_empty() && !is_fixed {
+        return Ok(plain()?.image);
     }
-    patch::build_patched(&cache, &request, patches, watch)
+    let mut all = patch::read_all(patches)?;
+    if is_fixed {
+        let version = plain()?.version;
+        all.splice(0..0, Fixes::of(&embedded_defects()?, &version, Platform::Uml)?.all());
+    }
+    patch::build_patched(&cache, &request, &all, watch)
 }
 
 /// Every kernel that was built, oldest first.
@@ -46,18 +55,29 @@ pub fn built_kernels() -> Result<Vec<Kernel>, RunError> {
 ///
 /// If the name is none.
 pub fn find_kernel(name: &str) -> Result<Option<Kernel>, RunError> {
-    let (source, variant) = read(name)?;
+    let Named { source, variant, is_fixed } = read(name)?;
     let cache = Cache::from_environment().map_err(PartsError::Cache)?;
     Ok(match source {
-        KernelSource::Debian(series) => kernel::find(&cache, series, &variant),
-        KernelSource::Tree(_) => None,
+        KernelSource::Debian(series) if !is_fixed => kernel::find(&cache, series, &variant),
+        // What is built with patches is kept by its content.
+        KernelSource::Debian(_) | KernelSource::Tree(_) => None,
     })
 }
 
-fn read(name: &str) -> Result<(KernelSource, pinfold_machine::Variant), NameError> {
+/// The kernel that a name asks for.
+#[derive(Debug, PartialEq, Eq)]
+struct Named {
+    source: KernelSource,
+    variant: pinfold_machine::Variant,
+    is_fixed: bool,
+}
+
+fn read(name: &str) -> Result<Named, NameError> {
     let full = if name.starts_with("uml:") { name.to_owned() } else { format!("uml:{name}") };
     match full.parse()? {
-        TargetName::Uml { series, variant } => Ok((KernelSource::Debian(series), variant)),
+        TargetName::Uml { series, variant, is_fixed } => {
+            Ok(Named { source: KernelSource::Debian(series), variant, is_fixed })
+        }
         TargetName::UmlImage { .. }
         | TargetName::Qemu { .. }
         | TargetName::QemuImage { .. }

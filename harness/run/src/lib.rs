@@ -16,6 +16,7 @@ mod cpu;
 mod defects;
 mod doctor;
 mod error;
+mod fixes;
 mod fuzz;
 mod guest;
 mod kernel;

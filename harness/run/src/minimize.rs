@@ -59,7 +59,7 @@ pub fn minimize_sequence(
 ) -> Result<Minimized, RunError> {
     let (first, missed) = first_divergence(target, sequence, options)?;
     let judgement = Judgement::of(sequence, &first.verdict, no_defects(), target.running());
-    let Judgement::Diverges { divergence, signature } = &judgement else {
+    let Judgement::Diverges { divergence, signature, .. } = &judgement else {
         return Err(RunError::NothingToMinimize {
             file: name.to_owned(),
             target: target.name().to_string(),

@@ -9,7 +9,7 @@ use pinfold::profile::Profile;
 use pinfold_contract::Series;
 use pinfold_machine::Variant;
 
-/// Which system under test: `uml:6.12`, `uml:6.1+kasan`, `uml:PATH`, `qemu:6.12`, `qemu:PATH`, `local`,
+/// Which system under test: `uml:6.12`, `uml:6.1+kasan`, `uml:6.12+fixed`, `uml:PATH`, `qemu:6.12`, `qemu:PATH`, `local`,
 /// `local:DEVICE`, `model:6.12`, `model:6.12+FAULT`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetName {
@@ -26,6 +26,8 @@ pub enum TargetName {
         series: Series,
         /// What is switched on in it.
         variant: Variant,
+        /// Whether the fixes of all defects are in it (`+fixed`).
+        is_fixed: bool,
     },
     /// A User Mode Linux that somebody else built.
     UmlImage {
@@ -38,6 +40,8 @@ pub enum TargetName {
         series: Series,
         /// Whether it says what it called (`+ftrace`), as feedback for an engine.
         is_traced: bool,
+        /// Whether its modules have the fixes of all defects that touch nothing else (`+fixed`).
+        is_fixed: bool,
     },
     /// A kernel that somebody else built, in QEMU.
     QemuImage {
@@ -88,8 +92,8 @@ pub fn long_term_series() -> Vec<Series> {
 pub fn targets() -> String {
     let all: Vec<String> = all_series().iter().map(ToString::to_string).collect();
     format!(
-        "uml:SERIES, with +kasan, +debug or +kcov; uml:PATH (with a slash); qemu:SERIES, with +ftrace; qemu:PATH (a \
-         bzImage, with a slash); local, local:DEVICE; model:SERIES, with +FAULT (`pinfold doctor` lists the faults); \
+        "uml:SERIES, with +kasan, +debug, +kcov or +fixed; uml:PATH (with a slash); qemu:SERIES, with +ftrace or \
+         +fixed; qemu:PATH (a bzImage, with a slash); local, local:DEVICE; model:SERIES, with +FAULT (`pinfold doctor` lists the faults); \
          SERIES is one of {}",
         all.join(", ")
     )
@@ -140,24 +144,38 @@ fn uml(rest: &str) -> Result<TargetName, String> {
     }
     let (series, variant) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
     let series = self::series(series)?;
-    let variant = variant.parse().map_err(|error| format!("{error}"))?;
-    Ok(TargetName::Uml { series, variant })
+    let (is_fixed, variant) = without_fixed(variant);
+    let variant = variant.parse().map_err(|error| format!("{error}; or +fixed"))?;
+    Ok(TargetName::Uml { series, variant, is_fixed })
 }
+
+/// What is left of `+kasan+fixed` without `+fixed`, and whether that was there.
+fn without_fixed(variant: &str) -> (bool, String) {
+    let names = || variant.split('+').filter(|name| !name.is_empty());
+    let others = names().filter(|name| *name != FIXED).map(|name| format!("+{name}"));
+    (names().any(|name| name == FIXED), others.collect())
+}
+
+/// The variant with the fixes of all defects.
+const FIXED: &str = "fixed";
 
 fn qemu(rest: &str) -> Result<TargetName, String> {
     if rest.contains('/') {
         return Ok(TargetName::QemuImage { image: PathBuf::from(rest) });
     }
-    let (series, is_traced) = match rest.split_once('+') {
-        None => (rest, false),
-        Some((series, "ftrace")) => (series, true),
-        Some(_) => {
-            let why = "Debian's kernels have no variants but +ftrace, and a path has a slash";
+    let (series, variant) = rest.split_at(rest.find('+').unwrap_or(rest.len()));
+    let (is_fixed, variant) = without_fixed(variant);
+    let is_traced = match &*variant {
+        "" => false,
+        "+ftrace" => true,
+        _ => {
+            let why =
+                "Debian's kernels have no variants but +ftrace and +fixed, and a path has a slash";
             return Err(why.to_owned());
         }
     };
     let series = self::series(series)?;
-    Ok(TargetName::Qemu { series, is_traced })
+    Ok(TargetName::Qemu { series, is_traced, is_fixed })
 }
 
 impl fmt::Display for TargetName {
@@ -167,10 +185,14 @@ impl fmt::Display for TargetName {
             TargetName::Model { profile, fault: Some(fault) } => {
                 write!(f, "model:{}+{fault}", profile.series)
             }
-            TargetName::Uml { series, variant } => write!(f, "uml:{series}{variant}"),
+            TargetName::Uml { series, variant, is_fixed } => {
+                write!(f, "uml:{series}{variant}{}", if *is_fixed { "+fixed" } else { "" })
+            }
             TargetName::UmlImage { image } => write!(f, "uml:{}", image.display()),
-            TargetName::Qemu { series, is_traced: false } => write!(f, "qemu:{series}"),
-            TargetName::Qemu { series, is_traced: true } => write!(f, "qemu:{series}+ftrace"),
+            TargetName::Qemu { series, is_traced, is_fixed } => {
+                let traced = if *is_traced { "+ftrace" } else { "" };
+                write!(f, "qemu:{series}{traced}{}", if *is_fixed { "+fixed" } else { "" })
+            }
             TargetName::QemuImage { image } => write!(f, "qemu:{}", image.display()),
             TargetName::Local { device: None } => f.write_str("local"),
             TargetName::Local { device: Some(device) } => write!(f, "local:{device}"),
@@ -193,6 +215,9 @@ mod tests {
             "qemu:6.12",
             "qemu:6.1",
             "qemu:6.12+ftrace",
+            "qemu:6.12+ftrace+fixed",
+            "uml:6.12+fixed",
+            "uml:6.12+kasan+fixed",
             "qemu:./bzImage+mine",
             "local",
             "local:mlx5_0",
@@ -201,6 +226,14 @@ mod tests {
         ] {
             assert_eq!(name.parse::<TargetName>().unwrap().to_string(), name);
         }
+    }
+
+    #[test]
+    fn fixed_stands_anywhere_among_the_variants() {
+        for name in ["uml:6.1+fixed+kasan", "uml:6.1+kasan+fixed"] {
+            assert_eq!(name.parse::<TargetName>().unwrap().to_string(), "uml:6.1+kasan+fixed");
+        }
+        assert_eq!("qemu:6.1+fixed".parse::<TargetName>().unwrap().to_string(), "qemu:6.1+fixed");
     }
 
     #[test]

@@ -148,12 +148,12 @@ impl Parts {
         wish: AccelWish,
         executor: Option<&Path>,
         watch: &mut dyn FnMut(&Progress),
-    ) -> Result<(Parts, Probed), PartsError> {
+    ) -> Result<(Parts, Probed, StockKernel), PartsError> {
         let probed = accelerator(cache, wish)?;
         let executor = executor::provide(cache, executor, watch)?;
         let kernel = stock::provide(cache, series, Freshness::Cached, watch)?;
-        let parts = Parts::of_stock(cache, kernel, probed.accel, executor)?;
-        Ok((Parts { accel_is_a_guess: wish == AccelWish::Auto, ..parts }, probed))
+        let parts = Parts::of_stock(cache, kernel.clone(), probed.accel, executor)?;
+        Ok((Parts { accel_is_a_guess: wish == AccelWish::Auto, ..parts }, probed, kernel))
     }
 
     /// Brings together what is needed to boot the bzImage `image`, whose modules are in `module_tree`, or else beside it.

@@ -22,7 +22,7 @@ use crate::target::{Prepared, Target, TargetOptions};
 
 pub use duel::{Duel, PURSUE_FOR_DEFAULT, duel};
 pub use input::{PatchInput, read_patch};
-pub(crate) use kernels::build_patched;
+pub(crate) use kernels::{build_modules, build_patched, read_all};
 pub use report::{Change, PatchReport, PatchVerdict, Timing};
 
 /// What is to be judged, and how.

@@ -19,6 +19,7 @@ use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel,
 
 use crate::blocks::BlockMap;
 use crate::error::RunError;
+use crate::fixes::{self, three_numbers};
 use crate::guest::{Boot, Deadlines, GuestTarget};
 use crate::local::{self, LocalBoot, LocalParts};
 use crate::name::{TargetName, all_series};
@@ -37,6 +38,8 @@ pub struct TargetOptions {
     pub executor: Option<PathBuf>,
     /// Which rules it is held to. `None` takes those of its series.
     pub rules: Option<Rules>,
+    /// The folder of the defects whose fixes go into a kernel of `+fixed`. `None` takes those of this version of Pinfold.
+    pub defects: Option<PathBuf>,
     /// That the kernel of this machine may be used, and damaged.
     pub yes_run_on_this_kernel: bool,
 }
@@ -90,6 +93,10 @@ pub struct Prepared {
     kind: PreparedKind,
     note: Option<String>,
     deadlines: Deadlines,
+    /// Slugs of the defects whose fix is in its kernel.
+    fixed: Vec<String>,
+    /// The version of its kernel, where that does not say it.
+    version: Option<String>,
 }
 
 /// Tells the executor to have ftrace note which functions call which.
@@ -129,6 +136,7 @@ pub fn prepare(
     let executor = options.executor.as_deref();
     let cache = || Cache::from_environment().map_err(PartsError::Cache);
     let machine = |parts, expected| PreparedKind::Machine { parts, expected };
+    let (mut fixed, mut version) = (Vec::new(), None);
     let (kind, note) = match name {
         TargetName::Model { profile, fault } => {
             (PreparedKind::Model { profile, fault: *fault }, None)
@@ -143,14 +151,11 @@ pub fn prepare(
             let parts = Parts::of_image(&cache()?, image, executor, watch)?;
             (machine(parts, Expected::Any), None)
         }
-        TargetName::Qemu { series, is_traced } => {
-            let (mut parts, probed) =
-                Parts::of_series(&cache()?, *series, options.accel, executor, watch)?;
-            if *is_traced {
-                parts.arguments.push(NOTE_CALLS.to_owned());
-            }
+        TargetName::Qemu { series, .. } => {
+            let made = StockMachine::of(&cache()?, name, *series, options, watch)?;
+            (fixed, version) = (made.fixed, Some(made.version));
             let profile = of_series(*series, Platform::X86);
-            (machine(parts, Expected::Series(profile)), Some(probed.to_string()))
+            (machine(made.parts, Expected::Series(profile)), Some(made.note))
         }
         TargetName::QemuImage { image } => {
             let modules = options.modules.as_deref();
@@ -158,13 +163,20 @@ pub fn prepare(
                 Parts::of_bzimage(&cache()?, image, modules, options.accel, executor, watch)?;
             (machine(parts, Expected::Any), Some(probed.to_string()))
         }
-        TargetName::Uml { series, variant } => {
+        TargetName::Uml { series, variant, is_fixed } => {
             let source = match &options.kernel_src {
                 Some(tree) => KernelSource::Tree(tree.clone()),
                 None => KernelSource::Debian(*series),
             };
             let request = KernelRequest::new(source, variant.clone());
-            let (parts, kernel) = Parts::of_request(&cache()?, &request, executor, watch)?;
+            let (mut parts, kernel) = Parts::of_request(&cache()?, &request, executor, watch)?;
+            let mut of_fixes = None;
+            if *is_fixed {
+                let defects = (&fixes::wanted(options)?, &*kernel.version);
+                let (image, fixes) = fixes::build(&cache()?, &request, defects, watch)?;
+                parts.image = image;
+                (fixed, of_fixes) = (fixes.slugs(), Some(fixes.note()));
+            }
             let (expected, note) = match &options.kernel_src {
                 Some(tree) => {
                     let profile = nearest(&kernel.version);
@@ -176,12 +188,53 @@ pub fn prepare(
                 }
                 None => (Expected::Series(of_series(*series, Platform::Uml)), None),
             };
-            (machine(parts, expected), note)
+            (machine(parts, expected), joined(note, of_fixes))
         }
     };
     let deadlines = Deadlines::DEFAULT;
     let (arguments, rules) = (arguments(name, options), options.rules);
-    Ok(Prepared { name: name.clone(), arguments, rules, kind, note, deadlines })
+    Ok(Prepared { name: name.clone(), arguments, rules, kind, note, deadlines, fixed, version })
+}
+
+/// Two notes in one line.
+fn joined(one: Option<String>, other: Option<String>) -> Option<String> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(format!("{one}; {other}")),
+        (one, other) => one.or(other),
+    }
+}
+
+/// What machines with Debian's own kernel are made of.
+struct StockMachine {
+    parts: Parts,
+    note: String,
+    version: String,
+    fixed: Vec<String>,
+}
+
+impl StockMachine {
+    fn of(
+        cache: &Cache,
+        name: &TargetName,
+        series: Series,
+        options: &TargetOptions,
+        watch: &mut dyn FnMut(&Progress),
+    ) -> Result<StockMachine, RunError> {
+        let executor = options.executor.as_deref();
+        let (mut parts, probed, kernel) =
+            Parts::of_series(cache, series, options.accel, executor, watch)?;
+        let (mut note, mut fixed) = (probed.to_string(), Vec::new());
+        if let TargetName::Qemu { is_fixed: true, .. } = name {
+            let defects = fixes::wanted(options)?;
+            let (kernel, fixes) = fixes::build_in_modules(cache, series, &defects, watch)?;
+            parts = parts.with_modules(kernel.modules)?;
+            (note, fixed) = (format!("{note}; {}", fixes.note()), fixes.slugs());
+        }
+        if let TargetName::Qemu { is_traced: true, .. } = name {
+            parts.arguments.push(NOTE_CALLS.to_owned());
+        }
+        Ok(StockMachine { parts, note, version: fixes::version_of(&kernel), fixed })
+    }
 }
 
 /// Prepares the target that is taken where none is named: the newest series that has rules and whose kernel is here or
@@ -194,7 +247,10 @@ pub fn prepare_default(
     options: &TargetOptions,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Prepared, RunError> {
-    let plain = |series| TargetName::Uml { series, variant: Variant::plain() };
+    let plain = |series| {
+        let variant = Variant::plain();
+        TargetName::Uml { series, variant, is_fixed: false }
+    };
     let mut missing: Vec<String> = Vec::new();
     let mut all = all_series();
     let oldest = all.pop().unwrap_or(Profile::newest().series);
@@ -244,8 +300,16 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
         AccelWish::Auto => String::new(),
         AccelWish::Only(accel) => format!(" --accel {accel}"),
     };
+    let is_fixed = matches!(
+        name,
+        TargetName::Uml { is_fixed: true, .. } | TargetName::Qemu { is_fixed: true, .. }
+    );
+    let defects = match is_fixed {
+        true => path("--defects", &options.defects),
+        false => String::new(),
+    };
     let consent = if options.yes_run_on_this_kernel { " --yes-run-on-this-kernel" } else { "" };
-    format!("--target {name}{kernel_src}{modules}{accel}{executor}{rules}{consent}")
+    format!("--target {name}{kernel_src}{modules}{accel}{executor}{rules}{defects}{consent}")
 }
 
 impl Prepared {
@@ -277,7 +341,7 @@ impl Prepared {
         let arguments = arguments(&name, &TargetOptions::default());
         let parts = Parts { image, ..parts.clone() };
         let kind = PreparedKind::Machine { parts, expected: Expected::Any };
-        Prepared { name, arguments, rules: self.rules, kind, note: None, deadlines: self.deadlines }
+        Prepared { name, arguments, kind, note: None, ..self.clone() }
     }
 
     /// This target, whose machines load the modules of `kernel` in the place of their own. For the model, which has no
@@ -294,8 +358,12 @@ impl Prepared {
         let arguments = arguments(&name, &options);
         let parts = parts.with_modules(kernel.modules.clone())?;
         let kind = PreparedKind::Machine { parts, expected: Expected::Any };
-        let (rules, deadlines) = (self.rules, self.deadlines);
-        Ok(Prepared { name, arguments, rules, kind, note: None, deadlines })
+        Ok(Prepared { name, arguments, kind, note: None, ..self.clone() })
+    }
+
+    /// This target, whose kernel has the fixes of these defects.
+    pub(crate) fn with_fixes(self, fixed: Vec<String>) -> Prepared {
+        Prepared { fixed, ..self }
     }
 
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.
@@ -359,14 +427,13 @@ impl Prepared {
     ///
     /// If it does not come up, or something else comes up.
     pub fn open(&self, cpu: Option<usize>, stop: Arc<AtomicBool>) -> Result<Target, RunError> {
-        let (name, arguments) = (self.name.clone(), self.arguments.clone());
         match &self.kind {
             PreparedKind::Model { profile, fault } => {
                 let (profile, rules) = self.rules_given().unwrap_or_else(|| own_rules(profile));
                 let kernel_release = format!("model-{}", profile.series);
                 let profile = fault.map_or(profile, |fault| fault.shown_on(profile));
                 let kind = Kind::Model { fault: *fault };
-                Ok(Target { name, arguments, profile, rules, kernel_release, kind })
+                Ok(self.target((profile, rules), kernel_release, kind))
             }
             PreparedKind::Machine { parts, expected } => {
                 let boot = PartsBoot::new(parts.clone(), cpu);
@@ -388,7 +455,6 @@ impl Prepared {
         platform: Platform,
         stop: Arc<AtomicBool>,
     ) -> Result<Target, RunError> {
-        let (name, arguments) = (self.name.clone(), self.arguments.clone());
         let mut guest = GuestTarget::new(boot, self.deadlines, stop);
         let kernel_release = guest.kernel_release()?;
         let nearest = expected.profile_of(&kernel_release, platform)?;
@@ -401,8 +467,20 @@ impl Prepared {
             }
             (None, Expected::Series(_) | Expected::Any) => own_rules(nearest),
         };
-        let kind = Kind::Guest(Box::new(guest));
-        Ok(Target { name, arguments, profile, rules, kernel_release, kind })
+        Ok(self.target((profile, rules), kernel_release, Kind::Guest(Box::new(guest))))
+    }
+
+    fn target(
+        &self,
+        (profile, rules): (&'static Profile, String),
+        kernel_release: String,
+        kind: Kind,
+    ) -> Target {
+        let version =
+            self.version.clone().unwrap_or_else(|| three_numbers(&kernel_release).to_owned());
+        let (name, arguments) = (self.name.clone(), self.arguments.clone());
+        let fixed = self.fixed.clone();
+        Target { name, arguments, profile, rules, kernel_release, version, fixed, kind }
     }
 }
 
@@ -452,6 +530,8 @@ pub struct Target {
     profile: &'static Profile,
     rules: String,
     kernel_release: String,
+    version: String,
+    fixed: Vec<String>,
     kind: Kind,
 }
 
@@ -505,9 +585,15 @@ impl Target {
         &self.kernel_release
     }
 
-    /// What is known of it is known of this.
+    /// The version of its kernel: three numbers, where a kernel has them. Debian's 6.1 calls itself 6.1.0.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    /// The key for looking up known defects.
     pub fn running(&self) -> Running<'_> {
-        Running { release: &self.kernel_release, platform: self.profile.platform, fixed: &[] }
+        let platform = self.profile.platform;
+        Running { release: &self.version, platform, fixed: &self.fixed }
     }
 
     /// Runs `sequence`; boots a machine for it where the last one is not fit any more.
@@ -591,12 +677,16 @@ mod tests {
             accel: AccelWish::Only(Accel::Tcg),
             executor: None,
             rules: Some("as-corrected/2013".parse().unwrap()),
+            defects: Some("defects".into()),
             yes_run_on_this_kernel: false,
         };
         let arguments_of_it =
             "--target uml:6.12 --kernel-src tree --accel tcg --rules as-corrected/2013";
         assert_eq!(arguments(&name, &options), arguments_of_it);
         assert_eq!(arguments(&name, &TargetOptions::default()), "--target uml:6.12");
+        let fixed = "uml:6.12+fixed".parse().unwrap();
+        let options = TargetOptions { defects: Some("mine".into()), ..TargetOptions::default() };
+        assert_eq!(arguments(&fixed, &options), "--target uml:6.12+fixed --defects mine");
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub(super) struct Lead {
     pub(super) known: Option<String>,
     /// Why that is only presumed.
     pub(super) presumed: Option<String>,
+    /// That it is what a fix should have cured, where it is.
+    pub(super) not_cured: Option<String>,
     /// What comes before it in the same sequence, and goes on to it.
     pub(super) follows: Option<Signature>,
 }
@@ -45,7 +47,8 @@ pub(super) struct Lead {
 impl Lead {
     /// One that nothing explains, and that nothing comes before.
     pub(super) fn new(index: u64, signature: Signature, divergence: Divergence) -> Lead {
-        Lead { index, signature, divergence, known: None, presumed: None, follows: None }
+        let (known, presumed, not_cured, follows) = (None, None, None, None);
+        Lead { index, signature, divergence, known, presumed, not_cured, follows }
     }
 }
 
@@ -168,5 +171,6 @@ fn describe(lead: &Lead) -> String {
     let Divergence { oracle, predicted, seen, .. } = &lead.divergence;
     let word = known_word(lead.presumed.as_deref());
     let known = lead.known.as_ref().map(|title| format!(" ({word}: {title})")).unwrap_or_default();
-    format!("{}{known}: {oracle}: predicted {predicted}, seen {seen}", lead.signature)
+    let not_cured = lead.not_cured.as_ref().map(|text| format!("; {text}")).unwrap_or_default();
+    format!("{}{known}: {oracle}: predicted {predicted}, seen {seen}{not_cured}", lead.signature)
 }

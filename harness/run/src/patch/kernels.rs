@@ -18,6 +18,7 @@ use crate::parts::PartsError;
 use crate::target::Prepared;
 
 pub(crate) use image::build_patched;
+pub(crate) use modules::build_modules;
 
 /// Two kernels, ready to boot.
 pub(super) struct Kernels {
@@ -43,12 +44,13 @@ pub(super) fn build(
     let base_patches = read_all(&options.base)?;
     let mut watch = |progress: &_| observer(PatchEvent::Build(Clone::clone(progress)));
     match &options.target {
-        TargetName::Uml { series, variant } => {
-            let asked = image::Asked { cache: &cache, series: *series, variant, options };
+        TargetName::Uml { series, variant, is_fixed } => {
+            let (series, is_fixed) = (*series, *is_fixed);
+            let asked = image::Asked { cache: &cache, series, variant, is_fixed, options };
             image::build(&asked, patches, &base_patches, timing, &mut watch)
         }
-        TargetName::Qemu { series, .. } => modules::build(
-            (&cache, *series),
+        TargetName::Qemu { series, is_fixed, .. } => modules::build(
+            (&cache, *series, *is_fixed),
             options,
             (&patches, &base_patches),
             timing,
@@ -64,7 +66,7 @@ pub(super) fn build(
     }
 }
 
-fn read_all(inputs: &[PatchInput]) -> Result<Vec<Patch>, RunError> {
+pub(crate) fn read_all(inputs: &[PatchInput]) -> Result<Vec<Patch>, RunError> {
     let read = |input: &PatchInput| Ok(diff::read(&input.name, &input.bytes)?);
     inputs.iter().map(read).collect()
 }

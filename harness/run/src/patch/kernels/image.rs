@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use pinfold::profile::Platform;
 use pinfold_contract::Series;
 use pinfold_machine::diff::{self, Applied};
 use pinfold_machine::{
@@ -10,10 +11,11 @@ use pinfold_machine::{
     Workshop, git, source,
 };
 
+use super::super::PatchOptions;
 use super::super::report::{Timing, seconds};
-use super::super::{PatchInput, PatchOptions};
-use super::{Kernels, apply, file_names, names, put, read_all};
+use super::{Kernels, apply, file_names, names, put};
 use crate::error::RunError;
+use crate::fixes::{self, Fixes};
 use crate::name::TargetName;
 use crate::parts::PartsError;
 use crate::target::{Prepared, TargetOptions, prepare};
@@ -23,6 +25,7 @@ pub(super) struct Asked<'a> {
     pub(super) cache: &'a Cache,
     pub(super) series: Series,
     pub(super) variant: &'a Variant,
+    pub(super) is_fixed: bool,
     pub(super) options: &'a PatchOptions,
 }
 
@@ -35,7 +38,7 @@ pub(super) fn build(
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Kernels, RunError> {
     let since = Instant::now();
-    let Asked { cache, series, variant, options } = asked;
+    let Asked { cache, series, variant, is_fixed, options } = asked;
     let mut made_of = options.made_of.clone();
     if let (Some(rev), Some(folder)) = (&options.commit, &options.made_of.kernel_src) {
         let commit = git::commit(cache, folder, rev, watch)?;
@@ -47,13 +50,18 @@ pub(super) fn build(
     let request = KernelRequest::new(source, Clone::clone(*variant));
     let tree = source::provide(cache, &request.source, request.freshness, watch)
         .map_err(|error| PartsError::Kernel(error.into()))?;
+    let fixes = match is_fixed {
+        true => Fixes::of(&fixes::wanted(&made_of)?, &tree.version, Platform::Uml)?,
+        false => Fixes::default(),
+    };
+    let base_patches: &[Patch] = &[fixes.all(), base_patches.to_vec()].concat();
     let (under, over) = apply((&tree.path, &tree.version), base_patches, &patches)?;
     timing.apply = seconds(since.elapsed());
 
     let since = Instant::now();
     let shop = Workshop::of(cache, &request, watch).map_err(PartsError::Kernel)?;
     let plain = shop.plain(watch).map_err(PartsError::Kernel)?;
-    let prepared = prepare_plain(options, &made_of, &plain.image, watch)?;
+    let prepared = prepare_plain(options, &made_of, &plain.image, watch)?.with_fixes(fixes.slugs());
     timing.prepare = seconds(since.elapsed());
     let mut times = BuildTimes::default();
     let mut make = |applied: &Applied, patches: &[Patch]| {
@@ -85,7 +93,7 @@ pub(super) fn build(
     })
 }
 
-/// The image of the kernel of `request` with the patches of `inputs` in it.
+/// The image of the kernel of `request` with `patches` in it.
 ///
 /// # Errors
 ///
@@ -93,17 +101,16 @@ pub(super) fn build(
 pub(crate) fn build_patched(
     cache: &Cache,
     request: &KernelRequest,
-    inputs: &[PatchInput],
+    patches: &[Patch],
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<PathBuf, RunError> {
-    let patches = read_all(inputs)?;
     let tree = source::provide(cache, &request.source, request.freshness, watch)
         .map_err(|error| PartsError::Kernel(error.into()))?;
-    let applied = put((&tree.path, &tree.version), &patches)?;
+    let applied = put((&tree.path, &tree.version), patches)?;
     let shop = Workshop::of(cache, request, watch).map_err(PartsError::Kernel)?;
     let plain = shop.plain(watch).map_err(PartsError::Kernel)?;
     let built = shop.patched(&plain, &applied.overlay, watch);
-    Ok(built.map_err(|source| wrong_build(source, &patches))?.image)
+    Ok(built.map_err(|source| wrong_build(source, patches))?.image)
 }
 
 /// The target without any patch, whose kernel `image` is.

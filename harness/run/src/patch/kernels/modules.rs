@@ -3,17 +3,18 @@
 use std::time::Instant;
 
 use pinfold_contract::Series;
-use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError};
+use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError, StockKernel};
 
 use super::super::PatchOptions;
 use super::super::report::{Timing, seconds};
-use super::{Kernels, apply, file_names, names};
+use super::{Kernels, apply, file_names, names, put};
 use crate::error::RunError;
+use crate::fixes::{self, Fixes};
 use crate::target::prepare;
 
 /// Builds the modules that the patches touch. Without patches the kernel is as Debian built it.
 pub(super) fn build(
-    (cache, series): (&Cache, Series),
+    (cache, series, is_fixed): (&Cache, Series, bool),
     options: &PatchOptions,
     (patches, base_patches): (&[Patch], &[Patch]),
     timing: &mut Timing,
@@ -26,6 +27,11 @@ pub(super) fn build(
 
     let since = Instant::now();
     let tree = (shop.source(), shop.stock().release.as_str());
+    let fixes = match is_fixed {
+        true => Fixes::of_modules(&fixes::wanted(&options.made_of)?, &shop)?,
+        false => Fixes::default(),
+    };
+    let base_patches: &[Patch] = &[fixes.all(), base_patches.to_vec()].concat();
     let (under, over) = apply(tree, base_patches, patches)?;
     let all: Vec<Patch> = base_patches.iter().chain(patches).cloned().collect();
     shop.touched(&over.overlay).map_err(|source| wrong(source, &all))?;
@@ -48,6 +54,21 @@ pub(super) fn build(
         files: file_names(patches),
         offsets: over.offsets.iter().map(ToString::to_string).collect(),
     })
+}
+
+/// The kernel of `shop` with those modules built anew that `patches` touch.
+///
+/// # Errors
+///
+/// If one does not apply, touches more than modules, or what they make does not build.
+pub(crate) fn build_modules(
+    shop: &ModuleWorkshop<'_>,
+    patches: &[Patch],
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<StockKernel, RunError> {
+    let applied = put((shop.source(), &shop.stock().release), patches)?;
+    let built = shop.patched(&applied.overlay, watch);
+    Ok(built.map_err(|source| wrong(source, patches))?.kernel)
 }
 
 fn environment(source: RebuildError) -> RunError {
