@@ -9,6 +9,7 @@
 mod fix;
 mod range;
 mod stored;
+mod table;
 
 use std::fmt;
 
@@ -19,6 +20,7 @@ use crate::signature::Signature;
 pub use fix::Fix;
 use range::{Range, Version};
 pub use stored::{DESCRIPTION, DefectFolder, DefectsError};
+pub use table::{Cell, FixState, OnKernel, Row, State, Table, markdown, with_list};
 
 /// Defects, by slug.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -257,6 +259,11 @@ impl Entry {
             true => Standing::Verified,
             false => Standing::Presumed { series, platform },
         })
+    }
+
+    /// Whether it affects kernels of `series` on `platform`.
+    fn is_of(&self, series: Series, platform: Platform) -> bool {
+        self.range.has_series(series) && self.platform.is_none_or(|own| own == platform)
     }
 
     fn overlaps(&self, other: &Entry) -> bool {

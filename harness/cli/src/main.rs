@@ -4,6 +4,7 @@ mod adopt;
 mod args;
 mod campaign;
 mod completions;
+mod defects;
 mod designs;
 mod doctor;
 mod exit;
@@ -48,6 +49,7 @@ enum Command {
     Minimize(minimize::Minimize),
     Report(report::Report),
     Designs(designs::Designs),
+    Defects(defects::Defects),
     Reproduce(reproduce::Reproduce),
     Kernel(kernel::Kernel),
     Adopt(adopt::Adopt),
@@ -74,6 +76,7 @@ fn main() -> ExitCode {
         Command::Minimize(minimize) => minimize.run(&signals),
         Command::Report(report) => report.run(),
         Command::Designs(designs) => designs.run(),
+        Command::Defects(defects) => defects.run(&signals),
         Command::Reproduce(reproduce) => reproduce.run(&signals),
         Command::Kernel(kernel) => kernel.run(),
         Command::Adopt(adopt) => adopt.run(&signals),

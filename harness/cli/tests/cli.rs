@@ -106,7 +106,9 @@ fn a_wrong_command_line_ends_with_2() {
         &["fuzz", "--artifact"],
         &["fuzz", "--artifact", "missing"],
         &["fuzz", "--rng-seed", "x"],
-        &["fuzz", "--target", "model:6.12", "--known", "missing.toml"],
+        &["fuzz", "--target", "model:6.12", "--defects", "missing"],
+        &["defects", "verify", "--target", "model:6.12"],
+        &["defects", "--json", "--markdown"],
         &["replay", "missing.seq"],
         &["replay"],
         &["kernel", "path", "5.10"],
@@ -114,6 +116,31 @@ fn a_wrong_command_line_ends_with_2() {
     ] {
         check(folder.path(), arguments, 2);
     }
+}
+
+#[test]
+fn defects_are_a_table_or_json_of_a_folder_and_the_old_flag_still_reads_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "title = \"pins stay\"\nsource = \"a.c:f\"\naffected = \"6.1\"\n[[shows]]\n\
+                signature = \"a-b\"\nsequence = \"x.seq\"\nverified = [\"uml:6.1.192\"]\n";
+    fs::create_dir_all(folder.path().join("mine/pins-stay")).unwrap();
+    write(folder.path(), "mine/pins-stay/defect.toml", text);
+    let (out, err) = check(folder.path(), &["defects", "--defects", "mine"], 0);
+    assert!(
+        out.lines().any(|line| line.starts_with("pins-stay") && line.ends_with("verified, no fix"))
+    );
+    assert!(err.is_empty(), "{err}");
+    let (out, err) = check(folder.path(), &["defects", "--json", "--known", "mine"], 0);
+    let json: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(json["defects"][0]["kernels"][0]["state"], "verified", "{out}");
+    assert!(err.contains("--known is called --defects now"), "{err}");
+    let (out, _) = check(folder.path(), &["defects"], 0);
+    assert!(out.contains("window-bounds"), "{out}");
+    // No release is the model's, so it has none of them.
+    let verify = ["defects", "verify", "--target", "model:6.1", "--defects", "mine"];
+    let (out, err) = check(folder.path(), &verify, 0);
+    assert!(out.ends_with(": 0 seen, 0 not seen, 0 not judged\n"), "{out}");
+    assert!(err.contains("nothing is kept in defect.toml"), "{err}");
 }
 
 #[test]

@@ -11,8 +11,8 @@ use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, OpKind, SeqFile};
 use pinfold_run::{
-    Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, embedded_defects, read_seq,
-    replay,
+    Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, embedded_defects,
+    outdated_lists, read_seq, replay,
 };
 
 fn root() -> PathBuf {
@@ -165,6 +165,14 @@ fn every_defect_has_its_report_and_names_every_sequence_in_its_folder() {
             assert!(!shows || named.contains(&*file), "{}: what shows {file}?", defect.slug);
         }
     }
+}
+
+/// What to do if this fails: `pinfold defects --markdown`.
+#[test]
+fn the_lists_of_defects_are_what_the_folders_say() {
+    let outdated: Vec<PathBuf> =
+        outdated_lists(&root()).unwrap().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(outdated, Vec::<PathBuf>::new(), "run pinfold defects --markdown");
 }
 
 /// What every `entry.toml` says, and what it may say.

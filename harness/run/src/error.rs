@@ -120,6 +120,18 @@ pub enum RunError {
         /// What is wrong in it.
         wrong: DefectsError,
     },
+    /// The description of a defect is not what it was when it was read.
+    #[error("{file} was changed meanwhile: run this again")]
+    DefectChanged {
+        /// Which file.
+        file: PathBuf,
+    },
+    /// A document has no place for the list of defects.
+    #[error("{file} has no marks around its list of defects: restore them from git")]
+    NoList {
+        /// Which file.
+        file: PathBuf,
+    },
     /// The plan of a campaign, or the folder of one, is not what it should be.
     #[error("{path}: {reason}")]
     Plan {
@@ -261,6 +273,8 @@ impl RunError {
             | RunError::Option { .. }
             | RunError::Read { .. }
             | RunError::Defects { .. }
+            | RunError::DefectChanged { .. }
+            | RunError::NoList { .. }
             | RunError::Plan { .. }
             | RunError::Diff(_)
             | RunError::Apply { .. }
@@ -320,6 +334,8 @@ impl RunError {
             | RunError::Read { .. }
             | RunError::Write { .. }
             | RunError::Defects { .. }
+            | RunError::DefectChanged { .. }
+            | RunError::NoList { .. }
             | RunError::Plan { .. }
             | RunError::Compile { .. }
             | RunError::Diff(_)

@@ -21,6 +21,7 @@ mod fuzz;
 mod guest;
 mod kernel;
 mod link;
+mod list;
 mod local;
 mod minimize;
 mod name;
@@ -38,6 +39,7 @@ pub mod sources;
 mod stored;
 mod summary;
 mod target;
+mod verify;
 
 pub use adopt::{
     AdoptOptions, Adoption, Defect, DefectState, Replays, Unsettled, UnsettledKind, adopt,
@@ -60,6 +62,7 @@ pub use fuzz::{
 };
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use link::LinkError;
+pub use list::{defects_folder, outdated_lists, write_lists};
 pub use local::LocalError;
 pub use minimize::{MinimizeOptions, Minimized, minimize_sequence};
 pub use name::{
@@ -83,6 +86,8 @@ pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use sources::OwnCitations;
 pub use summary::{Conclusion, Coverage, FoundSignature, Summary, VACUITY_SEQUENCES_MIN};
 pub use target::{Prepared, Rules, Target, TargetOptions, UnknownRules, prepare, prepare_default};
+pub use verify::{Case, Expected, Recorded, Seen, Verification, record, verify};
+
 pub use pinfold_machine::accel::{Accel, AccelWish};
 pub use pinfold_machine::doctor::State as HostState;
 pub use pinfold_machine::{Finding as HostFinding, Kernel, Progress as BuildProgress};

@@ -80,6 +80,11 @@ impl Range {
     pub(super) fn overlaps(self, other: Range) -> bool {
         self.first <= other.last && other.first <= self.last
     }
+
+    /// Whether a release of `series` is among them.
+    pub(super) fn has_series(self, series: Series) -> bool {
+        Range::parse(&series.to_string()).is_some_and(|all| self.overlaps(all))
+    }
 }
 
 #[cfg(test)]

@@ -240,3 +240,78 @@ fn a_defect_with_a_fix_does_not_say_that_it_has_none() {
     let error = Defects::parse([DefectFolder { slug: "a", files }]).unwrap_err();
     assert!(error.line == 4 && error.message.contains("remove `no_fix`"), "{error}");
 }
+
+/// A defect that 6.1 and later have, seen on 6.1 and on 7.3 of User Mode Linux, with a fix that cures it there.
+fn mixed() -> Defects {
+    let text = text(
+        "6.1..",
+        "\"6.1.192\", \"uml:7.3.4\"",
+        "cured = [\"uml:7.3.4\"]\n[[shows]]\nsignature = \"a-c\"\nsequence = \"y.seq\"\nplatform = \"x86\"\n\
+         affected = \"6.1\"\nverified = [\"6.1.192\"]\n",
+    );
+    let files = vec![("defect.toml", text.as_str()), ("fix.patch", "Series: 6.12..\n")];
+    let old = text_of_old();
+    let old = DefectFolder { slug: "a-old", files: vec![("defect.toml", &old)] };
+    Defects::parse([old, DefectFolder { slug: "mixed", files }]).unwrap()
+}
+
+fn text_of_old() -> String {
+    let no_fix = "no_fix = \"gone since\"\n\n[[shows]]";
+    seen_on_6_1("6.1").replace("a-b", "a-old").replace("\n[[shows]]", no_fix)
+}
+
+#[test]
+fn the_state_of_a_defect_is_that_of_its_cases_on_a_series_and_platform() {
+    let defects = mixed();
+    let on = |series, platform| {
+        let cell = defects.all()[1].on(series, platform);
+        (cell.state, cell.fix)
+    };
+    let (uml, x86) = (Platform::Uml, Platform::X86);
+    assert_eq!(on(Series::new(7, 3), uml), (State::Verified, FixState::Cured));
+    assert_eq!(on(Series::new(7, 3), x86), (State::Presumed, FixState::Untried));
+    assert_eq!(on(Series::new(6, 12), uml), (State::Presumed, FixState::Untried));
+    assert_eq!(on(Series::new(6, 1), x86), (State::Verified, FixState::None));
+    assert_eq!(on(Series::new(5, 10), uml), (State::NotAffected, FixState::None));
+}
+
+#[test]
+fn the_table_has_a_block_a_platform_and_begins_with_what_the_newest_series_has() {
+    let table = mixed().table();
+    let slugs: Vec<&str> = table.defects.iter().map(|row| row.slug.as_str()).collect();
+    assert_eq!(slugs, ["mixed", "a-old"]);
+    let text = table.to_string();
+    let lines: Vec<Vec<&str>> = text.lines().map(|line| line.split("  ").collect()).collect();
+    let words = |line: usize| -> Vec<String> {
+        lines[line]
+            .iter()
+            .map(|word| word.trim().to_owned())
+            .filter(|word| !word.is_empty())
+            .collect()
+    };
+    assert_eq!(words(0), ["uml", "7.3", "7.2", "6.12", "6.1"], "{text}");
+    let cells = ["mixed", "verified, cured", "presumed", "presumed", "verified, no fix"];
+    assert_eq!(words(1), cells, "{text}");
+    assert_eq!(words(2), ["a-old", "-", "-", "-", "verified, no fix"], "{text}");
+    assert_eq!(words(4)[0], "x86", "{text}");
+}
+
+#[test]
+fn the_list_of_a_document_says_where_a_defect_was_seen_and_what_cures_it() {
+    let list = markdown(&mixed(), "corpus/defects/");
+    let rows: Vec<&str> = list.lines().skip(2).collect();
+    assert_eq!(
+        rows,
+        [
+            "| [t](corpus/defects/mixed) | 7.3 (uml), 6.1 | 7.3 (x86), 7.2, 6.12 | cures 7.3 (uml); none for 6.1 |",
+            "| [t](corpus/defects/a-old) | 6.1 |  | none: gone since |",
+        ]
+    );
+    let [begin, end] = ["<!-- pinfold defects --markdown writes from here -->", "<!-- to here -->"];
+    let document = format!("before\n\n{begin}\nold\n{end}\n\nafter\n");
+    let written = with_list(&document, &list).unwrap();
+    assert!(written.starts_with("before\n") && written.ends_with("after\n"), "{written}");
+    assert!(written.contains(&list) && !written.contains("old\n"), "{written}");
+    assert_eq!(with_list(&written, &list), Some(written));
+    assert_eq!(with_list("no marks", &list), None);
+}
