@@ -18,9 +18,7 @@ mod swapped;
 mod swarm;
 mod verbs;
 
-use pinfold_contract::{
-    Access, BOUNCE_PINS, LockScope, Op, OpKind, PAGE_BYTES, Proc, Prot, Sequence,
-};
+use pinfold_contract::{Access, LockScope, Op, OpKind, PAGE_BYTES, Proc, Prot, Sequence};
 
 use crate::draw::Draw;
 use crate::profile::{HugePages, Profile, SwapSpace};
@@ -277,15 +275,15 @@ impl Making {
         let used = if locked > 0 && self.draw.one_in(3) {
             locked
         } else {
-            BOUNCE_PINS + u64::from(self.sketch.pinned_pages())
+            u64::from(self.sketch.pinned_pages())
         };
         let near = used + u64::from(self.draw.page(5));
         match self.draw.below(8) {
             0 => 0,
             1 => u64::MAX,
             2 => near * page + page - 1,
-            3 => BOUNCE_PINS * page,
-            4 => (BOUNCE_PINS - 1) * page,
+            3 => used * page,
+            4 => page - 1,
             _ => near * page,
         }
     }

@@ -60,7 +60,7 @@ fn a_capability_lifts_the_limit() {
          ipc_lock on
          reg mr0 0..1 remote_read # = ok
          ipc_lock off
-         limit 528384
+         limit 4096
          reg mr1 0..1 remote_read # = ENOMEM
          dereg mr0
          reg mr1 0..1 remote_read # = ok",

@@ -44,7 +44,8 @@ pub const FILE_PAGES: u8 = 16;
 pub const BOUNCE_PAGES: u64 = ARENA_PAGES as u64;
 
 /// Pins that `p0` holds before the first op: each protection domain has a
-/// registration of the bounce buffer. They count in VmPin, and so against RLIMIT_MEMLOCK.
+/// registration of the bounce buffer. The kernel counts them in VmPin and against RLIMIT_MEMLOCK; no sequence is told of
+/// either: the executor takes them off what it reports, and adds them to the limit under which a registration is made.
 pub const BOUNCE_PINS: u64 = BOUNCE_PAGES * PD_COUNT as u64;
 
 /// A byte of the arena, counted from its start. May lie beyond its end.

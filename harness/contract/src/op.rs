@@ -81,6 +81,7 @@ pub enum Op {
     },
     /// `setrlimit(RLIMIT_MEMLOCK)` in `p0`: the soft limit, in bytes. `u64::MAX` is
     /// unlimited, and that is what each sequence starts with. A child inherits it.
+    /// What the sequence registers counts against it, and nothing that the executor has registered for itself.
     Limit {
         /// The limit.
         bytes: u64,

@@ -401,13 +401,13 @@ fn key(u: &mut Unstructured<'_>) -> Result<Key> {
     })
 }
 
-/// A limit around what a few MRs and the bounce buffer need, zero, or none.
+/// A limit around what a few MRs need, zero, or none.
 fn limit(u: &mut Unstructured<'_>) -> Result<u64> {
     let byte: u8 = u.arbitrary()?;
     Ok(match byte {
         0..0x40 => u64::MAX,
         0x40..0x60 => 0,
-        _ => (crate::BOUNCE_PAGES + u64::from(byte % 8)) * u64::from(PAGE_BYTES),
+        _ => (1 + u64::from(byte % 8)) * u64::from(PAGE_BYTES),
     })
 }
 

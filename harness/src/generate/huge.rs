@@ -242,7 +242,7 @@ mod tests {
         }
         let hash: String =
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "a4c3fde9311719a7");
+        assert_eq!(hash, "090dfc47ad8846bb");
     }
 
     #[test]

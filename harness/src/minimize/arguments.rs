@@ -9,7 +9,7 @@ use pinfold_contract::{
     Span, Target,
 };
 
-use super::rank::{BOUNCE_BYTES, op_rank};
+use super::rank::op_rank;
 
 /// A pass over the arguments of one op.
 type Pass = fn(Op) -> Vec<Op>;
@@ -462,8 +462,8 @@ fn toward_eight_bytes(op: Op) -> Vec<Op> {
 
 fn toward_plain_values(op: Op) -> Vec<Op> {
     let limits = |_| {
-        let needed = (0..4).map(|pages| BOUNCE_BYTES + pages * u64::from(PAGE_BYTES));
-        [0].into_iter().chain(needed).collect()
+        let needed = (1..4).map(|pages| pages * u64::from(PAGE_BYTES));
+        [0, 1].into_iter().chain(needed).collect()
     };
     let counts = |pages: Option<u16>| {
         let low = pages.into_iter().flat_map(|n| [0, 1, n / 2, n.saturating_sub(1)]).map(Some);

@@ -2,8 +2,8 @@
 
 use pinfold_contract::Sequence;
 use pinfold_contract::{
-    Access, Arg, BOUNCE_PINS, Backing, ByteRange, Handle, Key, LockScope, MwKind, Op, PAGE_BYTES,
-    PageRange, Position, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
+    Access, Arg, Backing, ByteRange, Handle, Key, LockScope, MwKind, Op, PAGE_BYTES, PageRange,
+    Position, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
 };
 
 /// Place of a sequence among all: fewer ops first, then simpler arguments, op by op.
@@ -206,16 +206,12 @@ fn access_rank(access: Access) -> [u64; 2] {
     [access.0.count_ones().into(), which]
 }
 
-/// What `p0` has pinned for itself before the first op, in bytes.
-pub(super) const BOUNCE_BYTES: u64 = BOUNCE_PINS * PAGE_BYTES as u64;
-
-/// Nothing, then what is needed beside the bounce buffer, page by page.
+/// Nothing, too little for a page, then whole pages.
 fn limit_rank(bytes: u64) -> u64 {
     let page = u64::from(PAGE_BYTES);
-    let beside = bytes.checked_sub(BOUNCE_BYTES);
-    match beside {
-        _ if bytes == 0 => 0,
-        Some(beside) if beside.is_multiple_of(page) && beside / page < 256 => 1 + beside / page,
-        Some(_) | None => 1000u64.saturating_add(bytes),
+    match bytes {
+        0 | 1 => bytes,
+        _ if bytes.is_multiple_of(page) && bytes / page < 256 => 1 + bytes / page,
+        _ => 1000u64.saturating_add(bytes),
     }
 }

@@ -1,8 +1,8 @@
 //! Registration: `ibv_reg_mr` and `ibv_dereg_mr`.
 
 use pinfold_contract::{
-    Access, BOUNCE_PINS, ByteRange, Errno, Mr, Outcome, PAGE_BYTES, Pd, Position, Proc, RegCall,
-    Runs, Span, WcStatus,
+    Access, ByteRange, Errno, Mr, Outcome, PAGE_BYTES, Pd, Position, Proc, RegCall, Runs, Span,
+    WcStatus,
 };
 
 use super::Fault;
@@ -69,7 +69,7 @@ impl State<'_> {
         let page = u64::from(PAGE_BYTES);
         let pages = page_span(span);
         let limited = !self.ipc_lock && !self.has(Fault::LimitIgnored);
-        let pinned = self.process(Proc::P0).pinned_vm.unsigned_abs() + BOUNCE_PINS;
+        let pinned = self.process(Proc::P0).pinned_vm.unsigned_abs();
         let over_limit =
             pages.is_some_and(|pages| pinned.saturating_add(pages) > self.limit_bytes / page);
         let bad_count = pages.is_some_and(|pages| pages == 0 || pages > u64::from(u32::MAX));

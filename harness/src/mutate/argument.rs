@@ -1,8 +1,7 @@
 //! One argument of one op with another value.
 
 use pinfold_contract::{
-    Advice, Arg, BOUNCE_PINS, Chore, File, LockScope, MwKind, Op, PAGE_BYTES, Pd, Proc, Prot,
-    Seals, Sharing,
+    Advice, Arg, Chore, File, LockScope, MwKind, Op, PAGE_BYTES, Pd, Proc, Prot, Seals, Sharing,
 };
 
 use super::values::Values;
@@ -95,7 +94,7 @@ fn change_limit(bytes: &mut u64, values: &Values, draw: &mut Draw) {
         1 => u64::MAX,
         2 => bytes.saturating_add(draw.one_of(&[1, page])),
         3 => bytes.saturating_sub(draw.one_of(&[1, page])),
-        _ => BOUNCE_PINS * page + u64::from(values.len(draw)),
+        _ => values.len(draw).into(),
     };
 }
 

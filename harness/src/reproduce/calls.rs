@@ -208,6 +208,12 @@ impl Body {
             }
         };
         self.pieces.insert(piece);
+        let text = if self.pieces.contains(&Piece::Limit) {
+            self.pieces.insert(Piece::LimitReg);
+            format!("count_own(allow_own() ? {text} : NULL)")
+        } else {
+            text
+        };
         if self.pieces.contains(&Piece::MemLimit) {
             format!("leave_group(enter_group() ? {text} : NULL)")
         } else {

@@ -232,6 +232,9 @@ fn set_up(body: &Body, pieces: &BTreeSet<Piece>, device: &str) -> Vec<String> {
     push(has(Piece::SecondPd), "second_pd();");
     push(has(Piece::Landing), "make_landing();");
     push(has(Piece::SecondLanding), "second_landing();");
+    let own =
+        [Piece::Landing, Piece::SecondLanding].into_iter().filter(|piece| has(*piece)).count();
+    push(has(Piece::LimitReg) && own > 0, &format!("own_bytes = {own} * LANDING_BYTES;"));
     push(has(Piece::Transfer), "find_gid();");
     push(has(Piece::Transfer), "make_pair(&pair0, pd, landing_mr);");
     push(has(Piece::SecondPair), "make_pair(&pair1, pd1, landing_mr1);");

@@ -117,6 +117,8 @@ pub(super) enum Piece {
     WithRights,
     /// RLIMIT_MEMLOCK.
     Limit,
+    /// A registration under RLIMIT_MEMLOCK.
+    LimitReg,
     /// A memory cgroup of its own.
     OwnGroup,
     /// A limit of a memory cgroup.
@@ -237,6 +239,7 @@ impl Piece {
             Piece::IpcLock => include_str!("pieces/ipc_lock.c"),
             Piece::WithRights => include_str!("pieces/with_rights.c"),
             Piece::Limit => include_str!("pieces/limit.c"),
+            Piece::LimitReg => include_str!("pieces/limit_reg.c"),
             Piece::OwnGroup => include_str!("pieces/own_group.c"),
             Piece::MemLimit => include_str!("pieces/mem_limit.c"),
             Piece::MaySwap => include_str!("pieces/may_swap.c"),
@@ -270,6 +273,7 @@ impl Piece {
     }
 
     /// The pieces that it calls, beside those that every program has.
+    #[expect(clippy::too_many_lines, reason = "a table, one piece after the other")]
     fn needs(self) -> &'static [Piece] {
         use Piece as P;
         match self {
@@ -325,7 +329,8 @@ impl Piece {
             P::Gather => &[P::Transfer, P::Region, P::Describe],
             P::IpcLock => &[P::Caps, P::SecondLanding],
             P::WithRights => &[P::IpcLock],
-            P::Limit => &[P::Caps, P::Outcome, P::SecondLanding],
+            P::Limit => &[P::Caps, P::Outcome],
+            P::LimitReg => &[P::Limit, P::CannotTell],
             P::OwnGroup => &[P::CannotTell, P::Put],
             P::MemLimit => &[P::OwnGroup],
             P::Swap | P::Reclaim => &[P::OwnGroup, P::MaySwap],
@@ -399,7 +404,7 @@ impl Piece {
             P::Caps => &["linux/capability.h", "sys/resource.h", "sys/syscall.h", "unistd.h"],
             P::IpcLock => &["malloc.h", "pthread.h", "semaphore.h", "sys/mman.h"],
             P::WithRights => &["semaphore.h"],
-            P::Limit => &["sys/resource.h"],
+            P::Limit | P::LimitReg => &["sys/resource.h"],
             P::Pagemap => &["fcntl.h", "stdint.h", "unistd.h"],
             P::Status | P::VmStat => &["fcntl.h", "stdlib.h", "string.h", "unistd.h"],
             P::Settle => &["malloc.h", "stdio.h", "stdlib.h"],

@@ -120,7 +120,7 @@ impl Driver {
             Op::Fork { proc, child } => self.fork(proc, child),
             Op::Exit { proc: Proc::P0 } => Ok(Outcome::Skipped),
             Op::Exit { proc } => self.descendants.end(proc).map(|()| Outcome::Done),
-            Op::Limit { bytes } => Ok(outcome(sys::limit_locked_memory(bytes))),
+            Op::Limit { bytes } => Ok(outcome(self.rights.limit_locked_memory(bytes))),
             Op::Reg { mr, span, access, pd, call } => {
                 let registration = self.rdma.regions().registration(span, access, pd, call);
                 self.register(mr, registration)

@@ -1,5 +1,9 @@
 //! With which rights and under which limit `p0` registers and locks.
 
+use std::io;
+
+use pinfold_contract::{BOUNCE_PINS, PAGE_BYTES};
+
 use crate::cgroup::{Limited, SwapLimit};
 use crate::failure::{Doing, Failure};
 use crate::privileged::Privileged;
@@ -13,7 +17,12 @@ pub(super) struct Rights {
     swap: Option<SwapLimit>,
     holds_ipc_lock: bool,
     is_limited: bool,
+    /// RLIMIT_MEMLOCK, in bytes.
+    memlock_bytes: u64,
 }
+
+/// What `p0` has registered for itself, in bytes.
+const OWN_BYTES: u64 = BOUNCE_PINS * PAGE_BYTES as u64;
 
 impl Rights {
     /// With what the sequence needs at some time.
@@ -22,12 +31,20 @@ impl Rights {
         limited: Option<Limited>,
         swap: Option<SwapLimit>,
     ) -> Rights {
-        Rights { privileged, limited, swap, holds_ipc_lock: false, is_limited: false }
+        let (holds_ipc_lock, is_limited, memlock_bytes) = (false, false, u64::MAX);
+        Rights { privileged, limited, swap, holds_ipc_lock, is_limited, memlock_bytes }
     }
 
     /// From now on with CAP_IPC_LOCK, or without.
     pub(super) fn hold_ipc_lock(&mut self, held: bool) {
         self.holds_ipc_lock = held;
+    }
+
+    /// From now on under this RLIMIT_MEMLOCK.
+    pub(super) fn limit_locked_memory(&mut self, bytes: u64) -> io::Result<()> {
+        sys::limit_locked_memory(bytes)?;
+        self.memlock_bytes = bytes;
+        Ok(())
     }
 
     /// From now on in the limited control group, which may be charged for so many more pages.
@@ -74,10 +91,30 @@ impl Rights {
         }
     }
 
+    /// Does `call`, a registration, under RLIMIT_MEMLOCK and what `p0` has registered for itself: the kernel counts both,
+    /// and the limit is the sequence's alone. A limit of nothing stays one, since that refuses for another reason.
+    ///
+    /// Source: `can_do_mlock()`, mm/mlock.c, and `ib_umem_get()`, drivers/infiniband/core/umem.c, 6.1 and 6.12;
+    /// `__ib_umem_get_va()`, ditto, 7.3. Nothing else that a registration does asks for RLIMIT_MEMLOCK.
+    pub(super) fn register<T: Send>(
+        &mut self,
+        unshare: impl FnOnce(),
+        call: impl FnOnce() -> T + Send,
+    ) -> Result<T, Failure> {
+        let limit = self.memlock_bytes;
+        if matches!(limit, 0 | u64::MAX) {
+            return self.register_charged(unshare, call);
+        }
+        sys::limit_locked_memory(limit.saturating_add(OWN_BYTES)).doing("raise RLIMIT_MEMLOCK")?;
+        let result = self.register_charged(unshare, call);
+        sys::limit_locked_memory(limit).doing("lower RLIMIT_MEMLOCK")?;
+        result
+    }
+
     /// Does `call`, a registration, with CAP_IPC_LOCK if it is held, and in the limited control
     /// group if there has been a limit. `unshare` comes first there: else the call could have to
     /// copy pages of the executor, and the group would be charged for them.
-    pub(super) fn register<T: Send>(
+    fn register_charged<T: Send>(
         &mut self,
         unshare: impl FnOnce(),
         call: impl FnOnce() -> T + Send,
