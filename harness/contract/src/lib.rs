@@ -45,7 +45,7 @@ pub use slot::{
 };
 pub use text::{
     Cases, Condition, Expectation, PLATFORMS, ParseError, SeqFile, SeriesRange, VERSION_LINE,
-    parse, print, print_op,
+    parse, print, print_op, printable,
 };
 pub use trace::{
     Checkpoint, End, HugePool, MrView, PageView, ProcView, RdmaCounts, Step, Teardown, Trace,

@@ -8,6 +8,7 @@
 mod expectation;
 mod line;
 mod print;
+mod why;
 mod word;
 mod words;
 
@@ -40,6 +41,21 @@ pub struct SeqFile {
     pub expectations: Vec<Option<Expectation>>,
 }
 
+/// `text` as a terminal may be given it: a character that would move the cursor, change a colour or turn the writing
+/// direction is shown as its number. Line ends and tabs stay.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        let turns = matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+        if turns || c.is_control() && !matches!(c, '\n' | '\t') {
+            shown.extend(c.escape_unicode());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 /// Reads a text strictly.
 ///
 /// # Errors
@@ -48,12 +64,23 @@ pub struct SeqFile {
 /// [`OPS_MAX`] ops.
 pub fn parse(text: &str) -> Result<SeqFile, ParseError> {
     let error = |line, message: &str| ParseError { line, column: 1, message: message.to_owned() };
-    if text.lines().next().map(str::trim_end) != Some(VERSION_LINE) {
-        return Err(error(1, "a sequence begins with the line `# pinfold 1`"));
+    let first = text.lines().next().unwrap_or_default().trim_end();
+    if first != VERSION_LINE {
+        let why = if first.starts_with('\u{feff}') {
+            ", and not with a byte order mark"
+        } else if first.starts_with("# pinfold") {
+            ": another version of the text form is not known here"
+        } else {
+            ""
+        };
+        return Err(error(1, &format!("a sequence begins with the line `{VERSION_LINE}`{why}")));
     }
     let mut file = SeqFile::default();
     for (index, line) in text.lines().enumerate() {
-        let here = |error| ParseError { line: index + 1, ..error };
+        let here = |error: ParseError| {
+            let message = printable(&error.message);
+            ParseError { line: index + 1, message, ..error }
+        };
         let Some(op) = parse_line(line).map_err(here)? else {
             continue;
         };

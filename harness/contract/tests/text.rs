@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use arbitrary::{Arbitrary, Unstructured};
-use pinfold_contract::{Expectation, Sequence, Series, decode, parse, print};
+use pinfold_contract::{Expectation, Sequence, Series, decode, parse, print, printable};
 
 fn sequences() -> impl Iterator<Item = Sequence> {
     (0..500u64).map(|seed| {
@@ -29,6 +29,68 @@ fn parse_undoes_print() {
         op_count += sequence.ops.len();
     }
     assert!(op_count > 10_000, "only {op_count} ops were printed");
+}
+
+#[test]
+fn a_message_says_what_is_wrong_with_a_word_and_not_only_what_belongs_there() {
+    let check = |line: &str, reason: &str| {
+        let error = parse(&format!("# pinfold 1\n{line}\n")).unwrap_err().to_string();
+        assert!(error.ends_with(reason), "{line}: {error}");
+    };
+    check("gather mr0+0:300000 mr1+0", ": 300000 bytes are more than the 262144 of the arena");
+    check("gather mr0:8,mr0:8,mr0:8,mr0:8 mr1+0", ": these are 4");
+    check("gather mr0+0 mr1+0", ": `mr0+0` has no length, as in mr0+0:8");
+    check("gather mr300:8 mr1+0", ": `mr300` is not a place in an MR");
+    check("gather mr0:x mr1+0", ": `x` is not a length in bytes");
+    check("gather mr0+2147483648:8 mr1+0", "place in an MR: an offset is at most 2147483647");
+    check("read_remote mr0-9999999999 8", ": an offset is at most 2147483647");
+    check("map 4..4 anon private rw", ": it has no pages");
+    check("map 4..2 anon private rw", ": it ends before it begins");
+    check("map 0..65 anon private rw", ": there are 64 of these pages");
+    check("map h0..h5 huge private rw", ": there are 4 of these pages");
+    check("map 63..h1 anon private rw", ": no range is of small pages and huge ones");
+    check("read 0+4096 8", ": a page has 4096 bytes, 0 to 4095");
+    check("reg mr0 0+4096..1 none", ": a page has 4096 bytes, 0 to 4095");
+    check("reg mr0 1..0 none", ": it ends before it begins");
+    check("truncate memfd0 h1", ": a file has no huge pages");
+    check("punch memfd0 h0..h1", ": a file has no huge pages");
+    check("read_remote mr0 8 qp=2", "`qp=2` is not queue pairs (qp=0, qp=1)");
+    check("reg mr0 0..1 none pd=2", "`pd=2` is not a protection domain (pd=0, pd=1)");
+    check("reg mr0 0..1 none via=legacy iova=0", "via=legacy has no iova=");
+    check("limit 18446744073709551616", "a number of bytes of at most 64 bits, or `unlimited`");
+    check(
+        "write 0 262145 0x22",
+        "`262145` is not a length in bytes, at most the 262144 of the arena, or a byte (0x22)",
+    );
+    // Where there is nothing more to say, the rest of what belongs there is not mistaken for it.
+    check("reg mr0 0..99999999999 none", "0+8..+16)");
+    check("read_remote mr0+x 8", "(mr0+0, mr0-8)");
+}
+
+#[test]
+fn a_first_line_that_is_nearly_right_is_told_from_another() {
+    let message = |text: &str| parse(text).unwrap_err().to_string();
+    assert!(message("\u{feff}# pinfold 1\n").ends_with("byte order mark"));
+    assert!(message("# pinfold 2\n").contains("another version"));
+    assert!(message("map 0..1 anon private rw\n").ends_with("the line `# pinfold 1`"));
+}
+
+#[test]
+fn no_control_character_of_a_file_is_in_a_message() {
+    for word in ["\u{1b}[31mred", "a\u{7}", "\u{202e}b", "\u{9b}c"] {
+        for line in [
+            word.to_owned(),
+            format!("limit {word}"),
+            format!("fork p1 {word}"),
+            format!("fork p1 # = <{word}: ok"),
+        ] {
+            let error = parse(&format!("# pinfold 1\n{line}\n")).unwrap_err().to_string();
+            assert!(error.contains("\\u{") && !error.chars().any(char::is_control), "{error:?}");
+        }
+    }
+    assert_eq!(printable("é\tx\n"), "é\tx\n");
+    let long = parse(&format!("# pinfold 1\n{}\n", "x".repeat(9999))).unwrap_err().to_string();
+    assert!(long.len() < 1000, "{long}");
 }
 
 #[test]

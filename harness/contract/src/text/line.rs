@@ -49,7 +49,8 @@ fn arguments(kind: OpKind, proc: Proc, words: &mut Words<'_>) -> Result<Op, Pars
         OpKind::Fork => Op::Fork { proc, child: words.take("a process (p0 to p3)", word::proc)? },
         OpKind::Exit => Op::Exit { proc },
         OpKind::Limit => {
-            Op::Limit { bytes: words.take("a number of bytes or `unlimited`", word::limit)? }
+            let what = "a number of bytes of at most 64 bits, or `unlimited`";
+            Op::Limit { bytes: words.take(what, word::limit)? }
         }
         OpKind::Reg => Op::Reg {
             mr: words.mr()?,

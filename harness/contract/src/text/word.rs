@@ -64,7 +64,7 @@ pub(super) fn file_range(word: &str) -> Option<ByteRange> {
 }
 
 /// Size of the arena, in bytes.
-const ARENA_BYTES: u32 = ARENA_PAGES as u32 * PAGE_BYTES;
+pub(super) const ARENA_BYTES: u32 = ARENA_PAGES as u32 * PAGE_BYTES;
 
 pub(super) fn byte_range(word: &str) -> Option<ByteRange> {
     let (start, end) = word.split_once("..")?;

@@ -1,6 +1,6 @@
 //! The words of one line, taken one after the other.
 
-use super::{ParseError, word};
+use super::{ParseError, why, word};
 use crate::{
     Access, Advice, Backing, ByteRange, Chore, File, Handle, Key, LockScope, Mr, Mw, MwKind,
     PageRange, Pd, Position, Prot, RegCall, Rereg, Seals, Sges, Sharing, Span, Target,
@@ -33,13 +33,25 @@ impl<'a> Words<'a> {
         what: &str,
         read: impl Fn(&str) -> Option<T>,
     ) -> Result<T, ParseError> {
-        match self.rest.next() {
-            None => Err(self
-                .error(self.line.trim_end().len(), format!("the line ends where {what} belongs"))),
-            Some((byte, word)) => {
-                read(word).ok_or_else(|| self.error(byte, format!("`{word}` is not {what}")))
-            }
-        }
+        self.take_or(what, read, |_| None)
+    }
+
+    /// As [`Words::take`]; `why` says of a word that cannot be read what is wrong with it, where more can be said than what
+    /// belongs there.
+    fn take_or<T>(
+        &mut self,
+        what: &str,
+        read: impl Fn(&str) -> Option<T>,
+        why: impl Fn(&str) -> Option<String>,
+    ) -> Result<T, ParseError> {
+        let Some((byte, word)) = self.rest.next() else {
+            let end = self.line.trim_end().len();
+            return Err(self.error(end, format!("the line ends where {what} belongs")));
+        };
+        read(word).ok_or_else(|| {
+            let why = why(word).map(|why| format!(": {why}")).unwrap_or_default();
+            self.error(byte, format!("`{}` is not {what}{why}", shortened(word)))
+        })
     }
 
     pub(super) fn next_starts_with(&mut self, prefix: &str) -> bool {
@@ -53,28 +65,43 @@ impl<'a> Words<'a> {
     pub(super) fn end<T>(mut self, value: T) -> Result<T, ParseError> {
         match self.rest.next() {
             None => Ok(value),
-            Some((byte, word)) => Err(self.error(byte, format!("`{word}` is one word too many"))),
+            Some((byte, word)) if word.contains('=') => Err(self.error(
+                byte,
+                format!(
+                    "`{}` does not belong here: an option comes once, behind all else, pd= before via= before iova=, key= \
+                     or inv= before qp=, and via=legacy has no iova=",
+                    shortened(word)
+                ),
+            )),
+            Some((byte, word)) => {
+                Err(self.error(byte, format!("`{}` is one word too many", shortened(word))))
+            }
         }
     }
 
     pub(super) fn pages(&mut self) -> Result<PageRange, ParseError> {
-        self.take("a range of pages inside the arena (0..4, up to 0..64, or h0..h4)", word::pages)
+        let what = "a range of pages inside the arena (0..4, up to 0..64, or h0..h4)";
+        self.take_or(what, word::pages, why::no_pages)
     }
 
     pub(super) fn position(&mut self) -> Result<Position, ParseError> {
-        self.take("a position (a page, or page+bytes, such as 3+0x10 or h0+8)", word::position)
+        let what = "a position (a page, or page+bytes, such as 3+0x10 or h0+8)";
+        self.take_or(what, word::position, why::no_position)
     }
 
     pub(super) fn file_position(&mut self) -> Result<Position, ParseError> {
-        self.take("a byte of a file (a page, or page+bytes, such as 3+0x10)", word::file_position)
+        let what = "a byte of a file (a page, or page+bytes, such as 3+0x10)";
+        self.take_or(what, word::file_position, why::no_file_position)
     }
 
     pub(super) fn file_range(&mut self) -> Result<ByteRange, ParseError> {
-        self.take("a range of bytes of a file (0..4, or 0+8..1+16)", word::file_range)
+        let what = "a range of bytes of a file (0..4, or 0+8..1+16)";
+        self.take_or(what, word::file_range, why::no_file_range)
     }
 
     pub(super) fn span(&mut self) -> Result<Span, ParseError> {
-        self.take("a range of bytes (0..4, 0+8..1+16, or 0+8..+16)", word::span)
+        let what = "a range of bytes (0..4, 0+8..1+16, or 0+8..+16)";
+        self.take_or(what, word::span, why::no_byte_range)
     }
 
     pub(super) fn len(&mut self) -> Result<u32, ParseError> {
@@ -87,9 +114,8 @@ impl<'a> Words<'a> {
 
     /// `[LEN] TAG`: a write without a length is one of 8 bytes.
     pub(super) fn len_and_tag(&mut self) -> Result<(u32, u8), ParseError> {
-        let (len_bytes, first) = self.take("a length in bytes or a byte", |word| {
-            Some((word::len(word)?, word.to_owned()))
-        })?;
+        let (len_bytes, first) =
+            self.take(LEN_OR_TAG, |word| Some((word::len(word)?, word.to_owned())))?;
         if !self.is_last() {
             return Ok((len_bytes, self.tag()?));
         }
@@ -167,11 +193,12 @@ impl<'a> Words<'a> {
     }
 
     pub(super) fn place(&mut self) -> Result<(Mr, i32), ParseError> {
-        self.take("a place in an MR (mr0+0, mr0-8)", word::place)
+        self.take_or("a place in an MR (mr0+0, mr0-8)", word::place, why::no_place)
     }
 
     pub(super) fn sges(&mut self) -> Result<Sges, ParseError> {
-        self.take("at most 3 pieces of MRs (mr0+0:8,mr1+16:4, or - for none)", word::sges)
+        let what = "a list of up to 3 pieces of MRs (mr0+0:8,mr1+16:4, or - for none)";
+        self.take_or(what, word::sges, why::no_sges)
     }
 
     /// `key=` and `qp=`, each of which may be left out.
@@ -182,7 +209,8 @@ impl<'a> Words<'a> {
 
     /// `pd=` or `qp=`, which may be left out.
     pub(super) fn pd(&mut self, name: &str) -> Result<Pd, ParseError> {
-        let what = format!("a protection domain ({name}0, {name}1)");
+        let of = if name == "qp=" { "queue pairs" } else { "a protection domain" };
+        let what = format!("{of} ({name}0, {name}1)");
         let pd = self.option(name, &what, |word| Pd::new(word::index(word, "")?))?;
         Ok(pd.unwrap_or(Pd::FIRST))
     }
@@ -225,3 +253,15 @@ impl<'a> Words<'a> {
 }
 
 const TAG: &str = "a byte (0x22)";
+
+const LEN_OR_TAG: &str = "a length in bytes, at most the 262144 of the arena, or a byte (0x22)";
+
+/// The most characters of a word that a message repeats: a file that is no text may be one word.
+const SHOWN_CHARS_MAX: usize = 80;
+
+fn shortened(word: &str) -> String {
+    match word.char_indices().nth(SHOWN_CHARS_MAX) {
+        None => word.to_owned(),
+        Some((end, _)) => format!("{}...", &word[..end]),
+    }
+}
