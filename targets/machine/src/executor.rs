@@ -117,10 +117,22 @@ fn build(
         .args(["build", "--release", "--locked", "--target", TARGET, "-p", PACKAGE, "--target-dir"])
         .arg(&target_folder)
         .current_dir(workspace);
-    run::logged(&mut cargo, &log, &mut |_| report(Activity::Compiling))
-        .map_err(|source| ExecutorError::Build { source })?;
+    // cargo takes a while to find that there is nothing to do, and says nothing then.
+    let mut compiles = false;
+    let mut tell = |news: &str| {
+        compiles |= has_begun(news);
+        if compiles {
+            report(Activity::Compiling);
+        }
+    };
+    run::logged(&mut cargo, &log, &mut tell).map_err(|source| ExecutorError::Build { source })?;
     let path = target_folder.join(TARGET).join("release").join(PACKAGE);
     if tools::is_executable(&path) { Ok(path) } else { Err(ExecutorError::NotBuilt { path }) }
+}
+
+/// Whether cargo says in `news` that it compiles something.
+fn has_begun(news: &str) -> bool {
+    news.lines().any(|line| line.trim_start().starts_with("Compiling "))
 }
 
 /// A stable cargo that knows nothing of a cargo around it.
@@ -191,6 +203,13 @@ mod tests {
         assert_eq!(provide(&cache, Some(shell), &mut |_| {}).unwrap(), shell);
         let error = provide(&cache, Some(Path::new("/etc/passwd")), &mut |_| {}).unwrap_err();
         assert!(error.to_string().contains("/etc/passwd"), "{error}");
+    }
+
+    #[test]
+    fn an_executor_that_is_up_to_date_is_not_announced_as_compiled() {
+        assert!(!has_begun("    Blocking waiting for file lock on build directory\n"));
+        assert!(!has_begun("    Finished `release` profile [optimized] target(s) in 0.12s\n"));
+        assert!(has_begun("   Compiling libc v0.2.1\n   Compiling pinfold-executor v0.1.0\n"));
     }
 
     #[test]
