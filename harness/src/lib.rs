@@ -2,6 +2,7 @@
 //! what is made of their answers. Nothing here reads a clock, a file or the
 //! environment, and nothing here knows how a kernel is run.
 
+pub mod capability;
 pub mod citations;
 pub mod defects;
 pub mod designs;

@@ -47,7 +47,7 @@ impl Adopt {
         let adoption = adopted?;
         output::result(&adoption.to_string())?;
         Ok(match adoption.conclusion() {
-            ReplayConclusion::Clean => Status::Clean,
+            ReplayConclusion::Clean | ReplayConclusion::Lacking => Status::Clean,
             ReplayConclusion::Diverged => Status::Diverged,
             ReplayConclusion::Unsure => Status::Environment,
         })

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use pinfold_contract::printable;
 use pinfold_run::{Blame, ReadError, RunError};
 
 /// How a command ended.
@@ -51,8 +52,12 @@ pub(crate) fn status_of(error: &anyhow::Error) -> Status {
     }
 }
 
-/// What a person is told of `error`.
+/// What a person is told of `error`. It may repeat what a file has, and that may be anything.
 pub(crate) fn message(error: &anyhow::Error) -> String {
+    printable(&full_message(error))
+}
+
+fn full_message(error: &anyhow::Error) -> String {
     match error.downcast_ref::<ReadError>() {
         // It begins with the place, as editors like it.
         Some(ReadError::Seq(error)) => error.to_string(),

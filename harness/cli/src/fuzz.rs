@@ -3,20 +3,21 @@
 use std::fmt::Write as _;
 use std::hash::{BuildHasher as _, RandomState};
 use std::num::NonZeroUsize;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::Args;
 use pinfold::defects::known_word;
-use pinfold_contract::Observe;
+use pinfold_contract::{Observe, SeqFile};
 use pinfold_run::{
-    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Special,
-    Summary, allowed_cpus, fuzz,
+    BUNDLES_MAX_DEFAULT, Budget, Conclusion, Event, FoundSignature, FuzzOptions, Looks, Prepared,
+    Special, Summary, allowed_cpus, fuzz,
 };
 
 use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
+use crate::files::say_what_is_lacking;
 use crate::given::{Given, GivenArgs};
 use crate::output::{self, say};
 use crate::progress::FuzzMeter;
@@ -67,13 +68,16 @@ const DEFAULT_TIME: Duration = Duration::from_secs(60);
 impl Fuzz {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let mut options = self.options()?;
-        let files = self.given.read()?;
+        let files = self.given.read();
+        if files.is_empty() && self.given.file_count() > 0 {
+            return Ok(Status::Input);
+        }
         let prepared = self.target.prepare(self.known.folder())?;
         if self.jobs.is_none() && prepared.is_one_kernel() {
             options.jobs = NonZeroUsize::MIN;
         }
         let stop = signals.stop_well();
-        let given = self.given.of(files, &prepared, &stop)?;
+        let given = self.given.of(&files, &prepared, &stop)?;
         self.give(&given, &mut options);
         let what = given.describe(options.rng_seed);
         say(&format!("target {}, {what}", prepared.name()));
@@ -98,7 +102,29 @@ impl Fuzz {
         if let Given::Files(_) = given {
             say(report::write(&self.out, &self.out)?.trim_end());
         }
-        Ok(conclude(&summary, &given))
+        let status = conclude(&summary, &given);
+        Ok(if status == Status::Diverged {
+            status
+        } else {
+            self.of_files(&files, &prepared, status)
+        })
+    }
+
+    /// `status`, unless files could not be read, or ask for what the target lacks where nothing else is wrong.
+    fn of_files(&self, files: &[(&Path, SeqFile)], prepared: &Prepared, status: Status) -> Status {
+        let mut lacking = 0;
+        for (path, file) in files {
+            lacking += usize::from(say_what_is_lacking(path, file, prepared.name()));
+        }
+        let file_count = self.given.file_count();
+        if files.len() < file_count {
+            say(&format!("{} of {file_count} files could not be read", file_count - files.len()));
+            Status::Input
+        } else if lacking > 0 && status == Status::Clean {
+            Status::Capability
+        } else {
+            status
+        }
     }
 
     /// Has what is given run, each of it once, and looked at after each op: it is short.

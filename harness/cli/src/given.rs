@@ -1,15 +1,16 @@
 //! What `pinfold fuzz` runs: random sequences, every short one, or those in files.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use clap::Args;
 use pinfold::scope::Scope;
-use pinfold_contract::{OpKind, Sequence};
-use pinfold_run::{Prepared, read_seq, short_sequences};
+use pinfold_contract::{OpKind, SeqFile, Sequence};
+use pinfold_run::{Prepared, short_sequences};
 
+use crate::files::read_all;
 use crate::output::say;
 
 /// What is run in the place of random sequences.
@@ -19,7 +20,8 @@ pub(crate) struct GivenArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=5),
         conflicts_with_all = ["sequences", "rng_seed"])]
     exhaustive: Option<u8>,
-    /// Run what libFuzzer left (crash-..., timeout-...) or any .seq, instead of random sequences, and write a report
+    /// Run what libFuzzer left (crash-..., timeout-...) or any .seq, instead of random sequences, and write a report. What
+    /// comments of a .seq expect is not looked at: `pinfold replay` does that
     #[arg(long, value_name = "FILE", num_args = 1..,
         conflicts_with_all = ["time", "sequences", "rng_seed", "exhaustive"])]
     artifact: Vec<PathBuf>,
@@ -38,20 +40,29 @@ pub(crate) enum Given {
 
 impl GivenArgs {
     /// What is in the files, if there are any: a wrong one must not be found after minutes of building.
-    pub(crate) fn read(&self) -> anyhow::Result<Arc<[Sequence]>> {
-        let read = |path: &PathBuf| Ok(read_seq(path)?.sequence);
-        self.artifact.iter().map(read).collect()
+    pub(crate) fn read(&self) -> Vec<(&Path, SeqFile)> {
+        read_all(&self.artifact)
+    }
+
+    /// How many files there are, read or not.
+    pub(crate) fn file_count(&self) -> usize {
+        self.artifact.len()
     }
 
     /// What is to be run. `files` is what [`GivenArgs::read`] gave.
     pub(crate) fn of(
         &self,
-        files: Arc<[Sequence]>,
+        files: &[(&Path, SeqFile)],
         prepared: &Prepared,
         stop: &Arc<AtomicBool>,
     ) -> anyhow::Result<Given> {
         let Some(ops_most) = self.exhaustive else {
-            return Ok(if files.is_empty() { Given::Random } else { Given::Files(files) });
+            let sequences = files.iter().map(|(_, file)| file.sequence.clone());
+            return Ok(if files.is_empty() {
+                Given::Random
+            } else {
+                Given::Files(sequences.collect())
+            });
         };
         let since = Instant::now();
         let (sequences, scope) = short_sequences(prepared, ops_most.into(), stop)?;

@@ -8,6 +8,7 @@ mod defects;
 mod designs;
 mod doctor;
 mod exit;
+mod files;
 mod fuzz;
 mod given;
 mod kernel;
@@ -31,8 +32,10 @@ use signals::Signals;
 
 /// Finds bugs in the paths by which Linux registers memory for RDMA.
 ///
-/// Exit status: 0 nothing unexplained diverged; 1 a divergence; 2 the command line or an input file is wrong; 3 the
-/// machinery or the environment failed; 4 the target lacks what was asked for; 130 and 143 after SIGINT and SIGTERM.
+/// Exit status: 0 nothing unexplained diverged; 1 a divergence, or an expectation that is not met; 2 the command line or an
+/// input file is wrong; 3 the machinery or the environment failed; 4 the target lacks what was asked for, on the command line
+/// or in a sequence; 130 and 143 after SIGINT and SIGTERM. Of several files all that can be read are run; where more than one
+/// status holds, the lowest of 1 to 4 does.
 #[derive(Parser, Debug)]
 #[command(version, name = "pinfold", max_term_width = 100)]
 struct Cli {

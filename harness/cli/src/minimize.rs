@@ -12,6 +12,7 @@ use pinfold_run::{
 
 use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
+use crate::files::say_what_is_lacking;
 use crate::output::{self, say};
 use crate::signals::Signals;
 
@@ -57,6 +58,7 @@ impl Minimize {
         let file = read_seq(&self.file)?;
         let known = self.known.read()?;
         let prepared = self.target.prepare(self.known.folder())?;
+        say_what_is_lacking(&self.file, &file, prepared.name());
         let stop = signals.stop_well();
         let mut target = prepared.open(allowed_cpus().first().copied(), Arc::clone(&stop))?;
         let options = MinimizeOptions {

@@ -12,11 +12,12 @@ use pinfold_contract::Edge;
 use pinfold_run::blocks::BlockMap;
 use pinfold_run::{
     Account, Prepared, ReplayConclusion, ReplayCounts, ReplayOptions, Replayed, Target,
-    allowed_cpus, read_seq, replay,
+    allowed_cpus, replay,
 };
 
 use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::{self, Status};
+use crate::files::read_all;
 use crate::output::{self, say};
 use crate::signals::Signals;
 
@@ -48,32 +49,39 @@ pub(crate) struct Replay {
     known: DefectsArgs,
 }
 
+/// What comes of all files together.
+struct Outcome {
+    conclusion: ReplayConclusion,
+    /// Whether each file could be read.
+    is_complete: bool,
+}
+
 impl Replay {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
-        let conclusion = self.replay_all(signals);
-        if !self.bisect {
-            return conclusion.map(|conclusion| match conclusion {
-                ReplayConclusion::Clean => Status::Clean,
-                ReplayConclusion::Diverged => Status::Diverged,
-                ReplayConclusion::Unsure => Status::Environment,
-            });
+        let outcome = self.replay_all(signals);
+        if self.bisect {
+            return Ok(bisected(outcome));
         }
+        let Outcome { conclusion, is_complete } = outcome?;
         Ok(match conclusion {
-            Ok(ReplayConclusion::Clean) => Status::Clean,
-            Ok(ReplayConclusion::Diverged) => Status::Diverged,
-            Ok(ReplayConclusion::Unsure) => Status::CannotTell,
-            Err(error) => {
-                say(&exit::message(&error));
-                Status::CannotTell
+            ReplayConclusion::Diverged => Status::Diverged,
+            ReplayConclusion::Unsure | ReplayConclusion::Lacking | ReplayConclusion::Clean
+                if !is_complete =>
+            {
+                Status::Input
             }
+            ReplayConclusion::Unsure => Status::Environment,
+            ReplayConclusion::Lacking => Status::Capability,
+            ReplayConclusion::Clean => Status::Clean,
         })
     }
 
-    fn replay_all(&self, signals: &Signals) -> anyhow::Result<ReplayConclusion> {
+    fn replay_all(&self, signals: &Signals) -> anyhow::Result<Outcome> {
         // All files first: a wrong one must not be found after minutes of building.
-        let mut files = Vec::new();
-        for path in &self.files {
-            files.push((path, read_seq(path)?));
+        let read = read_all(&self.files);
+        if read.is_empty() || self.bisect && read.len() < self.files.len() {
+            let conclusion = ReplayConclusion::Unsure;
+            return Ok(Outcome { conclusion, is_complete: false });
         }
         let known = if self.bisect { Defects::default() } else { self.known.read()? };
         let prepared = self.target.prepare(self.known.folder())?;
@@ -87,8 +95,8 @@ impl Replay {
             account: if self.explain { Account::Give } else { Account::Skip },
         };
         let (mut worst, mut counts) = (ReplayConclusion::Clean, ReplayCounts::default());
-        for (path, file) in files {
-            let replayed = replay(&mut target, &file, &options, &known)?;
+        for (path, file) in &read {
+            let replayed = replay(&mut target, file, &options, &known)?;
             output::result(&describe(path, &replayed))?;
             worst = worst.max(replayed.conclusion());
             counts.add(replayed.counts());
@@ -100,8 +108,29 @@ impl Replay {
         if counts.unsure > 0 {
             say(&format!("{} of {} runs could not be judged", counts.unsure, counts.runs));
         }
+        let is_complete = read.len() == self.files.len();
+        if !is_complete {
+            let unread = self.files.len() - read.len();
+            say(&format!("{unread} of {} files could not be read", self.files.len()));
+        }
         // A bisection that could not judge one of its sequences cannot tell.
-        Ok(if self.bisect { worst } else { counts.conclusion() })
+        let conclusion = if self.bisect { worst } else { counts.conclusion() };
+        Ok(Outcome { conclusion, is_complete })
+    }
+}
+
+/// As `git bisect run` wants it.
+fn bisected(outcome: anyhow::Result<Outcome>) -> Status {
+    match outcome {
+        Ok(Outcome { conclusion: ReplayConclusion::Clean, .. }) => Status::Clean,
+        Ok(Outcome { conclusion: ReplayConclusion::Diverged, .. }) => Status::Diverged,
+        Ok(Outcome {
+            conclusion: ReplayConclusion::Unsure | ReplayConclusion::Lacking, ..
+        }) => Status::CannotTell,
+        Err(error) => {
+            say(&exit::message(&error));
+            Status::CannotTell
+        }
     }
 }
 
@@ -128,31 +157,48 @@ impl Lines<'_> {
 
 fn describe(path: &Path, replayed: &Replayed<'_>) -> String {
     let mut text = String::new();
-    let run_count = replayed.judgements.len();
-    let mut told: Vec<String> = Vec::new();
-    let lines: Vec<String> = replayed.judgements.iter().map(ToString::to_string).collect();
-    for line in &lines {
-        if told.contains(line) {
-            continue;
-        }
-        told.push(line.clone());
-        let count = lines.iter().filter(|other| *other == line).count();
-        let share =
-            if run_count > 1 { format!(" ({count} of {run_count} runs)") } else { String::new() };
-        writeln!(text, "{}: {line}{share}", path.display()).expect("a string takes everything");
-    }
+    let mut push = |line: &str| {
+        writeln!(text, "{}: {line}", path.display()).expect("a string takes everything");
+    };
+    verdicts(replayed).iter().for_each(|line| push(line));
     if let Some((signature, found)) = &replayed.consequence {
         let Divergence { op_index, oracle, predicted, seen, .. } = found;
-        let line = format!(
+        push(&format!(
             "goes on to op {op_index} ({oracle}): predicted {predicted}, seen {seen} [{signature}]"
-        );
-        writeln!(text, "{}: {line}", path.display()).expect("a string takes everything");
+        ));
     }
-    for unmet in &replayed.unmet {
-        writeln!(text, "{}: {unmet}", path.display()).expect("a string takes everything");
+    replayed.unmet.iter().for_each(|unmet| push(&unmet.to_string()));
+    replayed.lacks.iter().for_each(|lack| push(&lack.to_string()));
+    if replayed.is_mostly_skipped() {
+        push(&format!(
+            "{} of {} ops are skipped, since they have nothing to work on",
+            replayed.skipped_op_count, replayed.op_count
+        ));
     }
     if let Some(account) = &replayed.account {
         writeln!(text, "\n{}\n", account.trim_end()).expect("a string takes everything");
     }
     text
+}
+
+/// What came of the runs, each answer once.
+fn verdicts(replayed: &Replayed<'_>) -> Vec<String> {
+    let run_count = replayed.judgements.len();
+    let lines: Vec<String> = if replayed.agrees() && !replayed.unmet.is_empty() {
+        let line = "model and target agree, and the file expects something else";
+        vec![line.to_owned(); run_count]
+    } else {
+        replayed.judgements.iter().map(ToString::to_string).collect()
+    };
+    let mut told: Vec<String> = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        if lines[..index].contains(line) {
+            continue;
+        }
+        let count = lines.iter().filter(|other| *other == line).count();
+        let share =
+            if run_count > 1 { format!(" ({count} of {run_count} runs)") } else { String::new() };
+        told.push(format!("{line}{share}"));
+    }
+    told
 }

@@ -9,7 +9,7 @@ use pinfold::report::{html, markdown};
 use pinfold_run::read_report;
 
 use crate::exit::Status;
-use crate::output;
+use crate::output::{self, say};
 
 /// Write what a run found as an HTML page and a Markdown text
 #[derive(Args, Debug)]
@@ -40,6 +40,9 @@ pub(crate) fn write(dir: &Path, out: &Path) -> anyhow::Result<String> {
         let path = out.join(name);
         fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
         told.push_str(&format!("{}\n", path.display()));
+    }
+    for unreadable in &report.unreadable {
+        say(&format!("left out of the report: {unreadable}"));
     }
     Ok(told)
 }

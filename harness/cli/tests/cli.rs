@@ -436,3 +436,153 @@ fn what_libfuzzer_left_becomes_a_finding_with_a_report() {
     check(folder.path(), &arguments, 0);
     check(folder.path(), &["reproduce", "timeout-ff", "-o", "timeout.c"], 0);
 }
+
+const PIN_STAYS: &str = "model:6.12+vm_pin_kept";
+
+#[test]
+fn a_verdict_does_not_depend_on_how_often_the_state_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", &format!("{LEAKS}fork p1\n"));
+    let replay = |observe| {
+        let arguments = ["replay", "a.seq", "--observe", observe, "--target", PIN_STAYS];
+        check(folder.path(), &arguments, 1).0
+    };
+    assert_eq!(replay("end"), replay("each"));
+    assert!(replay("end").contains("[accounting-dereg-registrar.vm_pin.more]"));
+    let minimize = |observe| {
+        let arguments = ["minimize", "a.seq", "--observe", observe, "--target", PIN_STAYS];
+        check(folder.path(), &arguments, 0).0
+    };
+    assert_eq!(minimize("end"), minimize("each"));
+    for observe in ["each", "end"] {
+        let place = ["--artifact", "a.seq", "--out", observe];
+        let arguments =
+            [&["fuzz", "--observe", observe, "--target", PIN_STAYS], &place[..]].concat();
+        check(folder.path(), &arguments, 1);
+        let found = folder.path().join(observe).join("findings");
+        let names: Vec<_> =
+            fs::read_dir(found).unwrap().map(|it| it.unwrap().file_name()).collect();
+        assert_eq!(names, ["accounting-dereg-registrar.vm_pin.more"]);
+    }
+}
+
+#[test]
+fn a_bill_is_drawn_up_however_often_the_state_is_looked_at() {
+    let folder = tempfile::tempdir().unwrap();
+    let map = "map 0..1 anon private rw\n";
+    let reg = "reg mr0 0..1 remote_read # = ; bill frames=1 cow=0 pin=4 rss=4\ndereg mr0\n";
+    write(folder.path(), "a.seq", &format!("{map}{reg}"));
+    write(folder.path(), "b.seq", &format!("{map}{}", reg.replace("pin=4", "pin=8")));
+    for observe in ["each", "end"] {
+        let replay = |file, status| {
+            let arguments = ["replay", file, "--observe", observe, "--target", "model:6.12"];
+            check(folder.path(), &arguments, status).0
+        };
+        replay("a.seq", 0);
+        assert!(replay("b.seq", 1).contains("pin=8") && !replay("b.seq", 1).contains("no bill"));
+    }
+}
+
+#[test]
+fn a_sequence_that_needs_what_the_target_lacks_ends_with_4_and_says_what() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "huge.seq", "map h0..h1 huge private rw\nreg mr0 h0..h1 remote_read\n");
+    write(folder.path(), "told.seq", "map h0..h1 huge private rw # = x86: ok, EINVAL\n");
+    write(folder.path(), "a.seq", LEAKS);
+    let replay = |files: &[&str], target, status| {
+        check(folder.path(), &[&["replay", "--target", target], files].concat(), status).0
+    };
+    let lack = "huge.seq: op 0 asks for huge pages, which the target lacks\n";
+    assert!(replay(&["huge.seq"], "model:7.3", 4).contains(lack));
+    // Also as one of many, and after something worse.
+    assert!(replay(&["a.seq", "huge.seq", "told.seq"], "model:7.3", 4).contains(lack));
+    assert!(replay(&["a.seq", "huge.seq"], PIN_STAYS, 1).contains(lack));
+    assert_eq!(replay(&["told.seq"], "model:7.3", 0), "told.seq: agrees\n");
+    replay(&["--bisect", "huge.seq"], "model:7.3", 125);
+    let arguments = ["fuzz", "--target", "model:7.3", "--artifact", "huge.seq"];
+    let (_, err) = check(folder.path(), &arguments, 4);
+    assert!(err.contains(lack), "{err}");
+}
+
+#[test]
+fn a_sequence_of_which_most_is_skipped_says_how_much() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "most.seq", "read_remote mr0 8\ndereg mr0\nmap 0..1 anon private rw\n");
+    write(folder.path(), "half.seq", "dereg mr0\nmap 0..1 anon private rw\n");
+    let arguments = ["replay", "most.seq", "half.seq", "--target", "model:6.12"];
+    let (out, _) = check(folder.path(), &arguments, 0);
+    assert_eq!(
+        out,
+        "most.seq: agrees\nmost.seq: 2 of 3 ops are skipped, since they have nothing to work on\n\
+         half.seq: agrees\n"
+    );
+}
+
+#[test]
+fn a_file_that_cannot_be_read_does_not_keep_others_from_running() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", LEAKS);
+    write(folder.path(), "bad.seq", "map 0..4 anon\n");
+    let files = ["bad.seq", "a.seq", "missing.seq"];
+    let replay = |flags: &[&str], target, status| {
+        let arguments = [&["replay", "--target", target], flags, &files].concat();
+        check(folder.path(), &arguments, status)
+    };
+    let (out, err) = replay(&[], "model:6.12", 2);
+    assert_eq!(out, "a.seq: agrees\n");
+    assert!(err.contains("bad.seq:2:14: ") && err.contains("missing.seq"), "{err}");
+    assert!(err.contains("2 of 3 files could not be read"), "{err}");
+    assert!(replay(&[], PIN_STAYS, 1).0.starts_with("a.seq: diverges"));
+    // What was not run is neither good nor bad.
+    assert_eq!(replay(&["--bisect"], PIN_STAYS, 125).0, "");
+    let fuzz = |target, status| {
+        let arguments = [&["fuzz", "--target", target, "--artifact"], &files[..]].concat();
+        check(folder.path(), &arguments, status)
+    };
+    let (out, err) = fuzz("model:6.12", 2);
+    assert!(
+        out.contains("1 of 1 files") && err.contains("2 of 3 files could not be read"),
+        "{err}"
+    );
+    fuzz(PIN_STAYS, 1);
+}
+
+#[test]
+fn a_failed_expectation_does_not_stand_below_agrees() {
+    let folder = tempfile::tempdir().unwrap();
+    write(folder.path(), "a.seq", "map 0..1 anon private rw # = ENOMEM\n");
+    let arguments = ["replay", "a.seq", "--repeat", "2", "--target", "model:6.12"];
+    let (out, _) = check(folder.path(), &arguments, 1);
+    let first =
+        "a.seq: model and target agree, and the file expects something else (2 of 2 runs)\n";
+    assert!(out.starts_with(first) && !out.contains("agrees"), "{out}");
+    assert!(out.contains("a.seq: op 0: expected ENOMEM, but the target did ok\n"), "{out}");
+}
+
+#[test]
+fn bytes_of_a_file_that_is_no_text_do_not_reach_the_terminal() {
+    let folder = tempfile::tempdir().unwrap();
+    let raw = b"# pinfold 1\n\tmap\x1b[2J \xff\xfe 0..4\n";
+    for name in ["a.seq", "known.toml", "plan.toml"] {
+        fs::write(folder.path().join(name), raw).unwrap();
+    }
+    fs::write(folder.path().join("long.seq"), [b'\x07'; 100_000]).unwrap();
+    write(folder.path(), "good.seq", LEAKS);
+    let target = ["--target", "model:6.12"];
+    for (arguments, status) in [
+        (&["replay", "a.seq"][..], 2),
+        (&["replay", "long.seq"], 2),
+        (&["minimize", "a.seq"], 2),
+        (&["reproduce", "a.seq"], 2),
+        (&["fuzz", "--artifact", "a.seq"], 2),
+        (&["replay", "good.seq", "--known", "known.toml"], 2),
+    ] {
+        let (_, err) = check(folder.path(), &[arguments, &target].concat(), status);
+        assert!(!err.chars().any(|c| c.is_control() && !"\n\t".contains(c)), "{err:?}");
+        assert!(err.len() < 5000, "{} bytes", err.len());
+    }
+    let (_, err) = check(folder.path(), &[&["replay", "a.seq"], &target[..]].concat(), 2);
+    let lines: Vec<&str> = err.lines().collect();
+    assert!(lines[1].ends_with("\tmap\\u{1b}[2J \\xff\\xfe 0..4"), "{err}");
+    assert_eq!(lines[2].find('^'), lines[1].find("map"), "{err}");
+}

@@ -10,6 +10,7 @@ use pinfold_contract::{End, Observe, Sequence, Teardown, Trace, print};
 
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
+use crate::defects::nothing_known;
 use crate::target::Target;
 
 /// What became of one sequence.
@@ -68,10 +69,37 @@ pub fn check(
     Ok(Checked { observe, predicted, trace, verdict })
 }
 
-/// As [`check`], and looks closer where it diverges: a divergence that is seen after the last op began in some op
-/// before, and only that op gives it the right signature.
+/// Runs `sequence` on `target` and judges it in the light of `known`: everything that judges a run does it here, so that the
+/// verdict does not depend on how often the state is looked at.
 ///
-/// Where a closer look shows nothing, the first one counts.
+/// What would be called new and was looked at after the last op alone is looked at again, op by op: it began in some op
+/// before, and only that op gives it the right signature, which may be that of a known divergence. Where the closer look
+/// shows nothing, the first one counts.
+///
+/// # Errors
+///
+/// As [`check`].
+pub fn check_and_judge<'k>(
+    target: &mut Target,
+    sequence: &Sequence,
+    observe: Observe,
+    known: &'k Defects,
+) -> Result<(Checked, Judgement<'k>), RunError> {
+    let first = check(target, sequence, observe)?;
+    let judgement = Judgement::of(sequence, &first.verdict, known, target.running());
+    match judgement {
+        Judgement::Diverges { .. } => {
+            let checked = look_closer(target, sequence, first)?;
+            let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
+            Ok((checked, judgement))
+        }
+        Judgement::Known { .. } | Judgement::Agrees | Judgement::Inconclusive { .. } => {
+            Ok((first, judgement))
+        }
+    }
+}
+
+/// As [`check_and_judge`], where nothing is known: whatever diverges is looked at closely.
 ///
 /// # Errors
 ///
@@ -81,26 +109,7 @@ pub fn check_closely(
     sequence: &Sequence,
     observe: Observe,
 ) -> Result<Checked, RunError> {
-    let checked = check(target, sequence, observe)?;
-    look_closer(target, sequence, checked)
-}
-
-/// As [`check_closely`], but only at what is not known: what is known was looked at when it was explained.
-///
-/// # Errors
-///
-/// As [`check`].
-pub(crate) fn check_news_closely(
-    target: &mut Target,
-    sequence: &Sequence,
-    observe: Observe,
-    known: &Defects,
-) -> Result<Checked, RunError> {
-    let checked = check(target, sequence, observe)?;
-    match Judgement::of(sequence, &checked.verdict, known, target.running()) {
-        Judgement::Diverges { .. } => look_closer(target, sequence, checked),
-        Judgement::Known { .. } | Judgement::Agrees | Judgement::Inconclusive { .. } => Ok(checked),
-    }
+    check_and_judge(target, sequence, observe, nothing_known()).map(|(checked, _)| checked)
 }
 
 fn look_closer(
@@ -247,8 +256,8 @@ pub fn assert_agrees<'k>(
     observe: Observe,
     known: &'k Defects,
 ) -> Judgement<'k> {
-    let checked = match check_closely(target, sequence, observe) {
-        Ok(checked) => checked,
+    let (checked, judgement) = match check_and_judge(target, sequence, observe, known) {
+        Ok(judged) => judged,
         Err(error) => {
             let reason = in_full(&error);
             match error.reach() {
@@ -261,7 +270,6 @@ pub fn assert_agrees<'k>(
             }
         }
     };
-    let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
     if let Judgement::Diverges { divergence, .. } = &judgement {
         panic!(
             "{judgement}\n{}\nto repeat it, save the following as repeat.seq and run\n    \

@@ -20,7 +20,7 @@ use pinfold::spare::spared;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
-use crate::check::{Judgement, check, check_news_closely};
+use crate::check::{Judgement, check_and_judge};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -271,17 +271,10 @@ impl Run<'_> {
             let Some(sequence) = self.sequence(&generator, index, target.profile()) else {
                 return Ok(());
             };
-            let (observe, known) =
-                (self.options.observe.at(index, sequence.ops.len()), &self.options.known);
-            // What is too long to be looked at closely once is so twice.
-            let is_long = self.options.observe == Looks::EachIfShort && observe == Observe::End;
-            let checked = if is_long {
-                check(target, &sequence, observe)
-            } else {
-                check_news_closely(target, &sequence, observe, known)
-            };
-            let checked = match checked {
-                Ok(checked) => checked,
+            let observe = self.options.observe.at(index, sequence.ops.len());
+            let judged = check_and_judge(target, &sequence, observe, &self.options.known);
+            let (checked, judgement) = match judged {
+                Ok(judged) => judged,
                 Err(error) => match error.reach() {
                     Reach::Run => {
                         let reason = Inconclusive::TargetFailed { reason: in_full(&error) };
@@ -292,8 +285,6 @@ impl Run<'_> {
                 },
             };
             self.board.reach(target.edges(), target.profile(), &sequence)?;
-            let judgement =
-                Judgement::of(&sequence, &checked.verdict, &self.options.known, target.running());
             self.board.record(&sequence, &checked, &judgement);
             if self.options.special.ledger == LedgerUse::Keep && checked.observe == Observe::Each {
                 self.board.enter(index, &sequence, &checked);

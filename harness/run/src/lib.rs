@@ -50,7 +50,9 @@ pub use campaign::{
     CampaignEvent, CampaignOptions, Plan, PlannedLooks, Shard, TargetSum, Unit, campaign,
     read_plan, to_markdown as campaign_markdown,
 };
-pub use check::{Checked, Judgement, assert_agrees, check, check_closely, observe_name};
+pub use check::{
+    Checked, Judgement, assert_agrees, check, check_and_judge, check_closely, observe_name,
+};
 pub use compile::{Linking, compile_c};
 pub use cpu::{allowed as allowed_cpus, own as own_cpu};
 pub use defects::{embedded_defects, read_defects};
@@ -80,7 +82,7 @@ pub use replay::{
     Unmet, read_seq, replay,
 };
 pub use report::read_report;
-pub use reproduce::{reproduce_c, reproduce_seq};
+pub use reproduce::{profile_of, reproduce_c, reproduce_seq};
 pub use scope::short_sequences;
 pub use shrink::{Ended, Memory, ShrinkLimits, Shrunk, Wanted, shrink};
 pub use sources::OwnCitations;

@@ -5,15 +5,16 @@ use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use pinfold::capability::{Lack, lacking};
 use pinfold::defects::Defects;
 use pinfold::explain::{bills, explain};
 use pinfold::oracle::{Divergence, Inconclusive};
 use pinfold::profile::Profile;
 use pinfold::signature::Signature;
-use pinfold_contract::{Edge, Observe, ParseError, SeqFile, decode, parse};
+use pinfold_contract::{Edge, Observe, Outcome, ParseError, SeqFile, decode, parse, printable};
 
 use crate::artifact::is_artifact;
-use crate::check::{Checked, Judgement, check};
+use crate::check::{Checked, Judgement, check_and_judge};
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
 use crate::target::Target;
@@ -33,12 +34,34 @@ impl fmt::Display for SeqError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ParseError { line, column, message } = &self.error;
         writeln!(f, "{}:{line}:{column}: {message}", self.path.display())?;
-        writeln!(f, "    {}", self.line)?;
+        let at = column.saturating_sub(1);
+        // A file that is no text may be one line.
+        let start = if at < SHOWN_CHARS_MAX { 0 } else { at - SHOWN_CHARS_MAX / 2 };
+        let cut = |from: usize, to: usize| {
+            let chars: String =
+                self.line.chars().skip(from).take(to.saturating_sub(from)).collect();
+            printable(&chars)
+        };
+        let (before, behind) = (cut(start, at), cut(at, start + SHOWN_CHARS_MAX));
+        writeln!(f, "    {before}{behind}")?;
         // A tab stays a tab, so that the caret stands where the eye expects it.
-        let before = self.line.chars().take(column.saturating_sub(1));
-        let indent: String = before.map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
+        let indent: String = before.chars().map(|c| if c == '\t' { '\t' } else { ' ' }).collect();
         write!(f, "    {indent}^")
     }
+}
+
+/// The most characters of a line that an error shows.
+const SHOWN_CHARS_MAX: usize = 200;
+
+/// `bytes` as text; a byte that is no UTF-8 is shown as its number.
+fn readable(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len());
+    for chunk in bytes.utf8_chunks() {
+        text.push_str(chunk.valid());
+        let numbers = chunk.invalid().iter().map(|byte| format!("\\x{byte:02x}"));
+        text.extend(numbers);
+    }
+    text
 }
 
 /// Why a file gives no sequence.
@@ -61,7 +84,7 @@ pub fn read_seq(path: &Path) -> Result<SeqFile, ReadError> {
     let bytes =
         fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
     // What is no UTF-8 is no op either: the parser says where.
-    let text = String::from_utf8_lossy(&bytes);
+    let text = readable(&bytes);
     let parsed = parse(&text);
     if parsed.is_err() && is_artifact(path) {
         let sequence = decode(&bytes).sequence;
@@ -103,6 +126,12 @@ pub struct Replayed<'k> {
     pub consequence: Option<(Signature, Divergence)>,
     /// Expectations that model or target do not meet; of each op and run the first.
     pub unmet: Vec<Unmet>,
+    /// Ops of the first run that were skipped, since they had nothing to work on.
+    pub skipped_op_count: usize,
+    /// All ops.
+    pub op_count: usize,
+    /// What the file asks for and the target lacks.
+    pub lacks: Vec<Lack>,
     /// What happened in the first run, op by op.
     pub account: Option<String>,
     /// Which ways the kernel went, of one that notes them: see [`Target::edges`].
@@ -150,6 +179,8 @@ impl fmt::Display for Unmet {
 pub enum ReplayConclusion {
     /// Nothing unexplained diverged, and every expectation was met.
     Clean,
+    /// As [`Clean`](ReplayConclusion::Clean), but a file asks for what the target lacks: what it is about was not tried.
+    Lacking,
     /// More than half of the runs could not be judged.
     Unsure,
     /// Something unexplained diverged, or an expectation was not met.
@@ -172,7 +203,18 @@ impl Replayed<'_> {
             runs: self.judgements.len(),
             unsure: count(|judgement| matches!(judgement, Judgement::Inconclusive { .. })),
             wrong: wrong + self.unmet.len(),
+            lacking: usize::from(!self.lacks.is_empty()),
         }
+    }
+
+    /// Whether more than half of its ops were skipped.
+    pub fn is_mostly_skipped(&self) -> bool {
+        self.skipped_op_count * 2 > self.op_count
+    }
+
+    /// Whether model and target agree in each run. The file may still expect something else of both.
+    pub fn agrees(&self) -> bool {
+        self.judgements.iter().all(|judgement| *judgement == Judgement::Agrees)
     }
 }
 
@@ -185,6 +227,8 @@ pub struct ReplayCounts {
     pub unsure: usize,
     /// Divergences that nothing explains, and expectations that were not met.
     pub wrong: usize,
+    /// Sequences that ask for what the target lacks.
+    pub lacking: usize,
 }
 
 impl ReplayCounts {
@@ -193,6 +237,7 @@ impl ReplayCounts {
         self.runs += other.runs;
         self.unsure += other.unsure;
         self.wrong += other.wrong;
+        self.lacking += other.lacking;
     }
 
     /// What follows from all of them.
@@ -201,6 +246,8 @@ impl ReplayCounts {
             ReplayConclusion::Diverged
         } else if self.unsure * 2 > self.runs {
             ReplayConclusion::Unsure
+        } else if self.lacking > 0 {
+            ReplayConclusion::Lacking
         } else {
             ReplayConclusion::Clean
         }
@@ -219,12 +266,17 @@ pub fn replay<'k>(
     known: &'k Defects,
 ) -> Result<Replayed<'k>, RunError> {
     let sequence = &file.sequence;
-    let mut replayed = Replayed::default();
+    let mut replayed = Replayed {
+        op_count: sequence.ops.len(),
+        lacks: lacking(target.profile(), file),
+        ..Replayed::default()
+    };
+    let mut is_first = true;
     for _ in 0..options.repeat.max(1) {
-        let checked = check(target, sequence, options.observe);
+        let judged = once(target, file, options.observe, known);
         replayed.edges.extend(target.edges());
-        let checked = match checked {
-            Ok(checked) => checked,
+        let (checked, judgement, unmet) = match judged {
+            Ok(judged) => judged,
             Err(error) => match error.reach() {
                 Reach::Run => {
                     let reason = Inconclusive::TargetFailed { reason: in_full(&error) };
@@ -234,8 +286,11 @@ pub fn replay<'k>(
                 Reach::Target => return Err(error),
             },
         };
-        let judgement = Judgement::of(sequence, &checked.verdict, known, target.running());
-        for unmet in unmet(file, &checked, target.profile()) {
+        if std::mem::take(&mut is_first) {
+            let skipped = checked.trace.steps.iter().filter(|s| s.outcome == Outcome::Skipped);
+            replayed.skipped_op_count = skipped.count();
+        }
+        for unmet in unmet {
             if !replayed.unmet.contains(&unmet) {
                 replayed.unmet.push(unmet);
             }
@@ -248,6 +303,33 @@ pub fn replay<'k>(
         replayed.judgements.push(judgement);
     }
     Ok(replayed)
+}
+
+/// One run of `file`, what is to be said of it, and the expectations that it does not meet.
+///
+/// A bill is drawn up only where the state was looked at before and after. So what is not met by a look at the end alone
+/// is looked at op by op.
+fn once<'k>(
+    target: &mut Target,
+    file: &SeqFile,
+    observe: Observe,
+    known: &'k Defects,
+) -> Result<(Checked, Judgement<'k>, Vec<Unmet>), RunError> {
+    let (checked, judgement) = check_and_judge(target, &file.sequence, observe, known)?;
+    let first = unmet(file, &checked, target.profile());
+    if first.is_empty() || checked.observe == Observe::Each {
+        return Ok((checked, judgement, first));
+    }
+    match check_and_judge(target, &file.sequence, Observe::Each, known) {
+        Ok((checked, judgement)) => {
+            let unmet = unmet(file, &checked, target.profile());
+            Ok((checked, judgement, unmet))
+        }
+        Err(error) => match error.reach() {
+            Reach::Run => Ok((checked, judgement, first)),
+            Reach::Target => Err(error),
+        },
+    }
 }
 
 /// The expectations of `file` for a kernel with the rules of `profile` that `checked` does not meet.
@@ -311,7 +393,7 @@ mod tests {
 
     fn conclusion(runs: usize, unsure: usize, wrong: usize) -> ReplayConclusion {
         let mut counts = ReplayCounts::default();
-        counts.add(ReplayCounts { runs, unsure, wrong: 0 });
+        counts.add(ReplayCounts { runs, unsure, ..ReplayCounts::default() });
         counts.add(ReplayCounts { wrong, ..ReplayCounts::default() });
         counts.conclusion()
     }
@@ -321,6 +403,14 @@ mod tests {
         assert_eq!(conclusion(4, 2, 0), ReplayConclusion::Clean);
         assert_eq!(conclusion(4, 3, 0), ReplayConclusion::Unsure);
         assert_eq!(conclusion(1, 1, 0), ReplayConclusion::Unsure);
+    }
+
+    #[test]
+    fn what_the_target_lacks_counts_for_less_than_what_could_not_be_judged() {
+        let of = |unsure, lacking| {
+            ReplayCounts { runs: 2, unsure, lacking, ..ReplayCounts::default() }.conclusion()
+        };
+        assert_eq!((of(0, 1), of(2, 1)), (ReplayConclusion::Lacking, ReplayConclusion::Unsure));
     }
 
     #[test]

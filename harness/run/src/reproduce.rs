@@ -14,7 +14,7 @@ use crate::bundle::{Finding, StoredTrace};
 use crate::check::check;
 use crate::name::TargetName;
 use crate::replay::{ReadError, read_seq};
-use crate::target::{Target, TargetOptions, nearest};
+use crate::target::{Target, TargetOptions, nearest, without_swap};
 
 /// The C program for the sequence in `path`.
 ///
@@ -111,14 +111,13 @@ fn beside<T: serde::de::DeserializeOwned>(path: &Path, name: &str) -> Option<T> 
 }
 
 /// The rules that a target is held to, as far as its name tells.
-fn profile_of(target: &TargetName) -> &'static Profile {
+pub fn profile_of(target: &TargetName) -> &'static Profile {
     match target {
         TargetName::Model { profile, .. } => profile,
         TargetName::Uml { series, .. } => Profile::nearest(*series, Platform::Uml),
         TargetName::UmlImage { .. } => Profile::newest(),
         TargetName::Qemu { series, .. } => Profile::nearest(*series, Platform::X86),
-        TargetName::QemuImage { .. } | TargetName::Local { .. } => {
-            Profile::newest().on(Platform::X86)
-        }
+        TargetName::QemuImage { .. } => Profile::newest().on(Platform::X86),
+        TargetName::Local { .. } => without_swap(Profile::newest().on(Platform::X86)),
     }
 }

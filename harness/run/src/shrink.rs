@@ -9,7 +9,7 @@ use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::Reliability;
-use crate::check::{Checked, check};
+use crate::check::{Checked, check_closely};
 use crate::error::{Reach, RunError};
 use crate::target::Target;
 
@@ -196,14 +196,15 @@ pub(crate) fn reliability(
     Ok(Reliability { again, of: count })
 }
 
-/// What `sequence` does on `target` this time, if it diverges with `signature`.
+/// What `sequence` does on `target` this time, if it diverges with `signature`, by the verdict that any other command gives
+/// of it.
 fn diverging_as(
     target: &mut Target,
     sequence: &Sequence,
     observe: Observe,
     signature: &Signature,
 ) -> Result<Option<Checked>, RunError> {
-    match check(target, sequence, observe) {
+    match check_closely(target, sequence, observe) {
         Ok(checked) => Ok(checked.showing(sequence, signature)),
         Err(error) => match error.reach() {
             Reach::Run => Ok(None),

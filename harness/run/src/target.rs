@@ -495,6 +495,12 @@ impl Prepared {
     }
 }
 
+/// The same rules without swap space, for a kernel that others use.
+pub(crate) fn without_swap(profile: &Profile) -> &'static Profile {
+    // One a target that is opened.
+    Box::leak(Box::new(Profile { swap_space: SwapSpace::None, ..*profile }))
+}
+
 /// The rules of a series.
 fn own_rules(profile: &'static Profile) -> (&'static Profile, String) {
     (profile, profile.series.to_string())
@@ -610,9 +616,7 @@ impl Target {
 
     /// The same without swap space: sequences do not use that of others.
     fn without_swap(mut self) -> Target {
-        let profile = Profile { swap_space: SwapSpace::None, ..*self.profile };
-        // One a target that is opened.
-        self.profile = Box::leak(Box::new(profile));
+        self.profile = without_swap(self.profile);
         self
     }
 

@@ -6,7 +6,7 @@
 
 mod targets;
 
-use pinfold::known::Known;
+use pinfold::defects::Defects;
 use pinfold_contract::{Observe, parse};
 use pinfold_run::{
     Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, default_series, replay,
@@ -29,7 +29,7 @@ fn the_limit_is_for_what_a_sequence_registers() {
                p1 unlock 0..16\np1 lock 0..1 # = ok\np1 lock 0..2 # = ENOMEM\n";
     let file = parse(&format!("# pinfold 1\n{ops}")).unwrap();
     let options = ReplayOptions { repeat: 1, observe: Observe::Each, account: Account::Give };
-    let known = Known::default();
+    let known = Defects::default();
     let replayed = replay(&mut target, &file, &options, &known).unwrap();
     assert_eq!(replayed.conclusion(), ReplayConclusion::Clean, "{replayed:?}");
     assert!(replayed.account.unwrap().contains("vm_pin 16"));

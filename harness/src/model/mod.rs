@@ -46,7 +46,7 @@ pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 pub use touched::{Behind, Mapping, Memory, PageState, Touched, touched};
 pub use watch::{Walk, Watched, Wrong};
 
-use pinfold_contract::{End, Observe, Op, Outcome, Sequence, Step, Trace};
+use pinfold_contract::{Access, End, Observe, Op, Outcome, Sequence, Step, Trace};
 
 use crate::profile::Profile;
 use crate::slots::is_skipped;
@@ -64,6 +64,11 @@ pub fn predict(profile: &Profile, sequence: &Sequence, observe: Observe) -> Vec<
 pub fn outcomes(profile: &Profile, sequence: &Sequence) -> Vec<Prediction> {
     let mut state = State::new(profile, None);
     sequence.ops.iter().map(|op| step(&mut state, op)).collect()
+}
+
+/// Whether a kernel of `profile` refuses a registration for these rights, whatever the memory.
+pub fn refuses_rights(profile: &Profile, access: Access) -> bool {
+    !State::new(profile, None).access_refusals(access).is_empty()
 }
 
 /// Runs `sequence` on the model as if it were a target, with a fault planted or none.

@@ -7,7 +7,7 @@ use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
 use super::is_stopped;
-use crate::check::check;
+use crate::check::check_closely;
 use crate::error::{Reach, RunError};
 use crate::fuzz::SHORT_OPS_MAX;
 use crate::replay::read_seq;
@@ -68,7 +68,7 @@ fn once(
     // A divergence that was seen at the end alone is seen there again; one that was seen earlier is looked for earlier.
     let is_long = sequence.ops.len() > SHORT_OPS_MAX;
     for observe in [Observe::Each, Observe::End].into_iter().skip(usize::from(is_long)) {
-        let checked = check(target, sequence, observe)?;
+        let checked = check_closely(target, sequence, observe)?;
         if checked.verdict != Verdict::Agrees {
             let is_it = checked.showing(sequence, signature).is_some();
             return Ok(if is_it { Answer::Same } else { Answer::Other });
