@@ -8,9 +8,9 @@ use pinfold::oracle::{self, Divergence, Inconclusive, Oracle, Verdict};
 use pinfold::signature::Signature;
 use pinfold_contract::{End, Observe, Sequence, Teardown, Trace, print};
 
+use crate::defects::no_defects;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
-use crate::defects::nothing_known;
 use crate::target::Target;
 
 /// What became of one sequence.
@@ -109,7 +109,7 @@ pub fn check_closely(
     sequence: &Sequence,
     observe: Observe,
 ) -> Result<Checked, RunError> {
-    check_and_judge(target, sequence, observe, nothing_known()).map(|(checked, _)| checked)
+    check_and_judge(target, sequence, observe, no_defects()).map(|(checked, _)| checked)
 }
 
 fn look_closer(

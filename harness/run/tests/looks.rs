@@ -8,7 +8,7 @@ mod targets;
 
 use pinfold_contract::{Observe, parse};
 use pinfold_run::{
-    Account, Judgement, ReplayOptions, Target, TargetOptions, default_series, embedded_known,
+    Account, Judgement, ReplayOptions, Target, TargetOptions, default_series, embedded_defects,
     replay,
 };
 use targets::is_here;
@@ -21,7 +21,7 @@ fn open() -> Option<Target> {
 #[test]
 fn a_known_divergence_is_known_however_often_the_state_is_looked_at() {
     let Some(mut target) = open() else { return };
-    let known = embedded_known().unwrap();
+    let known = embedded_defects().unwrap();
     // Looked at after the last op alone, the MR that is no longer tracked is missed at the end.
     let ops = "map 0..1 anon private rw\nreg mr0 0..1 mw_bind\nalloc_mw mw0 type1\n\
                bind mw0 mr0+0 8 none\ndereg mr0\ndealloc_mw mw0\n";

@@ -17,7 +17,7 @@ use crate::counters::{MemInfo, VmStat};
 use crate::failure::{Doing, Failure};
 use crate::protocol::{Command, Reply};
 use crate::resources::{self, Resources};
-use crate::sys::{self, Forked};
+use crate::sys::Forked;
 use crate::verbs::{Rdma, Registration};
 
 /// Does ops, one at a time, each in the process that it names.
