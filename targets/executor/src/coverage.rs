@@ -5,6 +5,7 @@ use pinfold_contract::{Edge, PackedEdge};
 use crate::calls::Calls;
 use crate::edges::Edges;
 use crate::failure::{Doing, Failure};
+use crate::probes::Probes;
 
 /// Who says it.
 #[derive(Debug)]
@@ -13,6 +14,8 @@ pub(crate) enum Coverage {
     Edges(Edges),
     /// ftrace.
     Calls(Calls),
+    /// Probes at a few places.
+    Probes(Probes),
 }
 
 impl Coverage {
@@ -21,17 +24,21 @@ impl Coverage {
         if let Some(edges) = Edges::open()? {
             return Ok(Some(Coverage::Edges(edges)));
         }
+        if let Some(probes) = Probes::open()? {
+            return Ok(Some(Coverage::Probes(probes)));
+        }
         Ok(Calls::open()?.map(Coverage::Calls))
     }
 
     /// Forgets what was.
-    pub(crate) fn clear(&self) -> Result<(), Failure> {
+    pub(crate) fn clear(&mut self) -> Result<(), Failure> {
         match self {
             Coverage::Edges(edges) => {
                 edges.clear();
                 Ok(())
             }
             Coverage::Calls(calls) => calls.clear().doing("clear the trace"),
+            Coverage::Probes(probes) => probes.clear().doing("read the probes"),
         }
     }
 
@@ -39,10 +46,8 @@ impl Coverage {
     pub(crate) fn seen(&mut self) -> Result<Vec<PackedEdge>, Failure> {
         let edges = match self {
             Coverage::Edges(edges) => edges.seen()?,
-            Coverage::Calls(calls) => {
-                let numbers = calls.seen().doing("read the trace")?;
-                numbers.into_iter().map(|to| Edge { from: 0, to }).collect()
-            }
+            Coverage::Calls(calls) => alone(calls.seen().doing("read the trace")?),
+            Coverage::Probes(probes) => alone(probes.seen().doing("read the probes")?),
         };
         Ok(PackedEdge::pack(&edges))
     }
@@ -51,7 +56,12 @@ impl Coverage {
     pub(crate) fn leave(&self) -> Result<(), Failure> {
         match self {
             Coverage::Edges(edges) => edges.leave().doing("unmap the table of edges"),
-            Coverage::Calls(_) => Ok(()),
+            Coverage::Calls(_) | Coverage::Probes(_) => Ok(()),
         }
     }
+}
+
+/// `numbers` as edges that come from nowhere.
+fn alone(numbers: Vec<u32>) -> Vec<Edge> {
+    numbers.into_iter().map(|to| Edge { from: 0, to }).collect()
 }

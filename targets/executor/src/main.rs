@@ -28,6 +28,7 @@ mod observe;
 mod own_memory;
 mod pagemap;
 mod privileged;
+mod probes;
 mod process0;
 mod program;
 mod progress;

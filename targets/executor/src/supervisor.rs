@@ -150,7 +150,7 @@ impl Supervisor {
             Some(levels) => levels,
             None => self.levels(merges)?,
         };
-        self.coverage.iter().try_for_each(Coverage::clear)?;
+        self.coverage.iter_mut().try_for_each(Coverage::clear)?;
         let pid = match sys::fork().doing("fork p0")? {
             Forked::Parent(pid) => pid,
             Forked::Child => self.be_process0(job, wire),
