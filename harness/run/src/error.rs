@@ -287,6 +287,7 @@ impl RunError {
             RunError::DoesNotBuild { source, .. } => match **source {
                 KernelError::Configure { .. }
                 | KernelError::LostOptions { .. }
+                | KernelError::NotEnabled { .. }
                 | KernelError::Unpatched { .. }
                 | KernelError::Compile { .. } => Blame::Input,
                 KernelError::Tools(_)

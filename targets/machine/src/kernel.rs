@@ -18,6 +18,7 @@ use sha2::{Digest, Sha256};
 use crate::cache::{Cache, CacheError};
 use crate::config::{self, Variant};
 use crate::diff::ApplyError;
+use crate::kconfig;
 use crate::progress::{Activity, Progress, Watcher};
 use crate::run::{self, RunError};
 use crate::source::{self, Freshness, KernelSource, SourceError, SourceTree};
@@ -53,6 +54,8 @@ pub struct KernelRequest {
     pub variant: Variant,
     /// Whether a Debian source already in the cache is good enough.
     pub freshness: Freshness,
+    /// Options that are switched on over those of the variant, as `CONFIG_X`.
+    pub enable: Vec<String>,
     /// How many compilers run at once; `None` is one for each CPU this process may use.
     pub jobs: Option<usize>,
 }
@@ -60,7 +63,15 @@ pub struct KernelRequest {
 impl KernelRequest {
     /// The kernel of `source` with `variant`, from what the cache has, as fast as this machine can.
     pub fn new(source: KernelSource, variant: Variant) -> KernelRequest {
-        KernelRequest { source, variant, freshness: Freshness::Cached, jobs: None }
+        let (freshness, enable) = (Freshness::Cached, Vec::new());
+        KernelRequest { source, variant, freshness, enable, jobs: None }
+    }
+
+    /// The configuration fragment: what goes over `tinyconfig`.
+    fn fragment(&self) -> String {
+        let mut text = self.variant.fragment();
+        text.extend(self.enable.iter().map(|option| format!("{option}=y\n")));
+        text
     }
 }
 
@@ -121,6 +132,14 @@ pub enum KernelError {
         /// The options, as `CONFIG_X=y`.
         options: Vec<String>,
     },
+    /// The kernel does not have options that somebody wants.
+    #[error("linux {version} does not take {}", options.join("; "))]
+    NotEnabled {
+        /// The kernel version.
+        version: String,
+        /// Each option, with why it is dropped.
+        options: Vec<String>,
+    },
     /// The kernel does not compile.
     #[error("linux {version} does not compile: correct its source and run again")]
     Compile {
@@ -163,6 +182,7 @@ impl KernelError {
             | KernelError::Source(_)
             | KernelError::Cache(_)
             | KernelError::LostOptions { .. }
+            | KernelError::NotEnabled { .. }
             | KernelError::Unpatched { .. }
             | KernelError::Compiler { .. } => self,
         }
@@ -195,7 +215,7 @@ pub fn provide(
 ) -> Result<Kernel, KernelError> {
     if let KernelSource::Debian(series) = request.source
         && request.freshness == Freshness::Cached
-        && let Some(kernel) = find(cache, series, &request.variant)
+        && let Some(kernel) = find_built_with(cache, series, &request.variant, &request.fragment())
     {
         return Ok(kernel);
     }
@@ -233,7 +253,7 @@ impl<'a> Plan<'a> {
         tools::require(tools::BUILD, &[(tools::LIBC_HEADER, "libc6-dev")])?;
         let compiler = Compiler::detect()?;
         let tree = source::provide(cache, &request.source, request.freshness, watch)?;
-        let fragment = request.variant.fragment();
+        let fragment = request.fragment();
         let origin = match &request.source {
             KernelSource::Debian(series) => {
                 (source::package_name(*series), tree.package_version.clone().unwrap_or_default())
@@ -264,7 +284,16 @@ impl<'a> Plan<'a> {
 ///
 /// Asks nobody and builds nothing; needs no compiler and no source.
 pub fn find(cache: &Cache, series: Series, variant: &Variant) -> Option<Kernel> {
-    let fragment_sha256 = hex_digest(&[&variant.fragment()]);
+    find_built_with(cache, series, variant, &variant.fragment())
+}
+
+fn find_built_with(
+    cache: &Cache,
+    series: Series,
+    variant: &Variant,
+    fragment: &str,
+) -> Option<Kernel> {
+    let fragment_sha256 = hex_digest(&[fragment]);
     let wanted = |(_, facts, kernel): &(SystemTime, Facts, Kernel)| {
         kernel.series == Some(series)
             && kernel.variant == *variant
@@ -380,6 +409,15 @@ impl Build<'_> {
         run::logged(self.make(folder).arg("olddefconfig"), log, &mut report).map_err(failed)?;
         let text = fs::read_to_string(&config).map_err(CacheError::io("read", &config))?;
         let options = config::lost_options(self.fragment, &text);
+        let is_enabled = |option: &&String| {
+            self.request.enable.iter().any(|wanted| option.strip_suffix("=y") == Some(wanted))
+        };
+        let dropped: Vec<String> = options.iter().filter(is_enabled).cloned().collect();
+        if !dropped.is_empty() {
+            let why = |option: &String| kconfig::why_dropped(&self.tree.path, option, &text);
+            let options = dropped.iter().map(why).collect();
+            return Err(KernelError::NotEnabled { version: self.tree.version.clone(), options });
+        }
         if !options.is_empty() {
             let (version, variant) = (self.tree.version.clone(), self.request.variant.clone());
             return Err(KernelError::LostOptions { version, variant, options });

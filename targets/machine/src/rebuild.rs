@@ -8,6 +8,7 @@
 
 mod compiler;
 mod headers;
+mod lines;
 mod touch;
 
 use std::collections::BTreeSet;
@@ -286,19 +287,7 @@ impl<'a> ModuleWorkshop<'a> {
         place: &Path,
         watch: &mut Watcher<'_>,
     ) -> Result<(), RebuildError> {
-        fs::write(&self.log, "").map_err(CacheError::io("write", &self.log))?;
-        let (base, work) = (self.base(watch)?, self.folder.join("work"));
-        copy::objects(&base, &work, None)?;
-        for (name, content) in overlay {
-            copy::replace(&work.join(name), content.as_deref())?;
-        }
-        if overlay.keys().any(|name| name.starts_with("include/")) {
-            // The objects were made of the header in the package, and make looks for changes there.
-            remove_commands(&work)?;
-        }
-        if !overlay.is_empty() {
-            self.make(&work, watch)?;
-        }
+        let work = self.make_with(overlay, watch)?;
         self.keep(&work, modules, place)
     }
 
@@ -356,22 +345,35 @@ impl<'a> ModuleWorkshop<'a> {
 
     /// Keeps `modules` of `work` in `place`, whole or not at all, and of all builds the newest.
     fn keep(&self, work: &Path, modules: &[StockModule], place: &Path) -> Result<(), RebuildError> {
+        self.keep_in(place, &self.folder.join("built"), |made| {
+            for module in modules {
+                let name = format!("{}.ko", module.name());
+                let mut strip = Command::new("strip");
+                self.compiler.prepare(&mut strip);
+                strip.arg("--strip-debug").arg(work.join(module.folder()).join(&name));
+                strip.arg("-o").arg(made.join(&name));
+                run::logged(&mut strip, &self.log, &mut |_| {}).map_err(|source| {
+                    RebuildError::Compile { release: self.stock.release.clone(), source }
+                })?;
+            }
+            Ok(())
+        })
+    }
+
+    /// Keeps what `make` puts into a folder as `place`, and of all builds in `folder` the newest.
+    fn keep_in(
+        &self,
+        place: &Path,
+        folder: &Path,
+        make: impl FnOnce(&Path) -> Result<(), RebuildError>,
+    ) -> Result<(), RebuildError> {
         let scratch = self.cache.scratch()?;
         let made = scratch.path().join("made");
         fs::create_dir(&made).map_err(CacheError::io("create", &made))?;
-        for module in modules {
-            let name = format!("{}.ko", module.name());
-            let mut strip = Command::new("strip");
-            self.compiler.prepare(&mut strip);
-            strip.arg("--strip-debug").arg(work.join(module.folder()).join(&name));
-            strip.arg("-o").arg(made.join(&name));
-            run::logged(&mut strip, &self.log, &mut |_| {}).map_err(|source| {
-                RebuildError::Compile { release: self.stock.release.clone(), source }
-            })?;
-        }
+        make(&made)?;
         copy::remove(place)?;
         self.cache.publish_folder(&made, place)?;
-        cache::keep_newest(&self.folder.join("built"), BUILDS_MAX);
+        cache::keep_newest(folder, BUILDS_MAX);
         Ok(())
     }
 

@@ -6,6 +6,9 @@
 //! the kernel without patches, so that whatever a build before it left behind, or was killed in, is gone.
 
 pub(crate) mod copy;
+mod traced;
+
+pub use traced::Traced;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,8 +23,8 @@ use crate::kernel::{self, Kernel, KernelError, KernelRequest, Plan, hex, hex_dig
 use crate::progress::{Activity, Progress, Watcher};
 use crate::source::{KernelSource, SourceTree};
 
-/// So many patched kernels of one source are kept. Each is about 8 MB.
-const KERNELS_MAX: usize = 24;
+/// So many patched kernels of one source are kept, of which half say what of them ran. Each is about 8 MB.
+const KERNELS_MAX: usize = 48;
 
 /// What the variant `+kcov` changes in its kernel.
 const KCOV_PATCH: &[u8] = include_bytes!("../../kernel/kcov.patch");
