@@ -21,7 +21,7 @@ use crate::signals::Signals;
 ///
 /// Builds the kernel with and without the patch, runs stored and random sequences on both, and reports what only one of
 /// them does. Exit status: 0 nothing new; 1 a new divergence, or the patched kernel does not boot; 2 the patch does not
-/// apply or does not compile.
+/// apply or does not compile; 4 nothing new, and no changed line was built, or none ran.
 #[derive(Args, Debug)]
 pub(crate) struct Patch {
     /// Patches (git diff, git format-patch, a mail or mailbox), in the order in which they apply; - is standard input
@@ -33,6 +33,9 @@ pub(crate) struct Patch {
     /// Compare this commit of the git tree --kernel-src with its parent
     #[arg(long, value_name = "REV", requires = "kernel_src", conflicts_with = "files")]
     commit: Option<String>,
+    /// Switch this option on in both kernels, if it is off; may be given several times
+    #[arg(long, value_name = "CONFIG_X", value_parser = read_option)]
+    enable: Vec<String>,
     #[command(flatten)]
     target: TargetArgs,
     /// How long random sequences are run, without build, boot and stored sequences
@@ -89,6 +92,7 @@ impl Patch {
             patches: read(&self.files)?,
             base: read(&self.base)?,
             commit: self.commit.clone(),
+            enable: self.enable.clone(),
             target: self.target.name()?,
             made_of: self.target.options(self.known.folder()),
             duel: Duel {
@@ -113,6 +117,16 @@ impl Patch {
     }
 }
 
+/// An option as the kernel's configuration names it.
+fn read_option(text: &str) -> Result<String, String> {
+    let name = text.strip_suffix("=y").unwrap_or(text);
+    let is_option = name.strip_prefix("CONFIG_").is_some_and(|rest| {
+        !rest.is_empty()
+            && rest.chars().all(|letter| letter == '_' || letter.is_ascii_alphanumeric())
+    });
+    if is_option { Ok(name.to_owned()) } else { Err("name it as CONFIG_X".to_owned()) }
+}
+
 /// What is wrong with a patch that gives no kernel.
 fn refused(error: &RunError) -> Option<&'static str> {
     let does_not_apply = matches!(
@@ -134,6 +148,7 @@ fn conclude(report: &PatchReport) -> Status {
     match report.verdict {
         PatchVerdict::Agrees => Status::Clean,
         PatchVerdict::Diverges | PatchVerdict::DoesNotBoot => Status::Diverged,
+        PatchVerdict::NotBuilt | PatchVerdict::NotReached => Status::Capability,
         PatchVerdict::Unsure => Status::Environment,
     }
 }
@@ -192,5 +207,20 @@ fn name(side: Side) -> &'static str {
     match side {
         Side::Base => "base",
         Side::Patched => "patched",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_option_is_named_as_the_configuration_names_it() {
+        let name = Ok("CONFIG_MLX5_INFINIBAND".to_owned());
+        assert_eq!(read_option("CONFIG_MLX5_INFINIBAND"), name);
+        assert_eq!(read_option("CONFIG_MLX5_INFINIBAND=y"), name);
+        for text in ["MLX5_INFINIBAND", "CONFIG_", "CONFIG_A=m", "CONFIG_A B"] {
+            assert!(read_option(text).is_err(), "{text}");
+        }
     }
 }

@@ -3,16 +3,20 @@
 //! A block begins with a call of `__sanitizer_cov_trace_pc()`, whose return address names it. Where those calls are stands in
 //! the machine code, and to which line they belong in the image's DWARF.
 
+mod rows;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::{self, Write as _};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use addr2line::gimli::{Dwarf, EndianSlice, LittleEndian, Reader, SectionId};
+use addr2line::gimli::{Dwarf, DwarfSections, EndianSlice, LittleEndian, Reader, SectionId};
 use object::{Object, ObjectSection, ObjectSymbol};
 use pinfold_contract::Edge;
 use serde::{Deserialize, Serialize};
+
+pub(crate) use rows::{Instruction, LineTable, instructions, line_table};
 
 /// What each block calls, and where the kernel's text begins.
 const COLLECTOR: &str = "__sanitizer_cov_trace_pc";
@@ -204,13 +208,18 @@ fn return_addresses(file: &object::File<'_>) -> Result<Vec<(u32, u64)>, String> 
     Ok(found)
 }
 
-/// Where the blocks are whose calls return to these addresses.
-fn placed(file: &object::File<'_>, returns: Vec<(u32, u64)>) -> Result<BlockMap, String> {
-    let section = |id: SectionId| -> Result<Cow<'_, [u8]>, addr2line::gimli::Error> {
+/// The DWARF of `file`.
+fn sections_of<'d>(file: &object::File<'d>) -> Result<DwarfSections<Cow<'d, [u8]>>, String> {
+    let section = |id: SectionId| -> Result<Cow<'d, [u8]>, addr2line::gimli::Error> {
         let section = file.section_by_name(id.name());
         Ok(section.and_then(|section| section.uncompressed_data().ok()).unwrap_or_default())
     };
-    let sections = addr2line::gimli::DwarfSections::load(section).map_err(|e| e.to_string())?;
+    DwarfSections::load(section).map_err(|error| error.to_string())
+}
+
+/// Where the blocks are whose calls return to these addresses.
+fn placed(file: &object::File<'_>, returns: Vec<(u32, u64)>) -> Result<BlockMap, String> {
+    let sections = sections_of(file)?;
     let dwarf: Dwarf<EndianSlice<'_, LittleEndian>> =
         sections.borrow(|section| EndianSlice::new(section, LittleEndian));
     let context = addr2line::Context::from_dwarf(dwarf).map_err(|error| error.to_string())?;

@@ -72,8 +72,8 @@ pub use name::{
 };
 pub use parts::PartsError;
 pub use patch::{
-    Change, Duel, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
-    PatchVerdict, Timing, duel, patch, read_patch,
+    Change, Duel, NotBuilt, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
+    PatchVerdict, Reach as PatchReach, Timing, duel, patch, read_patch,
 };
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;

@@ -75,7 +75,8 @@ impl PartsError {
                 }
                 StockError::Package(_) | StockError::Cache(_) | StockError::Content { .. } => false,
             },
-            PartsError::Cache(_) | PartsError::Kernel(_) => false,
+            PartsError::Kernel(error) => matches!(error, KernelError::NotEnabled { .. }),
+            PartsError::Cache(_) => false,
         }
     }
 }
@@ -200,6 +201,19 @@ impl Parts {
         let Parts { cache, way, image, executor, arguments, accel_is_a_guess, .. } = self.clone();
         let parts = Parts::of(&cache, way, image, modules, executor)?;
         Ok(Parts { arguments, accel_is_a_guess, ..parts })
+    }
+
+    /// The same with an initramfs in `folder`, which has a file `name` with `text` in it as well.
+    pub(crate) fn with_file(
+        &self,
+        name: &str,
+        text: &str,
+        folder: &Path,
+    ) -> Result<Parts, PartsError> {
+        let place = folder.join("initramfs.cpio");
+        let files = vec![(name.to_owned(), text.as_bytes().to_vec())];
+        initramfs::write_with_files(&self.cache, (&self.executor, &self.modules), files, &place)?;
+        Ok(Parts { initramfs: place, ..self.clone() })
     }
 
     /// What its kernel runs on, as its rules have it.

@@ -1,9 +1,13 @@
 //! A verdict on a kernel patch: the kernel with it beside the kernel without it, on the same sequences.
 
 mod ask;
+mod changed;
 mod duel;
 mod input;
 mod kernels;
+mod lines;
+mod probes;
+mod reach;
 mod report;
 mod text;
 
@@ -23,6 +27,7 @@ use crate::target::{Prepared, Target, TargetOptions};
 pub use duel::{Duel, PURSUE_FOR_DEFAULT, duel};
 pub use input::{PatchInput, read_patch};
 pub(crate) use kernels::{build_modules, build_patched, read_all};
+pub use lines::{NotBuilt, Reach};
 pub use report::{Change, PatchReport, PatchVerdict, Timing};
 
 /// What is to be judged, and how.
@@ -34,6 +39,8 @@ pub struct PatchOptions {
     pub base: Vec<PatchInput>,
     /// A commit of the git tree of [`TargetOptions::kernel_src`], which is compared with its parent.
     pub commit: Option<String>,
+    /// Options that are switched on in both kernels, as `CONFIG_X`.
+    pub enable: Vec<String>,
     /// The target without the patches.
     pub target: TargetName,
     /// What it is made of.
@@ -68,6 +75,7 @@ pub fn patch(
     let mut timing = Timing::default();
     let pair = kernels::build(options, &mut timing, observer)?;
     let mut report = duel(&pair.base, &pair.patched, &options.duel, stop, observer)?;
+    find_out(&mut report, &pair.traced, &options.duel, stop);
     report.patches = pair.patches;
     report.base_patches = options.base.iter().map(|input| input.name.clone()).collect();
     report.files = pair.files;
@@ -78,11 +86,33 @@ pub fn patch(
         copy: timing.copy,
         compile: timing.compile,
         link: timing.link,
+        trace: timing.trace,
         total: report::seconds(since.elapsed()),
         ..report.timing
     };
     report.write(&options.duel.out)?;
     Ok(report)
+}
+
+/// Which of the changed lines run, where the comparison leaves that open.
+fn find_out(
+    report: &mut PatchReport,
+    traced: &Result<reach::TracedKernel, String>,
+    options: &Duel,
+    stop: &Arc<AtomicBool>,
+) {
+    if report.verdict == PatchVerdict::DoesNotBoot || is_stopped(stop) {
+        return;
+    }
+    let since = Instant::now();
+    let cpu = crate::cpu::allowed().first().copied();
+    let search = reach::Search { budget: options.budget, rng_seed: options.rng_seed, cpu, stop };
+    let found = match traced {
+        Ok(kernel) => reach::reach(kernel, &search),
+        Err(why) => Reach::unknown(why.clone()),
+    };
+    report.note_reach(found);
+    report.timing.reach = report::seconds(since.elapsed());
 }
 
 /// A kernel that is to come up, on `cpu`; and how long it took.

@@ -8,6 +8,8 @@ mod difference;
 mod text;
 mod tree;
 
+pub(crate) use definition::masked;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 

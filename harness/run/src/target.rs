@@ -366,6 +366,23 @@ impl Prepared {
         Prepared { fixed, ..self }
     }
 
+    /// This target, whose machines note when they come by `probes`: see [`Target::edges`], of which an end is the number of
+    /// one. Their list is in an initramfs in `folder`. For the model, which has no machines, this target itself.
+    ///
+    /// # Errors
+    ///
+    /// If `folder` cannot be written to.
+    pub(crate) fn with_probes(
+        &self,
+        probes: &[String],
+        folder: &Path,
+    ) -> Result<Prepared, RunError> {
+        let PreparedKind::Machine { parts, expected } = &self.kind else { return Ok(self.clone()) };
+        let parts = parts.with_file("probes", &probes.join("\n"), folder)?;
+        let kind = PreparedKind::Machine { parts, expected: expected.clone() };
+        Ok(Prepared { kind, ..self.clone() })
+    }
+
     /// This target, held to the rules that `other` is held to, and given `boot` to come up.
     pub(crate) fn held_as(mut self, other: &Target, boot: Duration) -> Prepared {
         if let PreparedKind::Machine { parts, expected } = &mut self.kind {

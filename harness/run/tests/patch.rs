@@ -14,8 +14,8 @@ use std::time::Duration;
 
 use pinfold::patch::Question;
 use pinfold_run::{
-    Budget, Duel, PatchEvent, PatchOptions, PatchReport, PatchVerdict, Prepared, RunError,
-    TargetOptions, duel, embedded_defects, patch, prepare, read_patch,
+    Budget, Duel, PatchEvent, PatchOptions, PatchReach, PatchReport, PatchVerdict, Prepared,
+    RunError, TargetOptions, duel, embedded_defects, patch, prepare, read_patch,
 };
 use targets::is_here;
 
@@ -128,19 +128,24 @@ fn judge_on(
     if !is_here(target) {
         return None;
     }
-    let (_, series) = target.split_once(':').unwrap();
-    let read = |slug: &str| read_patch(&file_of(slug, series)).unwrap();
-    let options = PatchOptions {
-        patches: vec![read(slug)],
-        base: base.iter().map(|slug| read(slug)).collect(),
-        commit: None,
-        target: target.parse().unwrap(),
-        made_of: TargetOptions::default(),
-        duel: duel_options(out, 40),
-    };
+    let options = options_for(target, slug, base, out);
     Some(patch(&options, &Arc::default(), &mut |event| match event {
         PatchEvent::Build(_) | PatchEvent::Begin(..) | PatchEvent::Run(..) => {}
     }))
+}
+
+fn options_for(target: &str, slug: &str, base: &[&str], out: &Path) -> PatchOptions {
+    let (_, series) = target.split_once(':').unwrap();
+    let read = |slug: &str| read_patch(&file_of(slug, series)).unwrap();
+    PatchOptions {
+        patches: vec![read(slug)],
+        base: base.iter().map(|slug| read(slug)).collect(),
+        commit: None,
+        enable: Vec::new(),
+        target: target.parse().unwrap(),
+        made_of: TargetOptions::default(),
+        duel: duel_options(out, 40),
+    }
 }
 
 fn refuses_the_patch_of_2013(target: &str) {
@@ -254,4 +259,113 @@ fn a_patch_that_mends_a_defect_cures_it_and_under_both_kernels_it_cures_nothing(
     assert_eq!(signatures(&under.cured), [""; 0]);
     let common = signatures(&under.common);
     assert!(!common.contains(&CURED) && !common.is_empty(), "{common:?}");
+}
+
+/// The verdict on a trial or a design on `target`, and what it says of the changed lines; `None` if that is not built.
+fn reach_of(target: &str, slug: &str) -> Option<(PatchVerdict, PatchReach, String)> {
+    let out = tempfile::tempdir().unwrap();
+    let report = judge_on(target, slug, &[], out.path())?.unwrap();
+    let text = report.to_text();
+    let page = fs::read_to_string(out.path().join("report.md")).unwrap();
+    let json = fs::read_to_string(out.path().join("patch.json")).unwrap();
+    assert!(page.contains("reached    ") && json.contains("\"not_run\""), "{text}");
+    let reach = report.reach.unwrap();
+    assert_eq!(reach.unknown, None, "{text}");
+    Some((report.verdict, reach, text))
+}
+
+/// The newest series that is kept up for years, and the newest.
+const SERIES: [&str; 2] = ["6.12", "7.3"];
+
+#[test]
+fn a_file_that_is_not_compiled_is_not_built() {
+    for series in SERIES {
+        let Some((verdict, reach, text)) = reach_of(&format!("uml:{series}"), "not-built") else {
+            continue;
+        };
+        assert_eq!(verdict, PatchVerdict::NotBuilt, "{text}");
+        assert!(text.starts_with("NOT BUILT ") && text.contains("not compiled"), "{text}");
+        assert_eq!((reach.not_built.len(), reach.sequences), (1, 0), "{text}");
+    }
+}
+
+#[test]
+fn a_function_that_no_op_reaches_is_not_reached_and_sequences_near_to_it_were_tried() {
+    for series in SERIES {
+        let Some((verdict, reach, text)) = reach_of(&format!("uml:{series}"), "not-reached") else {
+            continue;
+        };
+        assert_eq!(verdict, PatchVerdict::NotReached, "{text}");
+        assert!(text.starts_with("NOT REACHED "), "{text}");
+        assert_eq!((reach.ran.len(), reach.not_run.len()), (0, 2), "{text}");
+        assert!(reach.near > 0 && reach.sequences > reach.near, "{text}");
+    }
+}
+
+#[test]
+fn a_branch_that_is_never_taken_is_half_reached() {
+    for series in SERIES {
+        let Some((verdict, reach, text)) = reach_of(&format!("uml:{series}"), "half-reached")
+        else {
+            continue;
+        };
+        assert_eq!(verdict, PatchVerdict::Agrees, "{text}");
+        assert_eq!((reach.ran.len(), reach.not_run.len(), reach.no_code), (1, 1, 1), "{text}");
+        assert!(text.contains("\nreached    1 of 2 changed lines ran; not: umem.c:"), "{text}");
+    }
+}
+
+#[test]
+fn a_line_that_every_registration_runs_is_reached_at_once() {
+    for series in SERIES {
+        let Some((verdict, reach, text)) = reach_of(&format!("uml:{series}"), "reached") else {
+            continue;
+        };
+        assert_eq!(verdict, PatchVerdict::Agrees, "{text}");
+        assert_eq!((reach.ran.len(), reach.not_run.len(), reach.near), (1, 0, 0), "{text}");
+        assert!(text.contains("\nreached    1 of 1 changed line ran\n"), "{text}");
+    }
+}
+
+#[test]
+fn a_comment_has_nothing_to_reach() {
+    let Some((verdict, reach, text)) = reach_of("uml:6.12", "comment") else { return };
+    assert_eq!(verdict, PatchVerdict::Agrees, "{text}");
+    assert_eq!((reach.no_code, reach.sequences), (1, 0), "{text}");
+    assert!(text.contains("\nreached    no changed line holds code"), "{text}");
+}
+
+#[test]
+fn the_two_words_of_2013_ran() {
+    for slug in ["as-submitted", "as-corrected"] {
+        let Some((_, reach, text)) = reach_of("uml:6.1", slug) else { continue };
+        assert_eq!((reach.not_run.len(), reach.not_built.len()), (0, 0), "{text}");
+        assert!(!reach.ran.is_empty(), "{text}");
+    }
+}
+
+#[test]
+fn probes_tell_of_modules_built_anew_which_lines_ran() {
+    let Some((_, reach, text)) = reach_of("qemu:6.12", "half-reached") else { return };
+    assert_eq!((reach.ran.len(), reach.not_run.len()), (1, 1), "{text}");
+}
+
+#[test]
+fn an_option_that_is_dropped_says_what_it_depends_on() {
+    if !is_here("uml:7.3") {
+        return;
+    }
+    let options = PatchOptions {
+        enable: vec!["CONFIG_MLX5_INFINIBAND".to_owned()],
+        ..options_for("uml:7.3", "not-built", &[], Path::new("out"))
+    };
+    let error = patch(&options, &Arc::default(), &mut |_| {}).unwrap_err();
+    let mut said = error.to_string();
+    let mut cause = std::error::Error::source(&error);
+    while let Some(error) = cause {
+        said.push_str(&error.to_string());
+        cause = error.source();
+    }
+    assert!(said.contains("depends on") && said.contains("MLX5_CORE"), "{said}");
+    assert_eq!(error.blame(), pinfold_run::Blame::Input);
 }

@@ -303,18 +303,20 @@ fn by_signature(first: &Summary, then: &Summary) -> BTreeMap<Signature, FoundSig
 
 impl Timing {
     /// What took how long, in the order in which it was done.
-    pub fn steps(&self) -> [(&'static str, f64); 10] {
+    pub fn steps(&self) -> [(&'static str, f64); 12] {
         [
             ("apply", self.apply),
             ("prepare", self.prepare),
             ("copy", self.copy),
             ("compile", self.compile),
             ("link", self.link),
+            ("build for lines", self.trace),
             ("boot", self.boot),
             ("corpus", self.corpus),
             ("fuzz", self.fuzz),
             ("minimize, within these two", self.minimize),
             ("ask the other kernel", self.ask),
+            ("lines", self.reach),
         ]
     }
 }

@@ -10,6 +10,7 @@ use std::time::Duration;
 use pinfold_machine::diff::{self, Applied};
 use pinfold_machine::{Cache, Patch};
 
+use super::reach::TracedKernel;
 use super::report::Timing;
 use super::{PatchEvent, PatchInput, PatchOptions};
 use crate::error::RunError;
@@ -30,6 +31,8 @@ pub(super) struct Kernels {
     pub(super) files: Vec<String>,
     /// Hunks that were found at another line.
     pub(super) offsets: Vec<String>,
+    /// The patched kernel once more, so that its changed code says what of it ran; or why there is none.
+    pub(super) traced: Result<TracedKernel, String>,
 }
 
 /// Applies and builds: a whole kernel, or modules of one that others built. Patches are read and applied before anything
@@ -48,6 +51,10 @@ pub(super) fn build(
             let (series, is_fixed) = (*series, *is_fixed);
             let asked = image::Asked { cache: &cache, series, variant, is_fixed, options };
             image::build(&asked, patches, &base_patches, timing, &mut watch)
+        }
+        TargetName::Qemu { .. } if !options.enable.is_empty() => {
+            let target = options.target.to_string();
+            Err(RunError::Option { target, option: "--enable" })
         }
         TargetName::Qemu { series, is_fixed, .. } => modules::build(
             (&cache, *series, *is_fixed),

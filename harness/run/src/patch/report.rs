@@ -13,6 +13,7 @@ use pinfold::tally::Tally;
 use serde::Serialize;
 
 use super::duel::{Duel, MARKER};
+use super::lines::{Extent, Reach};
 use super::{folder, text};
 use crate::bundle::{Finding, Reliability, replace};
 use crate::error::RunError;
@@ -50,6 +51,8 @@ pub struct PatchReport {
     pub common: Vec<Change>,
     /// Divergences of one kernel in whose place the other does something else, or of which it was not asked any more.
     pub unsettled: Vec<Change>,
+    /// Which of the changed lines were built, and which ran. None where nobody looked.
+    pub reach: Option<Reach>,
     /// What registered memory costs.
     pub bill: Bill,
     /// Where the time went, in seconds.
@@ -66,6 +69,10 @@ pub enum PatchVerdict {
     Diverges,
     /// It does not come up.
     DoesNotBoot,
+    /// It does nothing wrong, and none of the changed code is in it.
+    NotBuilt,
+    /// It does nothing wrong, and none of the changed code ran.
+    NotReached,
     /// Too little could be judged.
     Unsure,
 }
@@ -128,6 +135,8 @@ pub struct Timing {
     pub compile: f64,
     /// Linking.
     pub link: f64,
+    /// Building the kernel once more, so that its changed code says what of it ran.
+    pub trace: f64,
     /// Booting both.
     pub boot: f64,
     /// Stored sequences, on both at once.
@@ -138,6 +147,8 @@ pub struct Timing {
     pub minimize: f64,
     /// Asking each kernel for what the other one does.
     pub ask: f64,
+    /// Finding out which changed lines run.
+    pub reach: f64,
     /// Everything.
     pub total: f64,
 }
@@ -215,6 +226,7 @@ impl PatchReport {
             cured: Vec::new(),
             common: Vec::new(),
             unsettled: Vec::new(),
+            reach: None,
             bill: Bill::default(),
             timing: Timing::default(),
         }
@@ -240,6 +252,18 @@ impl PatchReport {
         };
         // The kernel that the user named, not the image that was made of it.
         self.run = Summary { target: base.target, ..patched };
+    }
+
+    /// Takes in which of the changed lines ran: a kernel that agrees says nothing of what did not.
+    pub(super) fn note_reach(&mut self, reach: Reach) {
+        if self.verdict == PatchVerdict::Agrees {
+            self.verdict = match reach.extent() {
+                Extent::NotBuilt => PatchVerdict::NotBuilt,
+                Extent::NothingRan => PatchVerdict::NotReached,
+                Extent::NoCode | Extent::SomeRan | Extent::Unknown => PatchVerdict::Agrees,
+            };
+        }
+        self.reach = Some(reach);
     }
 
     /// The verdict in ten lines, and then what is behind it.

@@ -7,7 +7,11 @@ use pinfold::defects::{known_counts, known_word};
 use pinfold::patch::{Priced, Question, Sum, Sums};
 use pinfold::report::Preface;
 
+use super::lines::Reach;
 use super::report::{Change, PatchReport, PatchVerdict};
+
+/// So many places are named in a line; patch.json has all.
+const PLACES_SHOWN: usize = 8;
 
 /// The whole text.
 pub(super) fn text(report: &PatchReport) -> String {
@@ -40,6 +44,7 @@ fn lines(report: &PatchReport) -> Vec<String> {
     let mut lines = vec![headline(report)];
     if report.boot.is_none() {
         lines.extend(Question::ALL.map(|question| answer(report, question)));
+        lines.extend(report.reach.as_ref().map(|reach| format!("reached    {}", reached(reach))));
         lines.push(format!("cured      {}", cured(report)));
         lines.push(format!("memory     {}", memory(report)));
     }
@@ -64,6 +69,13 @@ fn headline(report: &PatchReport) -> String {
             let reason = report.boot.as_ref().map_or("", |boot| boot.reason.as_str());
             format!("NO BOOT    the patched kernel does not come up: {reason}")
         }
+        PatchVerdict::NotBuilt => {
+            "NOT BUILT  no changed line is in the patched kernel: nothing is said of the patch"
+                .to_owned()
+        }
+        PatchVerdict::NotReached => {
+            "NOT REACHED  no changed line ran: nothing is said of the patch".to_owned()
+        }
         PatchVerdict::Unsure => {
             "UNSURE     too little could be judged: see `inconclusive` in patch.json".to_owned()
         }
@@ -74,12 +86,63 @@ fn answer(report: &PatchReport, question: Question) -> String {
     let found: Vec<&Change> =
         report.new.iter().filter(|change| Question::of(change.oracle) == question).collect();
     let Some(shortest) = found.iter().min_by_key(|change| change.op_count) else {
-        let word = if report.verdict == PatchVerdict::Unsure { "not known" } else { "yes" };
+        let word = match report.verdict {
+            PatchVerdict::Unsure | PatchVerdict::NotBuilt | PatchVerdict::NotReached => "not known",
+            PatchVerdict::Agrees | PatchVerdict::Diverges | PatchVerdict::DoesNotBoot => "yes",
+        };
         return format!("{question:<10} {word}");
     };
     let more =
         if found.len() > 1 { format!(", and {} more", found.len() - 1) } else { String::new() };
     format!("{question:<10} NO: {} ({} ops){more}", shortest.signature, shortest.op_count)
+}
+
+/// Which of the changed lines ran, in a line.
+fn reached(reach: &Reach) -> String {
+    if let Some(why) = &reach.unknown {
+        return format!("not known: {why}");
+    }
+    let Reach { ran, not_run, not_built, no_code, sequences, near, .. } = reach;
+    let built = ran.len() + not_run.len();
+    let mut text = match (built, not_built.is_empty()) {
+        (0, true) => return format!("no changed line holds code ({no_code} without)"),
+        (0, false) => "nothing".to_owned(),
+        _ => format!("{} of {}", ran.len(), counted(built, "changed line")) + " ran",
+    };
+    if !not_run.is_empty() {
+        text += &format!("; not: {}", shown(not_run.iter().map(String::as_str)));
+        let tried = if *near == 0 { String::new() } else { format!(", {near} of them near") };
+        text += &format!(
+            " ({} tried{tried})",
+            counted(usize::try_from(*sequences).unwrap_or(usize::MAX), "sequence")
+        );
+    }
+    let mut why: Vec<&str> = not_built.iter().map(|line| line.why).collect();
+    why.sort_unstable();
+    why.dedup();
+    for why in why {
+        let lines = not_built.iter().filter(|line| line.why == why);
+        let places: Vec<&str> = lines.map(|line| &*line.place).collect();
+        text += &format!("; {} not built ({why}): {}", places.len(), shown(places.into_iter()));
+    }
+    if *no_code > 0 {
+        text += &format!("; {} without code", counted(*no_code, "line"));
+    }
+    text
+}
+
+fn counted(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
+/// The first few of `places`, by the last part of their names.
+fn shown<'p>(places: impl Iterator<Item = &'p str>) -> String {
+    let mut names: Vec<&str> =
+        places.map(|place| place.rsplit('/').next().unwrap_or(place)).collect();
+    let rest = names.len().saturating_sub(PLACES_SHOWN);
+    names.truncate(PLACES_SHOWN);
+    let more = if rest == 0 { String::new() } else { format!(", and {rest} more") };
+    names.join(", ") + &more
 }
 
 fn cured(report: &PatchReport) -> String {
@@ -244,4 +307,46 @@ pub(super) fn markdown(report: &PatchReport) -> String {
         headline(report),
         lines(report)[1..].join("\n\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::lines::NotBuilt;
+    use super::*;
+
+    fn places(lines: &[u32]) -> Vec<String> {
+        lines.iter().map(|line| format!("drivers/infiniband/core/umem.c:{line}")).collect()
+    }
+
+    #[test]
+    fn lines_that_did_not_run_are_named_and_those_not_built_say_why() {
+        let why = "the file is not compiled";
+        let reach = Reach {
+            no_code: 1,
+            not_built: vec![NotBuilt { place: "hw/mlx5/mr.c:7".to_owned(), why }],
+            ran: places(&[1, 2]),
+            not_run: places(&[210, 214]),
+            sequences: 300,
+            near: 40,
+            unknown: None,
+        };
+        let expected = "2 of 4 changed lines ran; not: umem.c:210, umem.c:214 (300 sequences tried, 40 of them near); 1 not built \
+                        (the file is not compiled): mr.c:7; 1 line without code";
+        assert_eq!(reached(&reach), expected);
+        let all = Reach { ran: places(&[1]), ..Reach::default() };
+        assert_eq!(reached(&all), "1 of 1 changed line ran");
+        let none = Reach { no_code: 2, ..Reach::default() };
+        assert_eq!(reached(&none), "no changed line holds code (2 without)");
+    }
+
+    #[test]
+    fn of_many_lines_the_first_are_named() {
+        let lines: Vec<u32> = (1..=10).collect();
+        let reach = Reach { not_run: places(&lines), ..Reach::default() };
+        assert!(
+            reached(&reach).contains("umem.c:8, and 2 more (0 sequences tried)"),
+            "{}",
+            reached(&reach)
+        );
+    }
 }

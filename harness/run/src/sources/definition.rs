@@ -246,7 +246,7 @@ fn is_of_the_file(node: Node<'_>) -> bool {
 
 /// `text` with as many bytes, in which the parser meets nothing but C: a system call is defined like a function, and
 /// annotations are blank.
-fn masked(text: &str) -> String {
+pub(crate) fn masked(text: &str) -> String {
     let mut masked = text.as_bytes().to_vec();
     let mut line_start = true;
     let mut is_macro = false;

@@ -1,5 +1,6 @@
 //! Two whole kernels, run as User Mode Linux.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -7,13 +8,16 @@ use pinfold::profile::Platform;
 use pinfold_contract::Series;
 use pinfold_machine::diff::{self, Applied};
 use pinfold_machine::{
-    BuildTimes, Cache, KernelError, KernelRequest, KernelSource, Patch, Progress, Variant,
+    BuildTimes, Cache, Kernel, KernelError, KernelRequest, KernelSource, Patch, Progress, Variant,
     Workshop, git, source,
 };
 
 use super::super::PatchOptions;
+use super::super::lines::{self, Lines};
+use super::super::reach::TracedKernel;
 use super::super::report::{Timing, seconds};
 use super::{Kernels, apply, file_names, names, put};
+use crate::blocks::{LineTable, line_table};
 use crate::error::RunError;
 use crate::fixes::{self, Fixes};
 use crate::name::TargetName;
@@ -47,7 +51,8 @@ pub(super) fn build(
     }
     let source =
         made_of.kernel_src.clone().map_or(KernelSource::Debian(*series), KernelSource::Tree);
-    let request = KernelRequest::new(source, Clone::clone(*variant));
+    let enable = options.enable.clone();
+    let request = KernelRequest { enable, ..KernelRequest::new(source, Clone::clone(*variant)) };
     let tree = source::provide(cache, &request.source, request.freshness, watch)
         .map_err(|error| PartsError::Kernel(error.into()))?;
     let fixes = match is_fixed {
@@ -82,6 +87,13 @@ pub(super) fn build(
     ] {
         *place = seconds(time);
     }
+    let since = Instant::now();
+    let traced = trace(&shop, &plain, (&under, &over), &tree.path, watch);
+    let traced = traced.map(|(image, lines, table)| {
+        let prepared = prepared.with_image(image);
+        TracedKernel { prepared, lines, table, _folder: None }
+    });
+    timing.trace = seconds(since.elapsed());
     let base =
         if base_patches.is_empty() { prepared.clone() } else { prepared.with_image(base_image) };
     Ok(Kernels {
@@ -90,8 +102,40 @@ pub(super) fn build(
         patches: patches.iter().map(|patch| patch.input.clone()).collect(),
         files: file_names(&patches),
         offsets: over.offsets.iter().map(ToString::to_string).collect(),
+        traced,
     })
 }
+
+/// The kernel with `over` in it, and notes of what ran in the code in which it differs from that with `under`; with the lines
+/// in which they differ. Or why there is none: the comparison can do without.
+fn trace(
+    shop: &Workshop<'_>,
+    plain: &Kernel,
+    (under, over): (&Applied, &Applied),
+    tree: &Path,
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<(PathBuf, Lines, LineTable), String> {
+    let of_tree = |name: &str| fs::read(tree.join(name)).ok();
+    let mut lines = lines::lines(&under.overlay, &over.overlay, &of_tree);
+    let files = lines.wanted.iter().map(|line| line.file.clone()).collect();
+    let patched = |name: &str| match over.overlay.get(name) {
+        Some(content) => content.clone(),
+        None => of_tree(name),
+    };
+    let mut marked = over.overlay.clone();
+    marked.extend(lines.marked(&patched));
+    let traced = match shop.traced(plain, &marked, &files, watch) {
+        // Where a mark cannot stand, it goes without.
+        Err(KernelError::Compile { .. }) => shop.traced(plain, &over.overlay, &files, watch),
+        other => other,
+    };
+    let traced = traced.map_err(|error| error.to_string())?;
+    lines.find_uses(&traced.sources, &patched);
+    let image = traced.built.image;
+    let table = line_table(&image, &lines.files()).map_err(|error| error.to_string())?;
+    Ok((image, lines, table))
+}
+
 
 /// The image of the kernel of `request` with `patches` in it.
 ///
@@ -120,10 +164,11 @@ fn prepare_plain(
     image: &Path,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Prepared, RunError> {
-    if made_of.kernel_src.is_none() {
+    if made_of.kernel_src.is_none() && options.enable.is_empty() {
         return prepare(&options.target, made_of, watch);
     }
-    // Not by its tree: that would be made once more, and the tree may have changed since.
+    // Not by its tree, which would be made once more and may have changed since; nor by its series, which is not all that it
+    // is made of.
     let name = TargetName::UmlImage { image: image.to_owned() };
     let made_of = TargetOptions { kernel_src: None, ..made_of.clone() };
     prepare(&name, &made_of, watch)

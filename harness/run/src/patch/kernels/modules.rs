@@ -1,16 +1,23 @@
 //! One kernel of Debian's with two sets of modules, run in QEMU.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::time::Instant;
 
 use pinfold_contract::Series;
+use pinfold_machine::diff::Applied;
 use pinfold_machine::{Cache, ModuleWorkshop, Patch, Progress, RebuildError, StockKernel};
 
 use super::super::PatchOptions;
+use super::super::lines;
+use super::super::probes;
+use super::super::reach::TracedKernel;
 use super::super::report::{Timing, seconds};
 use super::{Kernels, apply, file_names, names, put};
+use crate::blocks::instructions;
 use crate::error::RunError;
 use crate::fixes::{self, Fixes};
-use crate::target::prepare;
+use crate::target::{Prepared, prepare};
 
 /// Builds the modules that the patches touch. Without patches the kernel is as Debian built it.
 pub(super) fn build(
@@ -47,13 +54,47 @@ pub(super) fn build(
     };
     let built = shop.patched(&over.overlay, watch).map_err(|source| wrong(source, &all))?;
     timing.compile = seconds(since.elapsed());
+    let patched = stock.with_modules(&built.kernel)?;
+    let since = Instant::now();
+    let traced = trace((cache, &shop), &patched, (&under, &over), watch);
+    timing.trace = seconds(since.elapsed());
     Ok(Kernels {
         base,
-        patched: stock.with_modules(&built.kernel)?,
+        patched,
         patches: patches.iter().map(|patch| patch.input.clone()).collect(),
         files: file_names(patches),
         offsets: over.offsets.iter().map(ToString::to_string).collect(),
+        traced,
     })
+}
+
+/// The kernel with the patched modules, and probes at the code in which `over` differs from `under`. Or why there is none: the
+/// comparison can do without.
+fn trace(
+    (cache, shop): (&Cache, &ModuleWorkshop<'_>),
+    patched: &Prepared,
+    (under, over): (&Applied, &Applied),
+    watch: &mut dyn FnMut(&Progress),
+) -> Result<TracedKernel, String> {
+    let of_tree = |name: &str| fs::read(shop.source().join(name)).ok();
+    let mut lines = lines::lines(&under.overlay, &over.overlay, &of_tree);
+    let files: BTreeSet<String> = lines.wanted.iter().map(|line| line.file.clone()).collect();
+    let modules =
+        shop.with_lines(&over.overlay, &files, watch).map_err(|error| error.to_string())?;
+    let now = |name: &str| match over.overlay.get(name) {
+        Some(content) => content.clone(),
+        None => of_tree(name),
+    };
+    lines.find_uses(&files, &now);
+    let mut code = BTreeMap::new();
+    for (module, image) in &modules {
+        let found = instructions(image, &lines.files()).map_err(|error| error.to_string())?;
+        code.insert(module.name(), found.into_iter().collect::<Vec<_>>());
+    }
+    let (table, names) = probes::probes(&lines, &code);
+    let folder = cache.scratch().map_err(|error| error.to_string())?;
+    let prepared = patched.with_probes(&names, folder.path()).map_err(|error| error.to_string())?;
+    Ok(TracedKernel { prepared, lines, table, _folder: Some(folder) })
 }
 
 /// The kernel of `shop` with those modules built anew that `patches` touch.
