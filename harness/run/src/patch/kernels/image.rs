@@ -136,7 +136,6 @@ fn trace(
     Ok((image, lines, table))
 }
 
-
 /// The image of the kernel of `request` with `patches` in it.
 ///
 /// # Errors
