@@ -347,7 +347,9 @@ fn the_two_words_of_2013_ran() {
 #[test]
 fn probes_tell_of_modules_built_anew_which_lines_ran() {
     let Some((_, reach, text)) = reach_of("qemu:6.12", "half-reached") else { return };
-    assert_eq!((reach.ran.len(), reach.not_run.len()), (1, 1), "{text}");
+    // The compiler may do without a branch: the line in it has no instruction of its own then.
+    let rest = reach.not_run.len() + reach.not_built.len();
+    assert_eq!((reach.ran.len(), rest), (1, 1), "{text}");
 }
 
 #[test]
