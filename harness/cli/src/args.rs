@@ -42,6 +42,11 @@ pub(crate) struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// Whether it was named on the command line.
+    pub(crate) fn is_named(&self) -> bool {
+        self.target.is_some()
+    }
+
     /// Its name alone.
     pub(crate) fn name(&self) -> Result<TargetName, RunError> {
         Ok(self.target.clone().unwrap_or_else(default_target).parse()?)
@@ -70,9 +75,9 @@ impl TargetArgs {
         let options = self.options(defects);
         let mut meter = BuildMeter::default();
         let watch = &mut |progress: &_| meter.show(progress);
-        let prepared = match self.target {
-            Some(_) => prepare(&name, &options, watch),
-            None => prepare_default(&options, watch),
+        let prepared = match self.is_named() {
+            true => prepare(&name, &options, watch),
+            false => prepare_default(&options, watch),
         };
         meter.finish();
         let prepared = prepared?;

@@ -7,7 +7,7 @@ use clap::Args;
 use pinfold::patch::Side;
 use pinfold_run::{
     Blame, Budget, Duel, Event, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions,
-    PatchReport, PatchVerdict, RunError, patch, read_patch,
+    PatchReport, PatchVerdict, RunError, patch, patch_on_the_newest, read_patch,
 };
 
 use crate::args::{DefectsArgs, TargetArgs};
@@ -61,10 +61,17 @@ impl Patch {
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
         let options = self.options()?;
         let mut shown = Shown { build: BuildMeter::default(), fuzz: None, signals };
-        let result = patch(&options, &signals.stop(), &mut |event| shown.show(event));
+        let (stop, observer) = (signals.stop(), &mut |event| shown.show(event));
+        let result = match self.target.is_named() {
+            true => patch(&options, &stop, observer).map(|report| (report, None)),
+            false => patch_on_the_newest(&options, &stop, observer),
+        };
         shown.finish();
         match result {
-            Ok(report) => {
+            Ok((report, gave_way)) => {
+                if let Some(gave_way) = gave_way {
+                    say(&gave_way);
+                }
                 self.print(&report)?;
                 Ok(conclude(&report))
             }

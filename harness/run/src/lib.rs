@@ -73,7 +73,7 @@ pub use name::{
 pub use parts::PartsError;
 pub use patch::{
     Change, Duel, NotBuilt, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
-    PatchVerdict, Reach as PatchReach, Timing, duel, patch, read_patch,
+    PatchVerdict, Reach as PatchReach, Timing, duel, patch, patch_on_the_newest, read_patch,
 };
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;

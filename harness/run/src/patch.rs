@@ -22,7 +22,7 @@ use pinfold_machine::Progress;
 use crate::error::RunError;
 use crate::fuzz::{Budget, Event};
 use crate::name::TargetName;
-use crate::target::{Prepared, Target, TargetOptions};
+use crate::target::{Prepared, Target, TargetOptions, on_the_newest};
 
 pub use duel::{Duel, PURSUE_FOR_DEFAULT, duel};
 pub use input::{PatchInput, read_patch};
@@ -92,6 +92,23 @@ pub fn patch(
     };
     report.write(&options.duel.out)?;
     Ok(report)
+}
+
+/// As [`patch`], on User Mode Linux of the newest series whose source can be had, whatever target `options` names. A line
+/// says which series gave way to it, if any did.
+///
+/// # Errors
+///
+/// As [`patch`].
+pub fn patch_on_the_newest(
+    options: &PatchOptions,
+    stop: &Arc<AtomicBool>,
+    observer: &mut dyn FnMut(PatchEvent),
+) -> Result<(PatchReport, Option<String>), RunError> {
+    on_the_newest(&mut |name| {
+        let options = PatchOptions { target: name.clone(), ..options.clone() };
+        patch(&options, stop, observer)
+    })
 }
 
 /// Which of the changed lines run, where the comparison leaves that open.

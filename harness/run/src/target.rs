@@ -247,22 +247,37 @@ pub fn prepare_default(
     options: &TargetOptions,
     watch: &mut dyn FnMut(&Progress),
 ) -> Result<Prepared, RunError> {
-    let plain = |series| {
-        let variant = Variant::plain();
-        TargetName::Uml { series, variant, is_fixed: false }
-    };
+    let (prepared, why) = on_the_newest(&mut |name| prepare(name, options, watch))?;
+    Ok(prepared.taken_since(why))
+}
+
+/// Tries `attempt` on the newest series that has rules, and on the next one where the archive has no source of it. With the
+/// result comes a line that says which series gave way, if any did.
+///
+/// # Errors
+///
+/// Those of `attempt`; of the oldest series where the archive has the source of none.
+pub(crate) fn on_the_newest<T>(
+    attempt: &mut dyn FnMut(&TargetName) -> Result<T, RunError>,
+) -> Result<(T, Option<String>), RunError> {
     let mut missing: Vec<String> = Vec::new();
-    let mut all = all_series();
-    let oldest = all.pop().unwrap_or(Profile::newest().series);
-    for series in all {
-        match prepare(&plain(series), options, watch) {
-            Err(RunError::Parts(error)) if error.lacks_a_package() => {
-                missing.push(series.to_string());
+    let mut series = all_series().into_iter().peekable();
+    loop {
+        let next = series.next().unwrap_or(Profile::newest().series);
+        let name = TargetName::Uml { series: next, variant: Variant::plain(), is_fixed: false };
+        match attempt(&name) {
+            Err(RunError::Parts(error)) if error.lacks_a_package() && series.peek().is_some() => {
+                missing.push(next.to_string());
             }
-            other => return other.map(|prepared| prepared.in_the_place_of(&missing)),
+            other => {
+                let why = format!(
+                    "the archive has no source of {}: {name} is taken",
+                    missing.join(" and ")
+                );
+                return other.map(|found| (found, (!missing.is_empty()).then_some(why)));
+            }
         }
     }
-    prepare(&plain(oldest), options, watch).map(|prepared| prepared.in_the_place_of(&missing))
 }
 
 /// An option that says nothing to the target `name`.
@@ -313,13 +328,10 @@ fn arguments(name: &TargetName, options: &TargetOptions) -> String {
 }
 
 impl Prepared {
-    /// The same, and its note says that it was taken because the archive lacks the series `missing`.
-    fn in_the_place_of(mut self, missing: &[String]) -> Prepared {
-        if !missing.is_empty() {
-            let missing = missing.join(" and ");
-            let why = format!("the archive has no source of {missing}: {} is taken", self.name);
-            self.note = Some(self.note.map_or(why.clone(), |note| format!("{why}; {note}")));
-        }
+    /// The same, and its note begins with why it was taken, if that needs a word.
+    fn taken_since(mut self, why: Option<String>) -> Prepared {
+        let Some(why) = why else { return self };
+        self.note = Some(self.note.map_or(why.clone(), |note| format!("{why}; {note}")));
         self
     }
 
@@ -686,6 +698,7 @@ fn of_series(series: Series, platform: Platform) -> &'static Profile {
 #[cfg(test)]
 mod tests {
     use pinfold_machine::accel::Accel;
+    use pinfold_machine::{PackageError, SourceError};
 
     use super::*;
 
@@ -723,16 +736,42 @@ mod tests {
         assert_eq!(arguments(&local, &options), arguments_of_it);
     }
 
+    fn unlisted() -> RunError {
+        let (wanted, archives) = ("linux-source".to_owned(), "the mirror".to_owned());
+        let error = PackageError::Unlisted { wanted, archives, available: Vec::new() };
+        RunError::Parts(PartsError::Kernel(SourceError::Archive(error).into()))
+    }
+
     #[test]
-    fn a_series_that_gave_way_is_named() {
-        let model = prepare(&"model:6.1".parse().unwrap(), &TargetOptions::default(), &mut |_| {});
-        let note = |missing: &[&str]| {
-            let missing: Vec<String> = missing.iter().map(|series| (*series).to_owned()).collect();
-            model.as_ref().unwrap().clone().in_the_place_of(&missing).note().map(str::to_owned)
+    fn a_series_that_the_archive_lacks_gives_way_and_is_named() {
+        let all: Vec<String> = all_series().iter().map(|series| format!("uml:{series}")).collect();
+        let lacking = |count: usize| {
+            let mut tried = Vec::new();
+            let result = on_the_newest(&mut |name| {
+                tried.push(name.to_string());
+                if tried.len() > count { Ok(()) } else { Err(unlisted()) }
+            });
+            assert_eq!(tried, all[..=count.min(all.len() - 1)]);
+            result
         };
-        assert_eq!(note(&[]), None);
-        let text = note(&["7.3", "7.2"]).unwrap();
-        assert!(text.contains("no source of 7.3 and 7.2: model:6.1 is taken"), "{text}");
+        assert_eq!(lacking(0).unwrap().1, None);
+        let why = lacking(2).unwrap().1.unwrap();
+        let series = all_series();
+        let gone = format!("no source of {} and {}: {} is taken", series[0], series[1], all[2]);
+        assert!(why.contains(&gone), "{why}");
+        assert!(lacking(all.len()).is_err());
+        let model = prepare(&"model:6.1".parse().unwrap(), &TargetOptions::default(), &mut |_| {});
+        assert_eq!(model.unwrap().taken_since(Some(why.clone())).note(), Some(why.as_str()));
+    }
+
+    #[test]
+    fn another_error_lets_no_series_give_way() {
+        let mut count = 0;
+        let result = on_the_newest::<()>(&mut |_| {
+            count += 1;
+            Err(RunError::Interrupted)
+        });
+        assert!(result.is_err() && count == 1);
     }
 
     #[test]
