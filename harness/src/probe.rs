@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 30] = [
+pub const PROBES: [Probe; 31] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -52,6 +52,7 @@ pub const PROBES: [Probe; 30] = [
     probe!("write_only_load"),
     probe!("gup_fast"),
     probe!("ksm_swap"),
+    probe!("ksm_search"),
     probe!("swap_exclusive"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),

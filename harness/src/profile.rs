@@ -174,6 +174,13 @@ pub struct Profile {
     /// which its `pte_same()`, arch/um/include/asm/pgtable.h, 6.12, does not pass over.
     pub ksm_swap: KsmSwap,
 
+    /// Whether a place looks for its content among the merged pages before or after it leaves the list of sharers of the page
+    /// that it showed. After it a page whose last sharer it was takes nobody.
+    ///
+    /// Source: `cmp_and_merge_page()`, mm/ksm.c: 6.1 calls `stable_tree_search()` before `remove_rmap_item_from_tree()`, 6.12
+    /// after it; `__is_page_sharing_candidate()`, mm/ksm.c, 6.1 and 6.12.
+    pub ksm_search: KsmSearch,
+
     /// When a page that comes back from swap space is exclusive, and so can be written without a copy.
     ///
     /// Source: `do_swap_page()`, mm/memory.c, 6.1, 6.12 and 7.3.
@@ -425,6 +432,15 @@ pub enum GupFast {
     First,
 }
 
+/// See [`Profile::ksm_search`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KsmSearch {
+    /// Before it leaves.
+    BeforeItLeaves,
+    /// Once it left.
+    OnceItLeft,
+}
+
 /// What KSM does with a write-protected entry that it has to clean first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum KsmSwap {
@@ -483,7 +499,7 @@ macro_rules! fields {
 }
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 30] = fields! {
+pub const FIELDS: [Field; 31] = fields! {
     umem,
     unshare,
     non_coherent,
@@ -509,6 +525,7 @@ pub const FIELDS: [Field; 30] = fields! {
     write_only_load,
     gup_fast,
     ksm_swap,
+    ksm_search,
     swap_exclusive,
     tracked_write_pin,
     rereg_changes,

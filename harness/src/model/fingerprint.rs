@@ -106,9 +106,13 @@ impl<'s, 'a> Print<'s, 'a> {
         named.for_each(|(index, _)| self.file(index));
         self.add((state.ipc_lock, state.limit_bytes, state.charge, state.may_swap));
         self.add(state.huge_pool());
-        let (procs, stable) = state.ksm.known();
+        let (procs, stable, items) = state.ksm.known();
         self.add(procs);
         stable.iter().for_each(|frame| self.frame(*frame));
+        for (place, item) in items {
+            self.add((place, item.content()));
+            item.sharer_of().into_iter().for_each(|frame| self.frame(frame));
+        }
     }
 
     fn process(&mut self, process: &Process) {

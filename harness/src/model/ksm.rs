@@ -7,18 +7,21 @@
 //!
 //! Assumes `use_zero_pages` and `smart_scan` off, and fewer than 256 places.
 
-use pinfold_contract::Proc;
+use std::collections::BTreeMap;
+use std::ops::RangeBounds;
+
+use pinfold_contract::{Proc, Runs};
 
 use super::Fault;
 use super::fault::Touch;
 use super::frame::{Frame, FrameId, Use};
 use super::state::{PteBits, State};
 use super::vma::Vma;
-use crate::profile::KsmSwap;
+use crate::profile::{KsmSearch, KsmSwap};
 
-/// Scans after the one that takes checksums: one finds the pairs, the next ones what else a
+/// Scans of one merge. The first takes the checksums of what changed, one finds the pairs, the next ones what else a
 /// process shares with a page that was merged, and each place may have to be tried twice.
-const SCANS: u8 = 6;
+const SCANS: u8 = 7;
 
 /// One page of one process.
 type Place = (Proc, u8);
@@ -30,17 +33,62 @@ pub(super) struct Ksm {
     procs: Vec<Proc>,
     /// The frames of the stable tree, as long as they are mapped.
     stable: Vec<FrameId>,
+    /// The places that it met in its last scan (`rmap_item`).
+    items: BTreeMap<Place, Item>,
+}
+
+/// What it knows of one place.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Item {
+    /// What the place held when its checksum was last taken (`oldchecksum`).
+    content: Option<Runs>,
+    /// The merged frame in whose list of sharers the place stands, shown there or not any more (`head`).
+    sharer_of: Option<FrameId>,
+}
+
+impl Item {
+    /// The merged frame in whose list of sharers the place stands.
+    pub(super) fn sharer_of(&self) -> Option<FrameId> {
+        self.sharer_of
+    }
+
+    /// What the place held when its checksum was last taken.
+    pub(super) fn content(&self) -> Option<&Runs> {
+        self.content.as_ref()
+    }
 }
 
 impl Ksm {
-    /// The processes it looks at, and the frames of the stable tree.
-    pub(super) fn known(&self) -> (&[Proc], &[FrameId]) {
-        (&self.procs, &self.stable)
+    /// The processes it looks at, the frames of the stable tree, and the places that it met.
+    pub(super) fn known(&self) -> (&[Proc], &[FrameId], &BTreeMap<Place, Item>) {
+        (&self.procs, &self.stable, &self.items)
     }
 
     /// A frame of the stable tree is no more.
     pub(super) fn forget(&mut self, id: FrameId) {
         self.stable.retain(|other| *other != id);
+        for item in self.items.values_mut().filter(|item| item.sharer_of == Some(id)) {
+            item.sharer_of = None;
+        }
+    }
+
+    /// Forgets the places of `proc` in `pages`, which a scan passed by.
+    ///
+    /// Source: `get_next_rmap_item()` and `remove_trailing_rmap_items()`, mm/ksm.c, 6.1 and 6.12.
+    fn pass_by(&mut self, proc: Proc, pages: impl RangeBounds<u8>) {
+        self.items.retain(|(owner, page), _| *owner != proc || !pages.contains(page));
+    }
+
+    fn item(&mut self, place: Place) -> &mut Item {
+        self.items.entry(place).or_default()
+    }
+
+    /// Whether another place may be merged into the frame `id`: not where nobody stands in its list of sharers, since it is
+    /// to be freed soon.
+    ///
+    /// Source: `__is_page_sharing_candidate()`, mm/ksm.c, 6.1 and 6.12.
+    fn is_candidate(&self, id: FrameId) -> bool {
+        self.items.values().any(|item| item.sharer_of == Some(id))
     }
 }
 
@@ -67,6 +115,7 @@ impl State<'_> {
     /// A process is gone.
     pub(super) fn ksm_exit(&mut self, proc: Proc) {
         self.ksm.procs.retain(|other| *other != proc);
+        self.ksm.pass_by(proc, ..);
     }
 
     /// Merges all that can be merged.
@@ -74,15 +123,38 @@ impl State<'_> {
     /// Source: `ksm_do_scan()`, mm/ksm.c, 6.1 and 6.12.
     pub(super) fn ksm_merge(&mut self) {
         for _ in 0..SCANS {
-            let mut unstable = Vec::new();
-            for place in self.ksm_places() {
-                self.ksm_look_at(place, &mut unstable);
-            }
+            self.ksm_scan();
         }
         // A process without anything to merge is forgotten until it asks again.
         let kept: Vec<Proc> =
             self.ksm.procs.iter().copied().filter(|proc| self.asks_for_merging(*proc)).collect();
         self.ksm.procs = kept;
+    }
+
+    /// Meets each place that shows anonymous memory, in order, and forgets those that do not any more.
+    ///
+    /// Source: `scan_get_next_rmap_item()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_scan(&mut self) {
+        let places = self.ksm_places();
+        let mut unstable = Vec::new();
+        for proc in self.ksm.procs.clone() {
+            let mut next = 0;
+            for &(_, page) in places.iter().filter(|(owner, _)| *owner == proc) {
+                if self.is_anonymous((proc, page)) {
+                    self.ksm.pass_by(proc, next..page);
+                    next = page + 1;
+                    self.ksm_look_at((proc, page), &mut unstable);
+                }
+            }
+            self.ksm.pass_by(proc, next..);
+        }
+    }
+
+    fn is_anonymous(&self, (proc, page): Place) -> bool {
+        self.pte(proc, page).is_some_and(|id| match self.frames[id].usage {
+            Use::Anon { .. } | Use::Ksm => true,
+            Use::Zero | Use::Cache => false,
+        })
     }
 
     /// Gives every place its own copy back, the last one too.
@@ -97,6 +169,7 @@ impl State<'_> {
             self.break_ksm(place);
         }
         self.ksm.stable.clear();
+        self.ksm.items.clear();
     }
 
     /// Gives one place its own copy back, if it shows a merged frame.
@@ -133,31 +206,66 @@ impl State<'_> {
     }
 
     /// Source: `cmp_and_merge_page()`, mm/ksm.c, 6.1 and 6.12.
-    fn ksm_look_at(&mut self, (proc, page): Place, unstable: &mut Vec<Place>) {
-        let Some(id) = self.pte(proc, page) else { return };
-        let anonymous = match self.frames[id].usage {
-            Use::Anon { .. } | Use::Ksm => true,
-            Use::Zero | Use::Cache => false,
+    fn ksm_look_at(&mut self, place: Place, unstable: &mut Vec<Place>) {
+        let Some(id) = self.pte(place.0, place.1) else { return };
+        if self.is_stable(id) {
+            self.ksm.item(place).sharer_of = Some(id);
+            return;
+        }
+        let leaves_first = match self.profile.ksm_search {
+            KsmSearch::BeforeItLeaves => false,
+            KsmSearch::OnceItLeft => true,
         };
-        if !anonymous || self.is_stable(id) {
+        if leaves_first {
+            self.ksm.item(place).sharer_of = None;
+            if self.has_changed(place, id) {
+                return;
+            }
+        }
+        let kept = self.ksm_find(id);
+        self.ksm.item(place).sharer_of = None;
+        if let Some(kept) = kept {
+            if self.ksm_swap(place, id, kept) {
+                self.ksm.item(place).sharer_of = Some(kept);
+            }
+            return;
+        }
+        if !leaves_first && self.has_changed(place, id) {
             return;
         }
         let twin = |other: &FrameId| self.frames[*other].content == self.frames[id].content;
-        let stable = self.ksm.stable.iter().copied().filter(|other| self.is_stable(*other));
-        if let Some(kept) = stable.into_iter().find(twin) {
-            self.ksm_swap((proc, page), id, kept);
-            return;
-        }
         let met = unstable
             .iter()
             .position(|place| self.pte(place.0, place.1).is_some_and(|other| twin(&other)));
         let Some(index) = met else {
-            unstable.push((proc, page));
+            unstable.push(place);
             return;
         };
-        if self.ksm_merge_two((proc, page), id, unstable[index]) {
+        let other = unstable[index];
+        if self.ksm_merge_two(place, id, other) {
+            for sharer in [place, other] {
+                self.ksm.item(sharer).sharer_of = Some(id);
+            }
             unstable.remove(index);
         }
+    }
+
+    /// Whether `place`, which shows `id`, holds something else than when its checksum was last taken. It is taken anew.
+    fn has_changed(&mut self, place: Place, id: FrameId) -> bool {
+        let now = Some(self.frames[id].content.clone());
+        let item = self.ksm.item(place);
+        let is_new = item.content != now;
+        item.content = now;
+        is_new
+    }
+
+    /// The merged frame into which `id` is to be merged.
+    ///
+    /// Source: `stable_tree_search()`, mm/ksm.c, 6.1 and 6.12.
+    fn ksm_find(&self, id: FrameId) -> Option<FrameId> {
+        let is_twin = |other: &FrameId| self.frames[*other].content == self.frames[id].content;
+        let mut stable = self.ksm.stable.iter().copied().filter(|other| self.is_stable(*other));
+        stable.find(|other| is_twin(other) && self.ksm.is_candidate(*other))
     }
 
     /// Makes the frame `id`, seen at `place`, a merged one and puts it at `other`, too. If `other` is
@@ -236,6 +344,7 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
     use super::*;
+    use crate::profile::Profile;
 
     /// The state after `text`, where `---` stands for asking for merging everywhere.
     fn after(text: &str) -> State<'static> {
@@ -288,6 +397,24 @@ mod tests {
         let before = frames(&after(text), 0..3);
         let now = frames(&after(&format!("{text}chore ksm_merge\n")), 0..3);
         assert_eq!(now, [before[1], before[1], before[2]]);
+    }
+
+    #[test]
+    fn a_merged_page_that_no_sharer_shows_any_more_takes_no_other_from_6_12_on() {
+        // p1, which asked for no merging, still shows the merged frame.
+        let text = "map 0..2 anon private rw\nwrite 0 8192 0x11\nfork p1\n---\nchore ksm_merge\n\
+                    write 0 8 0x22\nwrite 1 8 0x11\nchore ksm_merge\n";
+        let is_merged = |series: &str, text: &str| {
+            let state = State::after_on(
+                Profile::of_series(series).unwrap(),
+                &text.replace("---", "advise 0..2 mergeable"),
+            );
+            state.frames[frames(&state, 1..2)[0]].usage == Use::Ksm
+        };
+        assert!(is_merged("6.1", text));
+        assert!(!is_merged("7.3", text));
+        let one_stays = text.replace("write 0 8 0x22\n", "");
+        assert!(is_merged("7.3", &one_stays));
     }
 
     #[test]

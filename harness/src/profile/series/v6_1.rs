@@ -4,9 +4,10 @@ use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 
 use crate::profile::{
     AbsentAnonVma, Adapter, AnonOffset, DiskPunch, DiskTail, FailedSend, FutureWriteCheck,
-    GuardRegions, GupFast, HugeAdvice, HugeDofork, HugeForced, HugePages, HugeZap, KsmSwap,
-    LastPageTable, MmapMerge, NonCoherent, OnDemand, Platform, PopulateAtHole, Profile, RemapOrder,
-    SwapExclusive, SwapSpace, TrackedWritePin, Umem, Unshare, UnwrittenAccount, WriteOnlyLoad,
+    GuardRegions, GupFast, HugeAdvice, HugeDofork, HugeForced, HugePages, HugeZap, KsmSearch,
+    KsmSwap, LastPageTable, MmapMerge, NonCoherent, OnDemand, Platform, PopulateAtHole, Profile,
+    RemapOrder, SwapExclusive, SwapSpace, TrackedWritePin, Umem, Unshare, UnwrittenAccount,
+    WriteOnlyLoad,
 };
 
 /// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
@@ -46,6 +47,7 @@ pub(super) const RULES: Profile = Profile {
     write_only_load: WriteOnlyLoad::WithoutFault,
     gup_fast: GupFast::Absent,
     ksm_swap: KsmSwap::Works,
+    ksm_search: KsmSearch::BeforeItLeaves,
     swap_exclusive: SwapExclusive::LastEntry,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),

@@ -3,8 +3,9 @@
 use pinfold_contract::{Access, Errno, Rereg, WcStatus};
 
 use crate::profile::{
-    DiskPunch, DiskTail, FailedSend, FutureWriteCheck, HugeZap, KsmSwap, LastPageTable, MmapMerge,
-    OnDemand, Platform, PopulateAtHole, Profile, TrackedWritePin, Umem, Unshare, UnwrittenAccount,
+    DiskPunch, DiskTail, FailedSend, FutureWriteCheck, HugeZap, KsmSearch, KsmSwap, LastPageTable,
+    MmapMerge, OnDemand, Platform, PopulateAtHole, Profile, TrackedWritePin, Umem, Unshare,
+    UnwrittenAccount,
 };
 
 /// kernel.org keeps it up for years, and Debian 13 has it.
@@ -30,6 +31,7 @@ pub(super) const fn rules(before: &Profile) -> Profile {
             Platform::Uml => KsmSwap::FailsOnce,
             Platform::X86 => KsmSwap::Works,
         },
+        ksm_search: KsmSearch::OnceItLeft,
         tracked_write_pin: TrackedWritePin::Refused,
         rereg_changes: Rereg(Rereg::PD.0 | Rereg::ACCESS.0),
         window_unsupported: Access(!0x3ff0_037f),
