@@ -10,6 +10,7 @@ use pinfold::model::{Fault, outcomes};
 use pinfold::profile::{Platform, Profile};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, OpKind, SeqFile};
+use pinfold_props::{model_agrees, model_disagrees};
 use pinfold_run::{
     Account, ReplayConclusion, ReplayOptions, Target, TargetOptions, embedded_defects,
     outdated_lists, read_seq, replay,
@@ -265,4 +266,19 @@ fn a_regression_of_a_planted_fault_still_shows_it_under_its_name() {
         faults.insert(fault);
     }
     assert_eq!(faults.len(), Fault::ALL.len(), "no regression of some fault: only {faults:?}");
+}
+
+/// `model_agrees` compares the model with itself: that it would notice is shown here, by what it says when one side has a bug.
+#[test]
+fn the_property_that_the_model_agrees_with_itself_fails_with_every_planted_fault() {
+    let mut noticed = BTreeSet::new();
+    for Regression { signature, entry, file } in regressions() {
+        let target = entry["target"].as_str().unwrap();
+        let Some((_, name)) = target.split_once('+') else { continue };
+        let Some(fault) = Fault::from_name(name) else { continue };
+        assert!(model_disagrees(fault, &file.sequence), "{signature}: not noticed on {target}");
+        model_agrees(&file.sequence);
+        noticed.insert(fault);
+    }
+    assert_eq!(noticed.len(), Fault::ALL.len(), "no regression of some fault: only {noticed:?}");
 }
