@@ -1,4 +1,5 @@
-//! The patches of `targets/kernel`: what `ci/mutants`, `ci/designs` and people read of their names and headers.
+//! The patches of `targets/kernel`, and the fixes of `corpus/defects`: what `ci/mutants`, `ci/designs` and people read of
+//! their names and headers.
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,7 +8,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use pinfold::profile::Profile;
+use pinfold::defects::{Defect, FOLDER, FixState, State};
+use pinfold::profile::{Platform, Profile};
+use pinfold_run::embedded_defects;
 
 /// What a mutant says of itself, in this order, before its diff.
 const FIELDS: [&str; 6] =
@@ -25,6 +28,15 @@ const FOLDERS: [&str; 3] = ["mutants", "designs", "trials"];
 
 /// How many mutants each series that has a profile must have at least.
 const MUTANTS_LEAST: usize = 40;
+
+/// How many patches each folder of [`FOLDERS`] has at least.
+const PATCHES_LEAST: usize = 5;
+
+/// How many rows the table of what was found of them has at least.
+const ROWS_LEAST: usize = 80;
+
+/// How many folders of defects there are at least.
+const DEFECTS_LEAST: usize = 15;
 
 /// A kernel series, its two numbers: ordered by age.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -111,12 +123,14 @@ fn patches_in(folder: &str) -> Vec<Patch> {
     let entries = fs::read_dir(root().join("targets/kernel").join(folder)).unwrap();
     let paths: BTreeSet<PathBuf> = entries.map(|entry| entry.unwrap().path()).collect();
     let patches = paths.iter().filter(|path| path.extension().is_some_and(|end| end == "patch"));
-    patches
+    let found: Vec<Patch> = patches
         .map(|path| {
             let name = format!("{folder}/{}", path.file_stem().unwrap().to_str().unwrap());
             Patch { name, text: fs::read_to_string(path).unwrap() }
         })
-        .collect()
+        .collect();
+    assert!(found.len() >= PATCHES_LEAST, "only {} patches in {folder}", found.len());
+    found
 }
 
 fn patches() -> Vec<Patch> {
@@ -262,11 +276,12 @@ const LOOK_UP: &str =
 /// A row is the slug and the series of a patch, here or in the designs.
 #[test]
 fn every_row_of_the_results_is_of_a_mutant_that_is_there() {
-    let results = root().join("targets/kernel/mutants/RESULTS.md");
-    let Ok(results) = fs::read_to_string(results) else { return };
+    let results = fs::read_to_string(root().join("targets/kernel/mutants/RESULTS.md")).unwrap();
     let patches = patches();
-    let rows = results.lines().filter(|line| line.starts_with("| ")).skip(1);
+    let rows: Vec<&str> = results.lines().filter(|line| line.starts_with("| ")).skip(1).collect();
+    assert!(rows.len() >= ROWS_LEAST, "only {} rows", rows.len());
     let complaints: Vec<String> = rows
+        .into_iter()
         .filter_map(|row| {
             let cells: Vec<&str> = row.split('|').map(str::trim).collect();
             let series = Series::read(cells[2]).unwrap();
@@ -276,5 +291,74 @@ fn every_row_of_the_results_is_of_a_mutant_that_is_there() {
             (!is_there).then(|| format!("no patch is for {} on {series}", cells[1]))
         })
         .collect();
+    assert_none(&complaints);
+}
+
+/// The series that have rules and the defect, on either platform.
+fn affected_series(defect: &Defect) -> Vec<pinfold_contract::Series> {
+    let is_affected = |series: &pinfold_contract::Series| {
+        let on = |platform| defect.on(*series, platform).state;
+        Platform::ALL.into_iter().any(|platform| on(platform) != State::NotAffected)
+    };
+    Profile::all().iter().map(|profile| profile.series).filter(is_affected).collect()
+}
+
+fn has_fix(defect: &Defect, series: pinfold_contract::Series) -> bool {
+    defect.on(series, Platform::X86).fix != FixState::None
+}
+
+/// Who cannot mend a defect says why in `no_fix`.
+#[test]
+fn every_defect_has_a_fix_for_each_series_it_affects_or_says_why_not() {
+    let defects = embedded_defects().unwrap();
+    assert!(defects.all().len() >= DEFECTS_LEAST, "only {} defects", defects.all().len());
+    let mut complaints = Vec::new();
+    for defect in defects.all() {
+        let affected = affected_series(defect);
+        if affected.is_empty() {
+            complaints.push(format!("{}: affects no series that has rules", defect.slug));
+        }
+        match (&defect.no_fix, &defect.fixes[..]) {
+            (Some(_), []) => {}
+            (Some(_), _) => {
+                complaints.push(format!("{}: a fix, and why there is none", defect.slug))
+            }
+            (None, []) => complaints.push(format!("{}: neither a fix nor no_fix", defect.slug)),
+            (None, _) => complaints.extend(
+                affected
+                    .iter()
+                    .filter(|series| !has_fix(defect, **series))
+                    .map(|series| format!("{}: no fix for {series}", defect.slug)),
+            ),
+        }
+    }
+    assert_none(&complaints);
+}
+
+/// A patch under any other name is in no kernel.
+#[test]
+fn every_patch_of_a_defect_is_read_as_a_fix_and_is_for_what_the_defect_affects() {
+    let defects = embedded_defects().unwrap();
+    let mut complaints = Vec::new();
+    for defect in defects.all() {
+        let read: BTreeSet<String> = defect.fixes.iter().map(|fix| fix.file.clone()).collect();
+        let entries = fs::read_dir(root().join(FOLDER).join(&defect.slug)).unwrap();
+        let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+        let there: BTreeSet<String> = names.filter(|name| name.ends_with(".patch")).collect();
+        if there != read {
+            complaints.push(format!("{}: has {there:?}, read are {read:?}", defect.slug));
+        }
+        let affected = affected_series(defect);
+        for fix in &defect.fixes {
+            let is_for = |series: &pinfold_contract::Series| {
+                let fix_for = defect.fix_for(&series.to_string());
+                fix_for.is_some_and(|other| other.file == fix.file)
+            };
+            if !affected.iter().any(is_for) {
+                let place = format!("{}/{}", defect.slug, fix.file);
+                complaints.push(format!("{place}: is for {}, which is not affected", fix.series));
+            }
+        }
+    }
     assert_none(&complaints);
 }
