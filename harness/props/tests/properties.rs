@@ -13,6 +13,9 @@ use pinfold_run::Judgement;
 /// Longest input that is drawn, in bytes. Bolero needs a bound: without one it draws nothing, and the test passes.
 const LEN_BYTES_MAX: usize = 4096;
 
+/// One in how many sequences may be left without a verdict by a real kernel.
+const INCONCLUSIVE_ONE_IN: usize = 10;
+
 /// How many times as many cases are drawn: what `PINFOLD_PROPERTY_TIMES` says, for a night.
 fn times() -> usize {
     let times = std::env::var("PINFOLD_PROPERTY_TIMES").unwrap_or_else(|_| "1".to_owned());
@@ -86,7 +89,14 @@ fn model_agrees() {
 
 #[test]
 fn minimize_keeps_what_is_wrong() {
-    check!(300, |sequence: Sequence| props::minimize_keeps_what_is_wrong(sequence));
+    let (cases, minimized) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    check!(300, |sequence: Sequence| {
+        cases.fetch_add(1, Relaxed);
+        let is_minimized = props::minimize_keeps_what_is_wrong(sequence);
+        minimized.fetch_add(usize::from(is_minimized), Relaxed);
+    });
+    let (cases, minimized) = (cases.into_inner(), minimized.into_inner());
+    assert!(minimized * 2 >= cases, "only {minimized} of {cases} sequences had anything wrong");
 }
 
 /// Needs a kernel: without one it is skipped, aloud, and fails where `PINFOLD_REQUIRE_VM=1` says that there is one.
@@ -107,5 +117,9 @@ fn rxe_agrees() {
         }
     });
     let (cases, unsure) = (cases.into_inner(), unsure.into_inner());
-    assert!(unsure * 2 <= cases, "{unsure} of {cases} sequences could not be judged");
+    eprintln!("rxe_agrees: {unsure} of {cases} sequences could not be judged");
+    assert!(
+        unsure * INCONCLUSIVE_ONE_IN <= cases,
+        "{unsure} of {cases} sequences could not be judged"
+    );
 }

@@ -138,8 +138,8 @@ fn row_of(rows: &[Row], pair: Pair) -> &Row {
         Gup::Gup2013 => row.1 == "2013",
         Gup::Linux(series) => row.1.parse().is_ok_and(|of: pinfold_contract::Series| of <= series),
     };
-    let of_design = rows.iter().filter(|row| row.0 == pair.design.name());
-    of_design.filter(holds).next_back().unwrap_or_else(|| panic!("no row is of {pair}"))
+    let mut of_design = rows.iter().filter(|row| row.0 == pair.design.name());
+    of_design.rfind(holds).unwrap_or_else(|| panic!("no row is of {pair}"))
 }
 
 fn folder() -> PathBuf {

@@ -45,9 +45,12 @@ fn can_compile() -> bool {
     has_headers
 }
 
-fn sequences(folder: &str) -> Vec<PathBuf> {
+/// How many sequences each folder has at least, of those whose programs are tried here.
+const SEQUENCES_LEAST: usize = 20;
+
+fn sequences(name: &str) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus").join(folder)];
+    let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../../corpus").join(name)];
     while let Some(folder) = folders.pop() {
         for entry in fs::read_dir(folder).unwrap() {
             let path = entry.unwrap().path();
@@ -59,6 +62,7 @@ fn sequences(folder: &str) -> Vec<PathBuf> {
         }
     }
     found.sort();
+    assert!(found.len() >= SEQUENCES_LEAST, "only {} sequences in {}", found.len(), name);
     found
 }
 

@@ -4,9 +4,10 @@ use pinfold::minimize::minimize;
 use pinfold_contract::{OpKind, Sequence, print};
 
 /// What is left of `sequence` still has what was wrong with it, loses it with any single op, and comes out the same
-/// when it is minimized again.
-pub fn minimize_keeps_what_is_wrong(sequence: &Sequence) {
-    let Some(wrong) = Wrong::of(sequence) else { return };
+/// when it is minimized again. Gives whether there was anything to minimize: a sequence of fewer than two ops has nothing
+/// wrong with it, and proves nothing.
+pub fn minimize_keeps_what_is_wrong(sequence: &Sequence) -> bool {
+    let Some(wrong) = Wrong::of(sequence) else { return false };
     let is_wrong = |candidate: &Sequence| wrong.is_in(candidate);
     assert!(is_wrong(sequence), "the property itself is wrong about\n{}", print(sequence));
 
@@ -19,6 +20,7 @@ pub fn minimize_keeps_what_is_wrong(sequence: &Sequence) {
         assert!(!is_wrong(&without), "op {index} is not needed:\n{}", print(&shorter));
     }
     assert_eq!(minimize(shorter.clone(), is_wrong), shorter, "not settled");
+    true
 }
 
 /// Something that can be wrong with a sequence and takes several ops: half of its ops of one kind, and before the last
