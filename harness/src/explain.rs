@@ -15,13 +15,13 @@ pub use bill::{Bill, Cost, bills};
 use std::collections::{BTreeMap, BTreeSet};
 
 use pinfold_contract::{
-    Checkpoint, End, HugePool, PageView, Proc, ProcView, RdmaCounts, Runs, Sequence, Teardown,
-    Trace, page_name, print_op,
+    Checkpoint, End, HugePool, Op, PageView, Proc, ProcView, RdmaCounts, Runs, Sequence, Step,
+    Teardown, Trace, page_name, print_op,
 };
 
 use crate::{
     model::{Held, PredictedStep},
-    oracle::{Divergence, Verdict},
+    oracle::{Divergence, Verdict, completion_parts},
 };
 pub(crate) use names::{Named, Names, ZERO};
 
@@ -60,6 +60,7 @@ pub fn explain(
         let right = step.is_some_and(|step| prediction.prediction.allows(&step.outcome));
         let mark = if right { ' ' } else { '!' };
         page.row(mark, "outcome", &prediction.prediction.to_string(), &seen);
+        page.completions(*op, step);
         let seen = step.and_then(|step| step.checkpoint.as_ref());
         let named = page.state(prediction, seen);
         if let Some(bill) = bills.get(&op_index) {
@@ -124,6 +125,14 @@ impl Page {
     }
 
     /// What a registration cost.
+    /// What a completion contains, where it is wrong.
+    fn completions(&mut self, op: Op, step: Option<&Step>) {
+        let wrong = step.and_then(|step| completion_parts(op, &step.outcome, &step.completions));
+        if let Some((model, target)) = wrong {
+            self.row('!', "completion", &model, &target);
+        }
+    }
+
     fn bill(&mut self, bill: &Bill) {
         let text = |cost: Option<Cost>| cost.map_or("-".to_owned(), |cost| cost.to_string());
         self.row(' ', "bill", &text(bill.model), &text(bill.target));

@@ -26,7 +26,7 @@ macro_rules! probe {
 }
 
 /// Every probe, in the order of the fields.
-pub const PROBES: [Probe; 31] = [
+pub const PROBES: [Probe; 32] = [
     probe!("umem"),
     probe!("unshare"),
     probe!("non_coherent"),
@@ -54,6 +54,7 @@ pub const PROBES: [Probe; 31] = [
     probe!("ksm_swap"),
     probe!("ksm_search"),
     probe!("swap_exclusive"),
+    probe!("lazyfree_pinned"),
     probe!("tracked_write_pin"),
     probe!("rereg_changes"),
     probe!("window_unsupported"),

@@ -186,6 +186,11 @@ pub struct Profile {
     /// Source: `do_swap_page()`, mm/memory.c, 6.1, 6.12 and 7.3.
     pub swap_exclusive: SwapExclusive,
 
+    /// What reclaim makes of a pinned page that MADV_FREE gave up and nobody has written since.
+    ///
+    /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1, 6.12 and 7.2; `ttu_anon_lazyfree_folio()`, mm/rmap.c, 7.3.
+    pub lazyfree_pinned: LazyfreePinned,
+
     /// Whether a shared writable mapping of a file that tracks what is dirty can be pinned to write.
     ///
     /// Source: `writable_file_mapping_allowed()`, mm/gup.c, 6.12; 6.1 has no such test.
@@ -459,6 +464,15 @@ pub enum SwapExclusive {
     Marked,
 }
 
+/// A pinned page that MADV_FREE gave up, when reclaim finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LazyfreePinned {
+    /// It is the process's own again, and may be swapped.
+    Kept,
+    /// It stays given up: once it is unpinned and still clean, it may be dropped.
+    StaysGivenUp,
+}
+
 /// Pinning, to write, of a shared writable mapping of a file with dirty tracking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TrackedWritePin {
@@ -499,7 +513,7 @@ macro_rules! fields {
 }
 
 /// Every field but series, platform, adapter, swap space and what a defect hides, in order.
-pub const FIELDS: [Field; 31] = fields! {
+pub const FIELDS: [Field; 32] = fields! {
     umem,
     unshare,
     non_coherent,
@@ -527,6 +541,7 @@ pub const FIELDS: [Field; 31] = fields! {
     ksm_swap,
     ksm_search,
     swap_exclusive,
+    lazyfree_pinned,
     tracked_write_pin,
     rereg_changes,
     window_unsupported,

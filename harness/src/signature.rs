@@ -49,6 +49,7 @@ impl Signature {
             Oracle::KernelLog => format!("{oracle}-{class}"),
             Oracle::Protection
             | Oracle::Outcome
+            | Oracle::Completion
             | Oracle::Coherence
             | Oracle::Frames
             | Oracle::Accounting

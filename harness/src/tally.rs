@@ -444,6 +444,7 @@ mod tests {
     fn trace(outcomes: &[Outcome], end: Option<End>) -> Trace {
         let step = |outcome: &Outcome| Step {
             outcome: outcome.clone(),
+            completions: Vec::new(),
             checkpoint: None,
             kernel_log: String::new(),
         };

@@ -92,6 +92,11 @@ fn oracles(fault: Fault) -> (Oracle, &'static [Oracle]) {
         Fault::CacheUncharged => (Oracle::Accounting, &[Oracle::Outcome, Oracle::Frames]),
         Fault::HugeForkSharesPinned => (Oracle::Frames, &[Oracle::Outcome]),
         Fault::WarnOnOverlap | Fault::LoggedLimit => (Oracle::KernelLog, &[]),
+        Fault::SwapCompletedAsAdd
+        | Fault::CompletedLengthOfOnePage
+        | Fault::InvalidatedKeyUnnamed => (Oracle::Completion, &[]),
+        // The page is gone before anybody reads it.
+        Fault::UnpinnedClean => (Oracle::Frames, &[Oracle::Coherence, Oracle::Accounting]),
     }
 }
 

@@ -8,6 +8,7 @@
 mod access;
 mod arena;
 mod arg;
+mod completion;
 mod decode;
 mod edge;
 mod memory;
@@ -30,6 +31,7 @@ pub use arena::{
     Span, page_bytes, page_name,
 };
 pub use arg::Arg;
+pub use completion::{Completion, KeyName, WcFields, WcFlags, WcOpcode, WorkRequest};
 pub use decode::{Decoded, decode};
 pub use edge::{Edge, PackedEdge};
 pub use memory::{Advice, Backing, Chore, LockScope, Prot, Seals, Sharing};

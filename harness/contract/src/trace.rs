@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Mr, Outcome, Proc, Runs, WcStatus};
+use crate::{Completion, Mr, Outcome, Proc, Runs, WcStatus};
 
 /// Everything that was observed of one sequence.
 ///
@@ -21,6 +21,9 @@ pub struct Trace {
 pub struct Step {
     /// What the op did.
     pub outcome: Outcome,
+    /// What its work completions contain, if it had any.
+    #[serde(default)]
+    pub completions: Vec<Completion>,
     /// The state after it, where it was looked at.
     pub checkpoint: Option<Checkpoint>,
     /// What the kernel logged while it ran. Always empty in what the model predicts.

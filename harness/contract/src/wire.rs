@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Checkpoint, Outcome, PackedEdge, Sequence, Teardown};
+use crate::{Checkpoint, Completion, Outcome, PackedEdge, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 7;
+pub const WIRE_VERSION: u16 = 8;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -77,6 +77,8 @@ pub enum FromGuest {
         op_index: u32,
         /// What it did.
         outcome: Outcome,
+        /// What its work completions contain, by the queue that they are of. Those of looks at the state are left out.
+        completions: Vec<Completion>,
         /// The state after it, where it was looked at.
         checkpoint: Option<Checkpoint>,
     },

@@ -17,8 +17,16 @@ const FIELDS: [&str; 6] =
     ["SPDX-License-Identifier", "Series", "Mutant", "Oracle", "Targets", "Upstream"];
 
 /// The oracles, as findings name them.
-const ORACLES: [&str; 7] =
-    ["outcome", "protection", "coherence", "frames", "accounting", "teardown", "kernel_log"];
+const ORACLES: [&str; 8] = [
+    "outcome",
+    "protection",
+    "completion",
+    "coherence",
+    "frames",
+    "accounting",
+    "teardown",
+    "kernel_log",
+];
 
 /// Where a mutant can be seen: `ci/mutants` measures those of User Mode Linux.
 const TARGETS: [&str; 2] = ["uml", "qemu"];

@@ -141,6 +141,7 @@ fn leaves_damage(oracle: Oracle) -> bool {
         Oracle::KernelLog | Oracle::Teardown => true,
         Oracle::Protection
         | Oracle::Outcome
+        | Oracle::Completion
         | Oracle::Coherence
         | Oracle::Frames
         | Oracle::Accounting => false,

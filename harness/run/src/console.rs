@@ -34,7 +34,12 @@ mod tests {
     use super::*;
 
     fn steps(count: usize) -> Vec<Step> {
-        let step = Step { outcome: Outcome::Done, checkpoint: None, kernel_log: String::new() };
+        let step = Step {
+            outcome: Outcome::Done,
+            completions: Vec::new(),
+            checkpoint: None,
+            kernel_log: String::new(),
+        };
         vec![step; count]
     }
 

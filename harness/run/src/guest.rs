@@ -282,10 +282,11 @@ impl Session {
             };
             log.push_str(&self.guest.drain_console());
             match message {
-                FromGuest::Step { id: of, op_index, outcome, checkpoint }
+                FromGuest::Step { id: of, op_index, outcome, completions, checkpoint }
                     if of == id && op_index as usize == steps.len() =>
                 {
-                    steps.push(Step { outcome, checkpoint, kernel_log: String::new() });
+                    let kernel_log = String::new();
+                    steps.push(Step { outcome, completions, checkpoint, kernel_log });
                 }
                 FromGuest::Edges { id: of, edges } if of == id => {
                     self.edges = PackedEdge::unpack(&edges);

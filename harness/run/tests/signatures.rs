@@ -25,7 +25,7 @@ const SEQUENCES: u64 = 2000;
 /// `frames-reg-registrar-extra-writer` a registration that was to be refused brought more pages in before it was, and
 /// with the names that end with `-charged` one took less of its memory cgroup than it should have, and fit. With
 /// `frames-fork-registrar-own-common` a pinned page was not known to be exclusive when it was forked.
-const MEASURED: [(Fault, &[&str]); 44] = [
+const MEASURED: [(Fault, &[&str]); 48] = [
     (
         Fault::StaleReadOnlyPin,
         &[
@@ -241,10 +241,22 @@ const MEASURED: [(Fault, &[&str]); 44] = [
     (Fault::BindOverReadOnly, &["protection-bind-mw_bind_err-ok"]),
     (Fault::BindRangeOffByOne, &["protection-bind-mw_bind_err-ok-range"]),
     (Fault::GuardsLostInFork, &["accounting-fork-child.guards.less", "frames-fork-child-missing"]),
+    (Fault::SwapCompletedAsAdd, &["completion-cas-request-opcode-comp_swap-fetch_add"]),
+    (
+        Fault::CompletedLengthOfOnePage,
+        &[
+            "completion-read_remote-request-byte_len.less",
+            "completion-scatter-request-byte_len.less",
+            "completion-send-receive-byte_len.less",
+        ],
+    ),
+    (Fault::InvalidatedKeyUnnamed, &["completion-send-receive-invalidated_rkey-none"]),
+    (Fault::UnpinnedClean, &["frames-advise-registrar-missing", "frames-chore-registrar-missing"]),
 ];
 
 /// The names that two faults may share, since they show in one way.
-const SHARED: [&str; 6] = [
+const SHARED: [&str; 7] = [
+    "frames-advise-registrar-missing",
     "frames-chore-registrar-own-common",
     "frames-fork-registrar-own-common",
     "frames-reg-registrar-extra-charged",

@@ -42,6 +42,7 @@ fn explained(model: Vec<Checkpoint>, target: Vec<Checkpoint>, end: Option<End>) 
     let finished = End::Finished { teardown: Teardown::default(), kernel_log: String::new() };
     let steps = target.into_iter().map(|state| Step {
         outcome: Outcome::Done,
+        completions: Vec::new(),
         checkpoint: Some(state),
         kernel_log: String::new(),
     });

@@ -242,7 +242,7 @@ mod tests {
         }
         let hash: String =
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "090dfc47ad8846bb");
+        assert_eq!(hash, "84911a0a021db27d");
     }
 
     #[test]

@@ -20,13 +20,14 @@ type Motif = fn(&mut Making);
 impl Making {
     /// One motif, of those that are left when what is switched off is taken away.
     pub(super) fn motif(&mut self) {
-        let needs: [(Option<OpKind>, Motif); 22] = [
+        let needs: [(Option<OpKind>, Motif); 24] = [
             (Some(OpKind::Protect), Making::made_read_only),
             (Some(OpKind::Fork), Making::fork_and_write),
             (Some(OpKind::Fork), Making::child_lets_go),
             (Some(OpKind::Advise), Making::kept_from_children),
             (Some(OpKind::Advise), Making::guarded),
             (Some(OpKind::Advise), Making::guarded_under_an_mr),
+            (Some(OpKind::Advise), Making::given_up_under_an_mr),
             (None, Making::memory_taken_away),
             (None, Making::memory_taken_away),
             (None, Making::overlapping),
@@ -38,6 +39,7 @@ impl Making {
             (Some(OpKind::Invalidate), Making::window_is_invalidated),
             (Some(OpKind::Invalidate), Making::window_is_invalidated),
             (Some(OpKind::Rereg), Making::reregistered),
+            (Some(OpKind::CompareSwap), Making::atomics),
             (Some(OpKind::CompareSwap), Making::atomics),
             (Some(OpKind::Send), Making::message),
             (Some(OpKind::Send), Making::message_without_room),
@@ -245,6 +247,31 @@ impl Making {
         if self.draw.one_in(2) {
             self.push_if_on(Op::Dereg { mr });
         }
+    }
+
+    /// MADV_FREE gives pages up that an adapter then writes. They are the process's own again: nobody may drop them.
+    fn given_up_under_an_mr(&mut self) {
+        let proc = Proc::P0;
+        let pages = self.pages();
+        let (backing, sharing) = (Backing::Anon, Sharing::Private);
+        self.push(Op::Map { proc, pages, backing, sharing, prot: Prot::RW, populate: false });
+        let page_count = u32::from(pages.page_count());
+        let (at, tag) = (Position::page(pages.first()), self.tag());
+        self.push_if_on(Op::Write { proc, at, len_bytes: page_count * PAGE_BYTES, tag });
+        let mr = self.reg_pages(pages, WRITABLE);
+        self.push(Op::Advise { proc, pages, advice: Advice::Free });
+        if self.draw.one_in(2) {
+            self.deposit(mr);
+        }
+        let last = i32::try_from((page_count - 1) * PAGE_BYTES).expect("a few pages");
+        let (target, tag) = (Target { offset: last, ..self.at_start(mr) }, self.tag());
+        self.push_if_on(Op::RemoteWrite { target, len_bytes: 8, tag });
+        self.push_if_on(Op::Dereg { mr });
+        let reclaim = Op::Chore { chore: Chore::Reclaim };
+        let page_out = Op::Advise { proc, pages, advice: Advice::PageOut };
+        let by_group = self.swarm.chores && self.draw.one_in(2);
+        self.push(if by_group { reclaim } else { page_out });
+        self.load(proc, pages.end() - 1);
     }
 
     /// Registered while it may only be read, and written when it may be written again.
@@ -462,7 +489,13 @@ impl Making {
         self.push(Op::AllocMw { mw, kind: MwKind::Type2, pd: qp });
         let access = Access::REMOTE_READ.with(Access::REMOTE_WRITE);
         self.push(Op::Bind { mw, mr, offset: 0, len_bytes: 64, access, qp });
-        self.push(Op::Invalidate { handle: Handle::Mw(mw), qp });
+        let handle = Handle::Mw(mw);
+        if self.swarm.has(OpKind::Send) && self.draw.one_in(2) {
+            let list = Sges::new(&[Sge { mr, offset: 128, len_bytes: 8 }]).expect("one");
+            self.push(Op::Send { from: list, to: list, invalidate: Some(handle), qp });
+        } else {
+            self.push(Op::Invalidate { handle, qp });
+        }
         self.through_window(mw, mr, 0);
     }
 

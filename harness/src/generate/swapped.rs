@@ -149,7 +149,7 @@ mod tests {
         }
         let hash: String =
             hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect();
-        assert_eq!(hash, "b0b8af2c5cf4ea96");
+        assert_eq!(hash, "e308b6e65660b558");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use super::state::State;
 use super::{Fault, Prediction};
 
 /// How many bytes an atomic op works on, and at a multiple of what.
-const ATOMIC_BYTES: u32 = 8;
+pub(super) const ATOMIC_BYTES: u32 = 8;
 
 /// What an atomic op makes of what is there.
 #[derive(Clone, Copy, Debug)]

@@ -7,6 +7,7 @@ use super::file::FileState;
 use super::frame::{Frame, FrameId, Use};
 use super::state::State;
 use super::vma::{FileId, Vma};
+use crate::profile::LazyfreePinned;
 
 impl State<'_> {
     /// Does a chore to its end.
@@ -89,15 +90,21 @@ impl State<'_> {
 
     /// Drops a frame that MADV_FREE gave up, unless a dirty entry maps it or something else has a
     /// reference: then it is kept, and taken off the list of those given up. Which of its entries are
-    /// gone by the time a dirty one is met depends on the order of mappings in their anon_vma.
+    /// gone by the time a dirty one is met depends on the order of mappings in their anon_vma. What is merely pinned
+    /// stays given up on some kernels (`LazyfreePinned`).
     ///
-    /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1 and 6.12.
+    /// Source: `try_to_unmap_one()`, mm/rmap.c, 6.1, 6.12 and 7.2; `ttu_anon_lazyfree_folio()`, mm/rmap.c, 7.3.
     pub(super) fn discard(&mut self, id: FrameId) {
         let places = self.places_of(id);
         let dirty = places.iter().filter(|place| self.pte_bits(place.0, place.1).dirty).count();
         self.unclear |= dirty > 0 && places.len() > 1;
+        let stays_given_up = self.profile.lazyfree_pinned == LazyfreePinned::StaysGivenUp;
         let frame = &mut self.frames[id];
-        if frame.pin_count > 0 || frame.marked_dirty || dirty > 0 {
+        let is_written = frame.marked_dirty || dirty > 0;
+        if frame.pin_count > 0 && !is_written && stays_given_up {
+            return;
+        }
+        if frame.pin_count > 0 || is_written {
             frame.lazyfree = false;
             frame.is_droppable = false;
             frame.marked_dirty |= dirty > 0;

@@ -207,10 +207,13 @@ impl State<'_> {
     /// Gives a pinned frame back. A registration that may write leaves it dirty, written or not.
     ///
     /// Source: `__ib_umem_release()`, drivers/infiniband/core/umem.c, 6.1 and 6.12.
-    pub(super) fn unpin(&mut self, frame: FrameId, writable: bool) {
-        let frame = &mut self.frames[frame];
+    pub(super) fn unpin(&mut self, id: FrameId, writable: bool) {
+        // Only what MADV_FREE gave up is clean while it is pinned for writing.
+        let is_clean = self.frames[id].lazyfree && writable;
+        let stays_clean = is_clean && self.has(Fault::UnpinnedClean);
+        let frame = &mut self.frames[id];
         frame.pin_count -= 1;
-        if writable {
+        if writable && !stays_clean {
             frame.marked_dirty = true;
             frame.passed_over = false;
             frame.mark_written();

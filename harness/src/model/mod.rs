@@ -8,6 +8,7 @@ mod advise;
 mod atomic;
 mod charge;
 mod chore;
+mod completion;
 mod cpu;
 mod fault;
 mod file;
@@ -38,6 +39,7 @@ mod vma;
 mod watch;
 mod window;
 
+pub use completion::completions;
 pub use fingerprint::Steps;
 pub use keys::{KeyOf, KeyState};
 pub use knows::{Refusal, Unseen, refusals};
@@ -46,7 +48,7 @@ pub use prediction::{Held, HeldFrame, PredictedStep, Prediction};
 pub use touched::{Behind, Mapping, Memory, PageState, Touched, touched};
 pub use watch::{Walk, Watched, Wrong};
 
-use pinfold_contract::{Access, End, Observe, Op, Outcome, Sequence, Step, Trace};
+use pinfold_contract::{Access, Completion, End, Observe, Op, Outcome, Sequence, Step, Trace};
 
 use crate::profile::Profile;
 use crate::slots::is_skipped;
@@ -57,7 +59,7 @@ use window::Binding;
 
 /// Predicts what `sequence` does on a kernel of `profile`, op by op.
 pub fn predict(profile: &Profile, sequence: &Sequence, observe: Observe) -> Vec<PredictedStep> {
-    run(profile, None, sequence, observe).0.into_iter().map(|(step, _)| step).collect()
+    run(profile, None, sequence, observe).0.into_iter().map(|ran| ran.step).collect()
 }
 
 /// Predicts what the ops of `sequence` do on a kernel of `profile`, without a look at the state.
@@ -80,8 +82,9 @@ pub fn perform(
 ) -> Trace {
     let (steps, state) = run(profile, fault, sequence, observe);
     let teardown = state.left_behind();
-    let steps = steps.into_iter().map(|(step, kernel_log)| Step {
+    let steps = steps.into_iter().map(|Ran { step, completions, kernel_log }| Step {
         outcome: step.prediction.expected().clone(),
+        completions,
         checkpoint: step.checkpoint,
         kernel_log,
     });
@@ -92,20 +95,31 @@ pub fn perform(
 /// difference to it.
 pub fn at_stake(profile: &Profile, sequence: &Sequence) -> Vec<Fault> {
     let mut state = State::new(profile, None);
-    sequence.ops.iter().for_each(|op| drop(step(&mut state, op)));
+    for op in &sequence.ops {
+        let prediction = step(&mut state, op);
+        drop(state.completions(op, prediction.expected()));
+    }
     // What is left at the end is looked at by rules, too.
     let _ = state.left_behind();
     let all = Fault::ALL.into_iter().map(|(fault, _)| fault);
     all.filter(|fault| state.fault.was_asked(*fault)).collect()
 }
 
-/// Each op's prediction with what a planted fault logged, and the state at the end.
+/// One op, as the model did it.
+struct Ran {
+    step: PredictedStep,
+    completions: Vec<Completion>,
+    /// What a planted fault logged.
+    kernel_log: String,
+}
+
+/// Each op, and the state at the end.
 fn run<'a>(
     profile: &'a Profile,
     fault: Option<Fault>,
     sequence: &Sequence,
     observe: Observe,
-) -> (Vec<(PredictedStep, String)>, State<'a>) {
+) -> (Vec<Ran>, State<'a>) {
     let mut state = State::new(profile, fault);
     let mut steps = Vec::with_capacity(sequence.ops.len());
     for (index, op) in sequence.ops.iter().enumerate() {
@@ -121,19 +135,19 @@ fn run<'a>(
         let copied_perhaps = copied.into_iter().map(frame::FrameId::name).collect();
         let copies = std::mem::take(&mut state.copies);
         let copies = copies.into_iter().map(|(from, to)| (from.name(), to.name())).collect();
-        steps.push((
-            PredictedStep {
-                prediction,
-                checkpoint,
-                write_only,
-                copied_perhaps,
-                copies,
-                limit_reached: state.take_limit_reached(),
-                zero_page_exposed: state.zero_page_is_exposed(),
-                held,
-            },
-            std::mem::take(&mut state.kernel_log),
-        ));
+        let completions = state.completions(op, prediction.expected());
+        let step = PredictedStep {
+            prediction,
+            checkpoint,
+            write_only,
+            copied_perhaps,
+            copies,
+            limit_reached: state.take_limit_reached(),
+            zero_page_exposed: state.zero_page_is_exposed(),
+            held,
+        };
+        let kernel_log = std::mem::take(&mut state.kernel_log);
+        steps.push(Ran { step, completions, kernel_log });
     }
     (steps, state)
 }

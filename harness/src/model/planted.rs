@@ -96,6 +96,14 @@ pub enum Fault {
     BindRangeOffByOne,
     /// A child has no guards of a mapping without an anon_vma, whose page table is not copied.
     GuardsLostInFork,
+    /// The completion of a compare-and-swap says that it was a fetch-and-add.
+    SwapCompletedAsAdd,
+    /// The completion of a read or a receive of more than a page says that it was one page.
+    CompletedLengthOfOnePage,
+    /// The completion of a receive does not say which key a send made invalid.
+    InvalidatedKeyUnnamed,
+    /// Deregistration leaves pages clean that an adapter may have written.
+    UnpinnedClean,
 }
 
 /// The fault that is planted, if one is, and which ones the rules asked for.
@@ -124,7 +132,7 @@ impl Planted {
 
 impl Fault {
     /// Every fault, with the name it has on the command line.
-    pub const ALL: [(Fault, &'static str); 44] = [
+    pub const ALL: [(Fault, &'static str); 48] = [
         (Fault::StaleReadOnlyPin, "stale_read_only_pin"),
         (Fault::ForkSharesPinned, "fork_shares_pinned"),
         (Fault::CopyOfSolePage, "copy_of_sole_page"),
@@ -169,6 +177,10 @@ impl Fault {
         (Fault::BindOverReadOnly, "bind_over_read_only"),
         (Fault::BindRangeOffByOne, "bind_range_off_by_one"),
         (Fault::GuardsLostInFork, "guards_lost_in_fork"),
+        (Fault::SwapCompletedAsAdd, "swap_completed_as_add"),
+        (Fault::CompletedLengthOfOnePage, "completed_length_of_one_page"),
+        (Fault::InvalidatedKeyUnnamed, "invalidated_key_unnamed"),
+        (Fault::UnpinnedClean, "unpinned_clean"),
     ];
 
     /// The fault with this name.

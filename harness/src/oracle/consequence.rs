@@ -32,6 +32,7 @@ pub fn consequence(
         Oracle::KernelLog
         | Oracle::Protection
         | Oracle::Outcome
+        | Oracle::Completion
         | Oracle::Coherence
         | Oracle::Teardown => return None,
     }

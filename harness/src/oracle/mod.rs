@@ -2,6 +2,7 @@
 
 mod accounting;
 mod coherence;
+mod completion;
 mod consequence;
 mod frames;
 mod kernel_log;
@@ -11,6 +12,7 @@ mod state;
 mod teardown;
 mod uninherited;
 
+pub(crate) use completion::parts as completion_parts;
 pub use consequence::consequence;
 pub use kernel_log::{platform_failure, title as kernel_log_title};
 pub(crate) use outcome::name as outcome_name;
@@ -65,6 +67,8 @@ pub enum Oracle {
     Protection,
     /// A result that the model does not allow.
     Outcome,
+    /// What the completion of a work request contains beside its status.
+    Completion,
     /// Bytes that the adapter or a process sees.
     Coherence,
     /// Which pages share a frame.
@@ -80,10 +84,11 @@ impl Oracle {
     ///
     /// A complaint of the kernel explains whatever follows, and a wrong result
     /// explains a wrong state.
-    pub const ALL: [Oracle; 7] = [
+    pub const ALL: [Oracle; 8] = [
         Oracle::KernelLog,
         Oracle::Protection,
         Oracle::Outcome,
+        Oracle::Completion,
         Oracle::Coherence,
         Oracle::Frames,
         Oracle::Accounting,
@@ -96,6 +101,7 @@ impl Oracle {
             Oracle::KernelLog => "kernel_log",
             Oracle::Protection => "protection",
             Oracle::Outcome => "outcome",
+            Oracle::Completion => "completion",
             Oracle::Coherence => "coherence",
             Oracle::Frames => "frames",
             Oracle::Accounting => "accounting",
@@ -180,8 +186,8 @@ impl Finding {
 /// the order of [`Oracle::ALL`].
 ///
 /// A status that is wrong and nothing else (`Prediction::outlives`), of an op or
-/// of a look at an MR, leaves the state that the model describes. What is found
-/// behind it goes first.
+/// of a look at an MR, leaves the state that the model describes, and so does what
+/// a completion says beside its status. What is found behind it goes first.
 ///
 /// # Panics
 ///
@@ -287,6 +293,7 @@ impl Case<'_> {
             }
             Oracle::Protection => outcome::check_protection(self.op(), prediction, seen),
             Oracle::Outcome => outcome::check(self.op(), prediction, seen),
+            Oracle::Completion => completion::check(self.op(), seen, &self.step.completions),
             Oracle::Coherence => {
                 let tags = coherence::Tags::up_to(self.sequence, self.op_index);
                 coherence::check_value(self.op(), prediction, seen, &tags).or_else(|| {
@@ -330,6 +337,7 @@ impl Case<'_> {
     fn outlives(&self, oracle: Oracle, finding: &Finding) -> bool {
         match oracle {
             Oracle::Outcome => self.predicted.prediction.outlives(&self.step.outcome),
+            Oracle::Completion => true,
             Oracle::Coherence => finding
                 .mr
                 .zip(self.checkpoints())

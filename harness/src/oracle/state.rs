@@ -76,7 +76,7 @@ pub(super) fn that_matters(
             intent.into_iter().chain(before.goes_around(case.op())).collect()
         }
         Oracle::Accounting => refused(case).into_iter().collect(),
-        Oracle::KernelLog | Oracle::Teardown => Vec::new(),
+        Oracle::KernelLog | Oracle::Completion | Oracle::Teardown => Vec::new(),
     }
 }
 

@@ -5,7 +5,7 @@ use pinfold_contract::{
 };
 
 use super::*;
-use crate::model::Prediction;
+use crate::model::{Prediction, completions};
 
 fn state(adapter: u8, cpu: u8) -> Checkpoint {
     let page = PageView {
@@ -38,7 +38,9 @@ fn example() -> Example {
         Outcome::Value(Runs::uniform(8, 0x22)),
         Outcome::Completion(WcStatus::REM_ACCESS_ERR),
     ];
+    let ops = parse(text).unwrap().sequence.ops;
     let step = |(index, outcome): (usize, Outcome)| Step {
+        completions: completions(&ops[index], &outcome),
         outcome,
         checkpoint: (index >= 2).then(|| state(0x22, 0x22)),
         kernel_log: String::new(),

@@ -65,7 +65,7 @@ impl Question {
             Oracle::Protection => Question::Protected,
             // Which pages share a frame is what memory costs.
             Oracle::Frames | Oracle::Accounting | Oracle::Teardown => Question::Accounted,
-            Oracle::KernelLog | Oracle::Outcome => Question::Working,
+            Oracle::KernelLog | Oracle::Outcome | Oracle::Completion => Question::Working,
         }
     }
 }

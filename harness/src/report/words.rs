@@ -14,7 +14,14 @@ pub(super) fn title(op: Option<OpKind>, divergence: &Divergence, fact: Option<&s
             let after = op.map_or("At the end".to_owned(), |op| format!("After {}", op.word()));
             format!("{after}: {}", fact.trim_end_matches('.'))
         }
-        (Oracle::KernelLog | Oracle::Protection | Oracle::Outcome | Oracle::Teardown, _)
+        (
+            Oracle::KernelLog
+            | Oracle::Protection
+            | Oracle::Outcome
+            | Oracle::Completion
+            | Oracle::Teardown,
+            _,
+        )
         | (Oracle::Coherence | Oracle::Frames | Oracle::Accounting, None) => {
             bare_title(op, divergence)
         }
@@ -31,6 +38,9 @@ fn bare_title(op: Option<OpKind>, divergence: &Divergence) -> String {
         Oracle::KernelLog => format!("The kernel complains: {seen}"),
         Oracle::Protection => format!("{what} was let through: {seen} instead of {predicted}"),
         Oracle::Outcome => format!("{what} gave {seen} instead of {predicted}"),
+        Oracle::Completion => {
+            format!("The completion of {what} says {seen} instead of {predicted}")
+        }
         Oracle::Coherence => match reader(class) {
             Some(reader) => format!("{after}, {reader} sees {seen} instead of {predicted}"),
             None => format!("{after}, wrong bytes are seen: {seen} instead of {predicted}"),

@@ -8,7 +8,7 @@ use pinfold_contract::{
 
 use super::phrase::phrase;
 use super::pieces::Piece;
-use super::{state, words};
+use super::{completion, state, words};
 use crate::model::{PredictedStep, Prediction};
 use crate::oracle::{Divergence, Oracle};
 
@@ -115,6 +115,11 @@ pub(super) fn body(
         }
     }
     match divergence {
+        Some(divergence) if divergence.oracle == Oracle::Completion => {
+            let at = divergence.op_index;
+            let outcome = predicted[at].prediction.expected();
+            completion::show(&mut body, divergence, sequence.ops[at], outcome);
+        }
         Some(divergence) => state::show(&mut body, divergence, predicted),
         None => state::show_all(&mut body, predicted),
     }
@@ -268,7 +273,7 @@ impl Body {
 /// Whether `oracle` looks at what an op does, and not at what it leaves behind.
 pub(super) fn is_of_the_op(oracle: Oracle) -> bool {
     match oracle {
-        Oracle::Outcome | Oracle::Protection => true,
+        Oracle::Outcome | Oracle::Protection | Oracle::Completion => true,
         Oracle::KernelLog
         | Oracle::Coherence
         | Oracle::Frames

@@ -8,6 +8,7 @@
 
 mod body;
 mod calls;
+mod completion;
 mod page;
 mod phrase;
 mod pieces;

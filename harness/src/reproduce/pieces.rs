@@ -107,6 +107,8 @@ pub(super) enum Piece {
     Message,
     /// Two completions as text.
     Both,
+    /// A field of a completion as text.
+    Number,
     /// The bytes of a region.
     Gather,
     /// CAP_IPC_LOCK is not held.
@@ -234,6 +236,7 @@ impl Piece {
             Piece::ListTransfer => include_str!("pieces/list_transfer.c"),
             Piece::Message => include_str!("pieces/message.c"),
             Piece::Both => include_str!("pieces/both.c"),
+            Piece::Number => include_str!("pieces/number.c"),
             Piece::Gather => include_str!("pieces/gather.c"),
             Piece::Caps => include_str!("pieces/caps.c"),
             Piece::IpcLock => include_str!("pieces/ipc_lock.c"),
@@ -291,6 +294,7 @@ impl Piece {
             | P::Put
             | P::Fill
             | P::Both
+            | P::Number
             | P::FileCalls
             | P::Ksm
             | P::MaySwap
@@ -391,6 +395,7 @@ impl Piece {
             P::BindWindow | P::Atomic => &["stdint.h", "string.h"],
             P::Message => &["stdint.h", "stdio.h", "string.h", "unistd.h"],
             P::Both | P::InKib => &["stdio.h"],
+            P::Number => &["stdint.h", "stdio.h"],
             P::MemLimit => &["errno.h", "stdio.h", "string.h", "sys/stat.h"],
             P::Ksm | P::KsmUnmerge | P::MaySwap => &[],
             P::KsmMerge => &["stdio.h", "unistd.h"],

@@ -53,7 +53,9 @@ pub(super) fn show(body: &mut Body, divergence: &Divergence, predicted: &[Predic
             }
         }
         Oracle::KernelLog => kernel_log(body),
-        Oracle::Teardown | Oracle::Outcome | Oracle::Protection => unreachable!("returned above"),
+        Oracle::Teardown | Oracle::Outcome | Oracle::Completion | Oracle::Protection => {
+            unreachable!("returned above")
+        }
     }
 }
 

@@ -35,7 +35,13 @@ impl Peer {
     }
 
     fn step(&mut self, id: u64, op_index: u32) {
-        self.say(&FromGuest::Step { id, op_index, outcome: Outcome::Done, checkpoint: None });
+        self.say(&FromGuest::Step {
+            id,
+            op_index,
+            outcome: Outcome::Done,
+            completions: Vec::new(),
+            checkpoint: None,
+        });
     }
 
     fn die(&self, status: Ending) {

@@ -5,9 +5,9 @@ use pinfold_contract::{Access, Errno, Rereg, Series, WcStatus};
 use crate::profile::{
     AbsentAnonVma, Adapter, AnonOffset, DiskPunch, DiskTail, FailedSend, FutureWriteCheck,
     GuardRegions, GupFast, HugeAdvice, HugeDofork, HugeForced, HugePages, HugeZap, KsmSearch,
-    KsmSwap, LastPageTable, MmapMerge, NonCoherent, OnDemand, Platform, PopulateAtHole, Profile,
-    RemapOrder, SwapExclusive, SwapSpace, TrackedWritePin, Umem, Unshare, UnwrittenAccount,
-    WriteOnlyLoad,
+    KsmSwap, LastPageTable, LazyfreePinned, MmapMerge, NonCoherent, OnDemand, Platform,
+    PopulateAtHole, Profile, RemapOrder, SwapExclusive, SwapSpace, TrackedWritePin, Umem, Unshare,
+    UnwrittenAccount, WriteOnlyLoad,
 };
 
 /// `IB_ACCESS_OPTIONAL`: bits 20 to 29.
@@ -49,6 +49,7 @@ pub(super) const RULES: Profile = Profile {
     ksm_swap: KsmSwap::Works,
     ksm_search: KsmSearch::BeforeItLeaves,
     swap_exclusive: SwapExclusive::LastEntry,
+    lazyfree_pinned: LazyfreePinned::Kept,
     tracked_write_pin: TrackedWritePin::Allowed,
     rereg_changes: Rereg(0),
     window_unsupported: Access(0),

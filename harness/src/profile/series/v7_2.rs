@@ -1,8 +1,8 @@
 //! Linux 7.2, read in 7.2.13: what changed since 6.12.
 
 use crate::profile::{
-    AbsentAnonVma, GuardRegions, HugeAdvice, HugeDofork, HugeForced, KsmSwap, OnDemand, Platform,
-    Profile, RemapOrder, SwapExclusive,
+    AbsentAnonVma, GuardRegions, HugeAdvice, HugeDofork, HugeForced, KsmSwap, LazyfreePinned,
+    OnDemand, Platform, Profile, RemapOrder, SwapExclusive,
 };
 
 /// The rules of 7.2. The sources stand at the fields of [`Profile`].
@@ -15,6 +15,7 @@ pub(super) const fn rules(before: &Profile) -> Profile {
         // `do_swap_page()`, mm/memory.c, 7.2, also asks for a page that nobody else refers to; the
         // swap cache always does, and every page comes back through it.
         swap_exclusive: SwapExclusive::Marked,
+        lazyfree_pinned: LazyfreePinned::StaysGivenUp,
         ..*before
     };
     match before.platform {

@@ -22,8 +22,10 @@ static const char *message(struct pair *pair, struct list from, struct list to,
 		error = ibv_post_send(pair->requester, &send, &bad_send);
 	for (tries = 0; !error && tries < 10000; tries++) {
 		while (ibv_poll_cq(cq, 1, &wc) == 1)
-			if (wc.wr_id < 3)
+			if (wc.wr_id < 3) {
 				status[wc.wr_id] = wc.status;
+				ended[wc.wr_id] = wc;
+			}
 		/* The receiver is done before the sender hears of it. */
 		if (status[1] >= 0 && (status[2] >= 0 || tries % 100 == 99))
 			break;

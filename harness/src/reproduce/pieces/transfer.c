@@ -121,6 +121,9 @@ static void renew_pair(struct pair *pair)
 	connect_pair(pair);
 }
 
+/* The last completion of request 1, and of receive 2. */
+static struct ibv_wc ended[3];
+
 /* Waits for the completion of the request called `id`; -1 if there is none. */
 static int completed(uint64_t id, int seconds)
 {
@@ -133,6 +136,8 @@ static int completed(uint64_t id, int seconds)
 		count = ibv_poll_cq(cq, 1, &wc);
 		sched_yield();
 	}
+	if (count == 1)
+		ended[1] = wc;
 	return count == 1 ? (int)wc.status : -1;
 }
 

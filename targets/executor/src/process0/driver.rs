@@ -68,11 +68,14 @@ impl Driver {
             self.mark(op_index)?;
             let is_last = op_index + 1 == sequence.ops.len();
             let outcome = self.act(op)?;
+            let completions = self.rdma.take_completions(op);
             let checkpoint = match observe {
                 Observe::Each => Some(self.observe()?),
                 Observe::End => is_last.then(|| self.observe()).transpose()?,
             };
-            told.step(op_index, outcome, checkpoint)?;
+            // Those of the look at the state.
+            drop(self.rdma.take_completions(op));
+            told.step(op_index, (outcome, completions), checkpoint)?;
         }
         self.mark(sequence.ops.len())?;
         self.rights.allow_swap(false)?;

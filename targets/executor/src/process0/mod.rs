@@ -7,7 +7,9 @@ mod rights;
 use std::fs::File;
 use std::rc::Rc;
 
-use pinfold_contract::{BOUNCE_PAGES, Checkpoint, FromGuest, Observe, Op, Outcome, Sequence};
+use pinfold_contract::{
+    BOUNCE_PAGES, Checkpoint, Completion, FromGuest, Observe, Op, Outcome, Sequence,
+};
 
 use crate::cgroup::{Limited, SwapLimit};
 use crate::child::{Process, socket_pairs};
@@ -60,11 +62,12 @@ impl Told<'_> {
     fn step(
         &mut self,
         op_index: usize,
-        outcome: Outcome,
+        (outcome, completions): (Outcome, Vec<Completion>),
         checkpoint: Option<Checkpoint>,
     ) -> Result<(), Failure> {
         let op_index = u32::try_from(op_index).expect("a sequence has few ops");
-        self.wire.send(&FromGuest::Step { id: self.id, op_index, outcome, checkpoint })?;
+        let id = self.id;
+        self.wire.send(&FromGuest::Step { id, op_index, outcome, completions, checkpoint })?;
         self.progress.set(Stage::Done(op_index + 1));
         Ok(())
     }

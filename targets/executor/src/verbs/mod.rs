@@ -1,6 +1,7 @@
 //! Real verbs, through `rdma-sys`.
 
 mod commands;
+mod completions;
 mod context;
 mod device;
 #[cfg(test)]
@@ -16,8 +17,8 @@ pub(crate) use regions::{Region, Regions, Registration};
 use std::io;
 
 use pinfold_contract::{
-    Access, Arg, Handle, Key, Mr, Mw, MwKind, Outcome, PD_COUNT, Pd, Runs, Sequence, Sges, Target,
-    WcStatus,
+    Access, Arg, Completion, Handle, Key, KeyName, MR_SLOTS, MW_SLOTS, Mr, Mw, MwKind, Op, Outcome,
+    PD_COUNT, Pd, Runs, Sequence, Sges, Target, WcStatus,
 };
 use rdma_sys as ffi;
 
@@ -69,6 +70,7 @@ impl Lane {
         bounce: u64,
     ) -> Result<WcStatus, Failure> {
         let status = self.pair()?.execute(request, list)?;
+        let completed_count = self.pair()?.completed_count();
         if status != WcStatus::SUCCESS
             && let Request::Read(_) = request
         {
@@ -78,6 +80,7 @@ impl Lane {
             if again != WcStatus::SUCCESS {
                 return Err(Failure::State(format!("the bounce buffer cannot be read: {again}")));
             }
+            self.pair()?.forget_completed_behind(completed_count);
         }
         Ok(status)
     }
@@ -256,6 +259,16 @@ impl Rdma {
         self.listed(into, target, Request::Read)
     }
 
+    /// What the completions contain that came since this was asked last. `op` is what they came of.
+    pub(crate) fn take_completions(&mut self, op: Op) -> Vec<Completion> {
+        let Rdma { lanes, regions, windows, .. } = self;
+        let asked = invalidated_by(op);
+        let name = |rkey| name_of(rkey, asked, regions, windows);
+        let pairs = lanes.iter_mut().filter_map(|lane| lane.pair.as_mut());
+        let polled = pairs.flat_map(Pair::take_completed);
+        polled.map(|polled| polled.completion(name)).collect()
+    }
+
     /// The bytes of an MR as the adapter sees them, written from its local key to
     /// the bounce buffer. That needs no right of the MR, and touches no page table.
     pub(crate) fn look(&mut self, region: Region) -> Result<Result<Runs, WcStatus>, Failure> {
@@ -401,6 +414,21 @@ fn key(regions: &Regions, windows: &Windows, handle: Handle) -> Option<u32> {
         Handle::Mw(mw) => windows.key(mw),
         Handle::OldMw(mw) => windows.old_key(mw),
     }
+}
+
+/// Whose key `op` asks the other side to make invalid.
+fn invalidated_by(op: Op) -> Option<Handle> {
+    if let Op::Send { invalidate, .. } = op { invalidate } else { None }
+}
+
+/// Which key `rkey` is. A key that a dead MR had may be that of another one now: what was `asked` for goes first.
+fn name_of(rkey: u32, asked: Option<Handle>, regions: &Regions, windows: &Windows) -> KeyName {
+    let mrs = (0..MR_SLOTS).filter_map(|slot| u8::try_from(slot).ok()).map(|mr| Handle::Mr(Mr(mr)));
+    let mws = || (0..MW_SLOTS).filter_map(Mw::new);
+    let all = asked.into_iter().chain(mws().map(Handle::Mw)).chain(mrs);
+    let mut all = all.chain(mws().map(Handle::OldMw));
+    let found = all.find(|handle| key(regions, windows, *handle) == Some(rkey));
+    found.map_or(KeyName::Unknown, KeyName::Of)
 }
 
 fn completed(status: WcStatus) -> Outcome {

@@ -2,9 +2,10 @@
 
 use std::io;
 
-use pinfold_contract::{SGES_MAX, WcStatus};
+use pinfold_contract::{SGES_MAX, WcStatus, WorkRequest};
 use rdma_sys as ffi;
 
+use super::completions::{Awaited, Polled, Posted};
 use super::context;
 use super::device::{PORT, Route};
 use super::requests::{self, Binding, Request};
@@ -33,10 +34,6 @@ const RESETS_MAX: u32 = 3;
 const PSN_STEP: u32 = 0x1000;
 const PSN_MASK: u32 = 0xff_ffff;
 
-/// What completions say of which work request they are.
-const REQUEST_ID: u64 = 1;
-const RECEIVE_ID: u64 = 2;
-
 /// How a send and its receive ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Exchange {
@@ -57,6 +54,10 @@ pub(super) struct Pair {
     route: Route,
     /// Packet sequence number that each side begins with.
     psn: u32,
+    /// What the next work request is posted with. None has the same: one that is completed twice shows.
+    next_id: u64,
+    /// What the completions since the last look at them contain.
+    completed: Vec<Polled>,
 }
 
 impl Pair {
@@ -75,7 +76,8 @@ impl Pair {
             return Err(io::Error::last_os_error()).doing("create a completion queue");
         }
         let (requester, responder) = (create(domain, queue)?, create(domain, queue)?);
-        let pair = Pair { queue, requester, responder, route, psn: 0 };
+        let (next_id, completed) = (1, Vec::new());
+        let pair = Pair { queue, requester, responder, route, psn: 0, next_id, completed };
         pair.start_both()?;
         Ok(pair)
     }
@@ -86,19 +88,21 @@ impl Pair {
         request: Request,
         list: &mut [ffi::ibv_sge],
     ) -> Result<WcStatus, Failure> {
+        let posted = self.posted(self.requester);
         // SAFETY: the queue pair is ours and lives.
-        unsafe { requests::post(self.requester, request, REQUEST_ID, list) }
+        unsafe { requests::post(self.requester, request, posted.id, list) }
             .doing("post a work request")?;
         let len_bytes: u64 = list.iter().map(|entry| u64::from(entry.length)).sum();
-        self.finish(len_bytes)
+        self.finish(posted, len_bytes)
     }
 
     /// Has the side that responds make `rkey` invalid by itself.
     pub(super) fn invalidate(&mut self, rkey: u32) -> Result<WcStatus, Failure> {
+        let posted = self.posted(self.responder);
         // SAFETY: the queue pair is ours and lives.
-        unsafe { requests::post(self.responder, Request::Invalidate(rkey), REQUEST_ID, &mut []) }
+        unsafe { requests::post(self.responder, Request::Invalidate(rkey), posted.id, &mut []) }
             .doing("post an invalidation")?;
-        self.finish(NO_BYTES)
+        self.finish(posted, NO_BYTES)
     }
 
     /// Binds `window`, of type 1, at the side that responds. The inner error is one
@@ -112,9 +116,10 @@ impl Pair {
         window: *mut ffi::ibv_mw,
         binding: Binding,
     ) -> Result<io::Result<WcStatus>, Failure> {
+        let posted = self.posted(self.responder);
         // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
-        match unsafe { requests::bind_type1(self.responder, window, REQUEST_ID, binding) } {
-            Ok(()) => self.finish(NO_BYTES).map(Ok),
+        match unsafe { requests::bind_type1(self.responder, window, posted.id, binding) } {
+            Ok(()) => self.finish(posted, NO_BYTES).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -131,9 +136,10 @@ impl Pair {
         rkey: u32,
         binding: Binding,
     ) -> Result<io::Result<WcStatus>, Failure> {
+        let posted = self.posted(self.responder);
         // SAFETY: the queue pair is ours and lives; the rest is the caller's promise.
-        match unsafe { requests::bind_type2(self.responder, window, REQUEST_ID, rkey, binding) } {
-            Ok(()) => self.finish(NO_BYTES).map(Ok),
+        match unsafe { requests::bind_type2(self.responder, window, posted.id, rkey, binding) } {
+            Ok(()) => self.finish(posted, NO_BYTES).map(Ok),
             Err(error) => Ok(Err(error)),
         }
     }
@@ -146,24 +152,25 @@ impl Pair {
         from: &mut [ffi::ibv_sge],
         to: &mut [ffi::ibv_sge],
     ) -> Result<Exchange, Failure> {
+        let (receive, send) = (self.posted(self.responder), self.posted(self.requester));
         // SAFETY: the queue pair is ours and lives.
-        unsafe { requests::receive(self.responder, RECEIVE_ID, to) }.doing("post a receive")?;
+        unsafe { requests::receive(self.responder, receive.id, to) }.doing("post a receive")?;
         // SAFETY: the queue pair is ours and lives.
-        unsafe { requests::post(self.requester, request, REQUEST_ID, from) }
-            .doing("post a send")?;
+        unsafe { requests::post(self.requester, request, send.id, from) }.doing("post a send")?;
+        let awaited = Awaited { send, receive: Some(receive) };
         let mut responder = None;
-        let requester = self.wait(REQUEST_ID, &mut responder)?;
+        let requester = self.wait(awaited, WorkRequest::Send, &mut responder)?;
         if requester == WcStatus::SUCCESS && responder.is_none() {
             // The acknowledgement comes from where the receive has completed.
-            responder = Some(self.wait(RECEIVE_ID, &mut None)?);
+            responder = Some(self.wait(awaited, WorkRequest::Receive, &mut None)?);
         }
         if requester != WcStatus::SUCCESS {
             settle()?;
         }
         while responder.is_none()
-            && let Some((id, status)) = self.poll()?
+            && let Some((of, status)) = self.next(awaited)?
         {
-            responder = (id == RECEIVE_ID).then_some(status);
+            responder = (of == WorkRequest::Receive).then_some(status);
         }
         if (requester, responder) != (WcStatus::SUCCESS, Some(WcStatus::SUCCESS)) {
             self.reconnect()?;
@@ -171,10 +178,36 @@ impl Pair {
         Ok(Exchange { requester, responder })
     }
 
+    /// What the completions contain that came since this was asked last: those of the send queue first.
+    pub(super) fn take_completed(&mut self) -> Vec<Polled> {
+        let mut completed = std::mem::take(&mut self.completed);
+        completed.sort_by_key(|polled| polled.of);
+        completed
+    }
+
+    /// Forgets the completions behind the first `count`.
+    pub(super) fn forget_completed_behind(&mut self, count: usize) {
+        self.completed.truncate(count);
+    }
+
+    /// How many completions came since they were taken last.
+    pub(super) fn completed_count(&self) -> usize {
+        self.completed.len()
+    }
+
+    /// The next work request, which goes to `pair`.
+    fn posted(&mut self, pair: *mut ffi::ibv_qp) -> Posted {
+        let id = self.next_id;
+        self.next_id += 1;
+        // SAFETY: the queue pair is one of ours and lives.
+        Posted { id, pair: unsafe { (*pair).qp_num } }
+    }
+
     /// Waits for the completion of the one request, which moves `len_bytes` bytes. After a failure the
     /// pair is connected anew, so the next request finds it as the first did.
-    fn finish(&mut self, len_bytes: u64) -> Result<WcStatus, Failure> {
-        let status = self.wait(REQUEST_ID, &mut None)?;
+    fn finish(&mut self, send: Posted, len_bytes: u64) -> Result<WcStatus, Failure> {
+        let awaited = Awaited { send, receive: None };
+        let status = self.wait(awaited, WorkRequest::Send, &mut None)?;
         if status != WcStatus::SUCCESS {
             if len_bytes > self.packet_bytes() {
                 settle()?;
@@ -192,28 +225,39 @@ impl Pair {
 
     /// Waits for the completion of `wanted`, as long as it takes: the supervisor
     /// watches the time. The status of another one that comes first goes to `other`.
-    fn wait(&mut self, wanted: u64, other: &mut Option<WcStatus>) -> Result<WcStatus, Failure> {
+    fn wait(
+        &mut self,
+        awaited: Awaited,
+        wanted: WorkRequest,
+        other: &mut Option<WcStatus>,
+    ) -> Result<WcStatus, Failure> {
         loop {
-            match self.poll()? {
-                Some((id, status)) if id == wanted => return Ok(status),
+            match self.next(awaited)? {
+                Some((of, status)) if of == wanted => return Ok(status),
                 Some((_, status)) => *other = Some(status),
                 None => sys::give_way(),
             }
         }
     }
 
-    /// The next completion: of which request, and how it ended.
-    fn poll(&mut self) -> Result<Option<(u64, WcStatus)>, Failure> {
+    /// The next completion, if there is one: of what, and how it ended. What it contains is kept.
+    fn next(&mut self, awaited: Awaited) -> Result<Option<(WorkRequest, WcStatus)>, Failure> {
+        let Some(completion) = self.poll()? else { return Ok(None) };
+        let status = u8::try_from(completion.status)
+            .map_err(|_| Failure::State("a completion status beyond 255".to_owned()))?;
+        let polled = awaited.polled(&completion);
+        self.completed.push(polled);
+        Ok(Some((polled.of, WcStatus(status))))
+    }
+
+    /// The next completion as the library gives it.
+    fn poll(&mut self) -> Result<Option<ffi::ibv_wc>, Failure> {
         // SAFETY: all zeroes is a valid value of this plain structure.
         let mut completion: ffi::ibv_wc = unsafe { std::mem::zeroed() };
         // SAFETY: there is room for the one completion that is asked for.
         match unsafe { ffi::ibv_poll_cq(self.queue, 1, &raw mut completion) } {
             0 => Ok(None),
-            1 => {
-                let status = u8::try_from(completion.status)
-                    .map_err(|_| Failure::State("a completion status beyond 255".to_owned()))?;
-                Ok(Some((completion.wr_id, WcStatus(status))))
-            }
+            1 => Ok(Some(completion)),
             error => Err(Failure::State(format!("polling the completion queue gives {error}"))),
         }
     }

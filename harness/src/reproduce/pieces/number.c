@@ -1,0 +1,7 @@
+static const char *number(uint32_t value)
+{
+	static char text[16];
+
+	snprintf(text, sizeof(text), "%u", value);
+	return text;
+}
