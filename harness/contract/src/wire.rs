@@ -5,10 +5,10 @@
 
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::{Checkpoint, Completion, Outcome, PackedEdge, Sequence, Teardown};
+use crate::{Checkpoint, Completion, KernelMemory, Outcome, PackedEdge, Sequence, Teardown};
 
 /// Version of the wire. Both ends must have the same.
-pub const WIRE_VERSION: u16 = 8;
+pub const WIRE_VERSION: u16 = 9;
 
 /// Longest payload of a frame, in bytes.
 pub const FRAME_BYTES_MAX: usize = 16 << 20;
@@ -42,6 +42,8 @@ pub enum ToGuest {
     Shutdown,
     /// Say [`FromGuest::Hello`] once more: this host has not heard it, because the machine was saved after it.
     Greet,
+    /// Say [`FromGuest::KernelMemory`].
+    CountKernelMemory,
 }
 
 /// When the state is looked at.
@@ -118,6 +120,8 @@ pub enum FromGuest {
         /// What it printed, at most [`PROGRAM_OUTPUT_BYTES_MAX`] bytes of it.
         output: String,
     },
+    /// What the kernel holds for itself, between two sequences.
+    KernelMemory(KernelMemory),
 }
 
 /// How a program ended that a guest was booted for.

@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 
 use pinfold::oracle::{kernel_log_title, platform_failure};
 use pinfold_contract::{
-    Edge, End, FromGuest, Observe, PackedEdge, Sequence, Step, ToGuest, Trace, WireError,
+    Edge, End, FromGuest, KernelMemory, Observe, PackedEdge, Sequence, Step, ToGuest, Trace,
+    WireError,
 };
 
 use pinfold_machine::Ending;
@@ -97,6 +98,8 @@ pub(crate) struct GuestTarget {
     stop: Arc<AtomicBool>,
     session: Option<Session>,
     run_count: u64,
+    /// Machines that came up.
+    up_count: u64,
     edges: Vec<Edge>,
 }
 
@@ -106,7 +109,8 @@ impl GuestTarget {
         deadlines: Deadlines,
         stop: Arc<AtomicBool>,
     ) -> GuestTarget {
-        GuestTarget { boot, deadlines, stop, session: None, run_count: 0, edges: Vec::new() }
+        let (session, run_count, up_count, edges) = (None, 0, 0, Vec::new());
+        GuestTarget { boot, deadlines, stop, session, run_count, up_count, edges }
     }
 
     /// Has a machine up, and gives its `uname -r`.
@@ -134,6 +138,17 @@ impl GuestTarget {
         Ok(trace)
     }
 
+    /// What the kernel holds for itself, and on which machine, counted from 1: of two the counters cannot be compared.
+    pub(crate) fn kernel_memory(&mut self) -> Result<(u64, KernelMemory), RunError> {
+        let mut session = match self.session.take() {
+            Some(session) => session,
+            None => self.start()?,
+        };
+        let memory = session.kernel_memory(self.deadlines, &self.stop)?;
+        self.session = Some(session);
+        Ok((self.up_count, memory))
+    }
+
     /// Where the kernel was in the last run: see [`Target::edges`](crate::Target::edges).
     pub(crate) fn edges(&self) -> &[Edge] {
         &self.edges
@@ -153,6 +168,7 @@ impl GuestTarget {
             let reason = match Session::greet(guest.as_mut(), self.deadlines, &self.stop)? {
                 Greeting::Up { link, kernel_release } => {
                     guest.came_up();
+                    self.up_count += 1;
                     return Ok(Session { guest, link, kernel_release, edges: Vec::new() });
                 }
                 Greeting::Down { .. } if guest.is_restored() => {
@@ -220,7 +236,8 @@ impl Session {
                 | FromGuest::Edges { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
-                | FromGuest::Ran { .. },
+                | FromGuest::Ran { .. }
+                | FromGuest::KernelMemory(_),
             )) => down("the executor did not greet first".to_owned()),
             Ok(Received::Closed) => down(ending(guest)),
             Ok(Received::TimedOut) => down(format!("the executor said nothing within {limit:?}")),
@@ -310,12 +327,38 @@ impl Session {
                 | FromGuest::Edges { .. }
                 | FromGuest::Finished { .. }
                 | FromGuest::Hung { .. }
-                | FromGuest::Ran { .. } => {
+                | FromGuest::Ran { .. }
+                | FromGuest::KernelMemory(_) => {
                     let reason = format!("it said {message:?} after {} ops", steps.len());
                     return Err(RunError::Executor { reason, console: tail(&log) });
                 }
             }
         }
+    }
+
+    /// Asks for what the kernel holds for itself.
+    fn kernel_memory(
+        &mut self,
+        deadlines: Deadlines,
+        stop: &AtomicBool,
+    ) -> Result<KernelMemory, RunError> {
+        let sent =
+            self.link.send(&ToGuest::CountKernelMemory, || patience(stop, self.guest.as_mut()));
+        sent.map_err(|source| self.lost(source))?;
+        let deadline = Instant::now() + deadlines.op + deadlines.slack;
+        let received = self.link.receive(deadline, || patience(stop, self.guest.as_mut()));
+        let log = self.guest.drain_console();
+        let reason = match received.map_err(|source| self.lost(source))? {
+            Received::Message(FromGuest::KernelMemory(memory)) => return Ok(memory),
+            Received::GaveUp if stop.load(Ordering::Relaxed) => return Err(RunError::Interrupted),
+            other @ (Received::Message(_)
+            | Received::Closed
+            | Received::TimedOut
+            | Received::GaveUp) => {
+                format!("asked what the kernel holds for itself, it gave no answer: {other:?}")
+            }
+        };
+        Err(RunError::Executor { reason, console: tail(&log) })
     }
 
     /// Whether a kernel that goes on all the same complained.

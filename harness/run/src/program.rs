@@ -116,7 +116,8 @@ fn unexpected(message: &FromGuest, guest: &mut MachineGuest) -> RunError {
         | FromGuest::Edges { .. }
         | FromGuest::Finished { .. }
         | FromGuest::Hung { .. }
-        | FromGuest::Ran { .. } => format!("it said {message:?}"),
+        | FromGuest::Ran { .. }
+        | FromGuest::KernelMemory(_) => format!("it said {message:?}"),
     };
     RunError::Executor { reason, console: guest.drain_console() }
 }

@@ -12,7 +12,7 @@ use pinfold::designs::Pair;
 use pinfold::model::{self, Fault};
 use pinfold::probe::{self, Fitted};
 use pinfold::profile::{Platform, Profile, SwapSpace};
-use pinfold_contract::{Edge, Observe, Sequence, Series, Trace};
+use pinfold_contract::{Edge, KernelMemory, Observe, Sequence, Series, Trace};
 use pinfold_machine::accel::AccelWish;
 use pinfold_machine::config::Feature;
 use pinfold_machine::{Cache, KernelRequest, KernelSource, Progress, StockKernel, Variant};
@@ -656,6 +656,20 @@ impl Target {
             Kind::Model { .. } => &[],
             Kind::Guest(guest) => guest.edges(),
         }
+    }
+
+    /// What the kernel holds for itself while no sequence runs, and on which machine of this target that is. None of the
+    /// model, which holds nothing, and of a kernel that others use as well.
+    ///
+    /// # Errors
+    ///
+    /// If the target fails.
+    pub(crate) fn kernel_memory(&mut self) -> Result<Option<(u64, KernelMemory)>, RunError> {
+        let counted = match &mut self.kind {
+            Kind::Model { .. } => return Ok(None),
+            Kind::Guest(guest) => guest.kernel_memory()?,
+        };
+        Ok((!counted.1.slabs.is_empty()).then_some(counted))
     }
 
     /// Has the next run begin on a fresh machine, for a kernel that is damaged.

@@ -157,6 +157,13 @@ impl VmStat {
     }
 }
 
+/// All of `/proc/vmstat`, with what each processor counts for itself.
+pub(crate) fn collected_vmstat() -> Result<Vec<u8>, Failure> {
+    // Absent where there is one processor.
+    let _ = fs::write(REFRESH, "1");
+    fs::read("/proc/vmstat").doing("read /proc/vmstat")
+}
+
 fn totals(vmstat: &[u8]) -> Option<Totals> {
     Some(Totals {
         pins: number(vmstat, b"nr_foll_pin_acquired ")? - number(vmstat, b"nr_foll_pin_released ")?,

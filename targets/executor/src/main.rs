@@ -20,6 +20,7 @@ mod edges;
 mod failure;
 mod files;
 mod init;
+mod kernel_memory;
 mod local;
 mod memory;
 mod memory_stat;

@@ -5,7 +5,8 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use pinfold_contract::{
-    Advice, FromGuest, HugePool, Observe, Op, RdmaCounts, Sequence, Teardown, ToGuest, WIRE_VERSION,
+    Advice, FromGuest, HugePool, KernelMemory, Observe, Op, RdmaCounts, Sequence, Teardown,
+    ToGuest, WIRE_VERSION,
 };
 
 use crate::counters::{MemInfo, Status, Totals, VmStat};
@@ -18,7 +19,7 @@ use crate::resources::{self, Resources};
 use crate::sys::{self, Forked, Pid};
 use crate::verbs::Device;
 use crate::wire::Wire;
-use crate::{chores, console, process0};
+use crate::{chores, console, kernel_memory, process0};
 
 /// How long the set-up of a sequence may take.
 const SET_UP_DEADLINE: Duration = Duration::from_secs(20);
@@ -134,10 +135,23 @@ impl Supervisor {
                     }
                 }
                 ToGuest::Greet => greet(huge_pages, wire)?,
+                ToGuest::CountKernelMemory => {
+                    wire.send(&FromGuest::KernelMemory(self.kernel_memory()?))?;
+                }
                 ToGuest::Shutdown => return Ok(()),
             }
         }
         Ok(())
+    }
+
+    /// What the kernel holds for itself. Nothing where others run, too: it would say nothing of sequences.
+    fn kernel_memory(&mut self) -> Result<KernelMemory, Failure> {
+        // Caches are dropped.
+        self.levels = None;
+        match self.neighbours {
+            Neighbours::None => kernel_memory::count(),
+            Neighbours::Some => Ok(KernelMemory::default()),
+        }
     }
 
     /// Runs one sequence. Says whether the machine can be used for another.

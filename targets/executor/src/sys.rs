@@ -268,6 +268,19 @@ pub(crate) fn drain_page_lists() -> io::Result<()> {
     check(unsafe { libc::madvise(at.cast(), PAGE, libc::MADV_POPULATE_READ) }).map(drop)
 }
 
+/// Source: include/uapi/linux/membarrier.h, 6.1 and 6.12.
+const MEMBARRIER_CMD_GLOBAL: libc::c_int = 1;
+
+/// Waits for a grace period of RCU: what was to be freed after one, when this is called, is about to be freed.
+///
+/// Source: `SYSCALL_DEFINE3(membarrier)`, kernel/sched/membarrier.c, 6.1 and 6.12, which calls `synchronize_rcu()` where
+/// there is more than one processor.
+pub(crate) fn wait_for_rcu() -> io::Result<()> {
+    // SAFETY: takes no pointers.
+    let waited = unsafe { libc::syscall(libc::SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) };
+    if waited == -1 { Err(io::Error::last_os_error()) } else { Ok(()) }
+}
+
 /// Source: include/uapi/linux/mempolicy.h, 6.1 and 6.12.
 const MPOL_MF_MOVE: libc::c_int = 1 << 1;
 

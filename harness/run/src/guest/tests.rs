@@ -65,7 +65,7 @@ impl Peer {
                     Ok(_) | Err(_) => return,
                 },
                 Ok(Some(ToGuest::Greet)) => self.say(&hello()),
-                Ok(Some(ToGuest::Shutdown)) | Err(_) => return,
+                Ok(Some(ToGuest::CountKernelMemory | ToGuest::Shutdown)) | Err(_) => return,
             }
         }
     }
