@@ -11,6 +11,7 @@ mod draw;
 pub mod explain;
 pub mod features;
 pub mod generate;
+pub mod leaks;
 pub mod minimize;
 pub mod model;
 pub mod mutate;

@@ -12,6 +12,7 @@ mod files;
 mod fuzz;
 mod given;
 mod kernel;
+mod leaks;
 mod minimize;
 mod output;
 mod patch;
@@ -50,6 +51,7 @@ enum Command {
     Patch(patch::Patch),
     Replay(replay::Replay),
     Minimize(minimize::Minimize),
+    Leaks(leaks::Leaks),
     Report(report::Report),
     Designs(designs::Designs),
     Defects(defects::Defects),
@@ -77,6 +79,7 @@ fn main() -> ExitCode {
         Command::Patch(patch) => patch.run(&signals),
         Command::Replay(replay) => replay.run(&signals),
         Command::Minimize(minimize) => minimize.run(&signals),
+        Command::Leaks(leaks) => leaks.run(&signals),
         Command::Report(report) => report.run(),
         Command::Designs(designs) => designs.run(),
         Command::Defects(defects) => defects.run(&signals),

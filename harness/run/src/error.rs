@@ -42,6 +42,15 @@ pub enum RunError {
         /// The target.
         target: String,
     },
+    /// The memory of a kernel is wanted that does not say what it holds.
+    #[error(
+        "{target} does not say which memory its kernel holds: take a machine (uml:SERIES or qemu:SERIES) whose kernel has \
+         /proc/slabinfo (CONFIG_SLUB_DEBUG)"
+    )]
+    CountsNoMemory {
+        /// The target.
+        target: String,
+    },
     /// The blocks of a kernel are not known.
     #[error(transparent)]
     Blocks(#[from] BlocksError),
@@ -308,7 +317,7 @@ impl RunError {
             | RunError::Compile { .. }
             | RunError::Modules { .. }
             | RunError::Write { .. } => Blame::Environment,
-            RunError::NotesNoBlocks { .. } => Blame::Capability,
+            RunError::NotesNoBlocks { .. } | RunError::CountsNoMemory { .. } => Blame::Capability,
             RunError::Interrupted => Blame::User,
         }
     }
@@ -326,6 +335,7 @@ impl RunError {
             | RunError::Option { .. }
             | RunError::Local(_)
             | RunError::NotesNoBlocks { .. }
+            | RunError::CountsNoMemory { .. }
             | RunError::Blocks(_)
             | RunError::Parts(_)
             | RunError::Boot { .. }

@@ -20,6 +20,7 @@ mod fixes;
 mod fuzz;
 mod guest;
 mod kernel;
+mod leaks;
 mod link;
 mod list;
 mod local;
@@ -63,6 +64,9 @@ pub use fuzz::{
     fuzz,
 };
 pub use kernel::{build_kernel, built_kernels, find_kernel};
+pub use leaks::{
+    FoundLeak, LEAK_REPETITIONS_DEFAULT, LeakReport, LeftOut, Named, find_leaks, leak_sequences,
+};
 pub use link::LinkError;
 pub use list::{defects_folder, outdated_lists, write_lists};
 pub use local::LocalError;

@@ -4,8 +4,8 @@
 //! merged pages, huge pages and RDMA objects that a sequence took are all given back once its
 //! last process has ended.
 //!
-//! Does not check memory of the kernel itself, which only a leak detector in the
-//! kernel can attribute, and nothing after a hang or a crash: there was no end.
+//! Does not check memory of the kernel itself: one run tells a leak from nothing that
+//! is kept for later ([`crate::leaks`] repeats runs). Nor does it check anything after a hang or a crash: there was no end.
 
 use pinfold_contract::Teardown;
 
