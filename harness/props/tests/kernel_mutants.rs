@@ -16,8 +16,8 @@ use pinfold_run::embedded_defects;
 const FIELDS: [&str; 6] =
     ["SPDX-License-Identifier", "Series", "Mutant", "Oracle", "Targets", "Upstream"];
 
-/// The oracles, as findings name them.
-const ORACLES: [&str; 8] = [
+/// The oracles, as findings name them, and `leaks` for what `pinfold leaks` alone sees.
+const ORACLES: [&str; 9] = [
     "outcome",
     "protection",
     "completion",
@@ -26,6 +26,7 @@ const ORACLES: [&str; 8] = [
     "accounting",
     "teardown",
     "kernel_log",
+    "leaks",
 ];
 
 /// Where a mutant can be seen: `ci/mutants` measures those of User Mode Linux.
