@@ -2,10 +2,12 @@
 //!
 //! Pure: the runs are made elsewhere.
 
+mod cause;
 mod comparison;
 mod ledger;
 mod prices;
 
+pub use cause::without_cause;
 pub use comparison::{Question, Side, Sorted, sort};
 pub use ledger::{Ledger, Sum, Sums, sums};
 pub use prices::{Price, Priced, price_list, priced};

@@ -1,12 +1,15 @@
 //! Asks the other kernel whether it does the same.
 
+use std::path::Path;
 use std::sync::atomic::AtomicBool;
 
 use pinfold::oracle::Verdict;
+use pinfold::patch::without_cause;
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
 use super::is_stopped;
+use super::report::Change;
 use crate::check::check_closely;
 use crate::error::{Reach, RunError};
 use crate::fuzz::SHORT_OPS_MAX;
@@ -60,6 +63,43 @@ pub(super) fn ask(
     Ok(if agrees { Answer::Agrees } else { Answer::Other })
 }
 
+/// Whether `long`, which was not minimized, diverges on `target` by the cause of `short`, which was: as it is it diverges,
+/// and without the op that makes `short` diverge it does not, each time.
+///
+/// # Errors
+///
+/// If the target fails for good.
+pub(super) fn has_the_cause_of(
+    target: &mut Target,
+    short: &Change,
+    long: &Change,
+    stop: &AtomicBool,
+) -> Result<bool, RunError> {
+    let sequences = (stored_in(&short.dir), stored_in(&long.dir));
+    let (Some(shorter), Some(sequence)) = sequences else { return Ok(false) };
+    let Some(without) = without_cause(&sequence, &shorter) else { return Ok(false) };
+    let mut shows = |sequence: &Sequence| -> Result<bool, RunError> {
+        for _ in 0..TRIES {
+            if is_stopped(stop) {
+                return Err(RunError::Interrupted);
+            }
+            if once(target, sequence, &long.signature)? == Answer::Same {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    };
+    let asked = shows(&sequence).and_then(|shown| Ok(shown && !shows(&without)?));
+    match asked {
+        Ok(answer) => Ok(answer),
+        // Nothing is known of it then, and it is listed by itself.
+        Err(error) => match (&error, error.reach()) {
+            (RunError::Interrupted, _) | (_, Reach::Run) => Ok(false),
+            (_, Reach::Target) => Err(error),
+        },
+    }
+}
+
 fn once(
     target: &mut Target,
     sequence: &Sequence,
@@ -79,7 +119,12 @@ fn once(
 
 /// The shortest sequence that its bundle has.
 fn sequence_of(found: &FoundSignature) -> Option<Sequence> {
+    stored_in(&found.dir)
+}
+
+/// The shortest sequence in a bundle.
+fn stored_in(dir: &Path) -> Option<Sequence> {
     let names = ["minimized.seq", "sequence.seq"];
-    let mut files = names.iter().filter_map(|name| read_seq(&found.dir.join(name)).ok());
+    let mut files = names.iter().filter_map(|name| read_seq(&dir.join(name)).ok());
     files.next().map(|file| file.sequence)
 }

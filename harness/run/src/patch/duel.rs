@@ -15,13 +15,15 @@ use pinfold::patch::{Side, price_list, priced, sort, sums};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
 
-use super::ask::{Answer, ask};
+use super::ask::{Answer, ask, has_the_cause_of};
 use super::kernels::boot_deadline;
 use super::report::{Bill, Change, PatchReport, Timing, seconds};
 use super::{PatchEvent, folder, is_stopped, open};
 use crate::cpu;
 use crate::error::RunError;
 use crate::fuzz::{Budget, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
+use crate::guest::in_full;
+use crate::leaks::{find_leaks, leak_sequences};
 use crate::stored::stored;
 use crate::summary::{FoundSignature, Summary};
 use crate::target::{Prepared, Target};
@@ -47,6 +49,9 @@ pub const PURSUE_FOR_DEFAULT: Duration = Duration::from_secs(6);
 
 /// Bundles of one signature: with more, nothing is understood better.
 const BUNDLES_MAX: u32 = 3;
+
+/// Repetitions of each sequence that are to show leaks: they take some seconds, on both kernels at once.
+const LEAK_REPETITIONS: u32 = 40;
 
 /// The marker of a folder that is ours.
 pub(super) const MARKER: &str = "patch.json";
@@ -181,8 +186,11 @@ impl Ring<'_> {
         let since = Instant::now();
         self.compare(report, &first, &then)?;
         report.timing.ask = seconds(since.elapsed());
-        report.timing.total =
-            report.timing.boot + report.timing.corpus + report.timing.fuzz + report.timing.ask;
+        let since = Instant::now();
+        self.look_for_leaks(report);
+        report.timing.leaks = seconds(since.elapsed());
+        let Timing { boot, corpus, fuzz, ask, leaks, .. } = report.timing;
+        report.timing.total = boot + corpus + fuzz + ask + leaks;
         report.conclude(then, is_stopped(self.stop));
         Ok(())
     }
@@ -251,6 +259,26 @@ impl Ring<'_> {
         }
     }
 
+    /// Looks for kernel memory that only the patched kernel never gives back. Where one of the two fails at it, nothing is
+    /// said of such memory: what a kernel does wrong is found by the runs before.
+    fn look_for_leaks(&mut self, report: &mut PatchReport) {
+        let [base, patched] = &mut self.targets;
+        let stop = self.stop;
+        let look = |target: &mut Target| {
+            let sequences = leak_sequences(target.profile());
+            find_leaks(target, sequences, LEAK_REPETITIONS, stop)
+        };
+        let (base, patched) = thread::scope(|scope| {
+            let base = scope.spawn(|| look(base));
+            let patched = look(patched);
+            (base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), patched)
+        });
+        match (base, patched) {
+            (Ok(base), Ok(patched)) => report.leaks = patched.not_in(&base),
+            (Err(error), _) | (_, Err(error)) => report.leaks_unknown = Some(in_full(&error)),
+        }
+    }
+
     /// Finds out what the patch brings and what it cures.
     fn compare(&mut self, report: &mut PatchReport, first: &Both, then: &Both) -> Result<(), Lost> {
         let found = [0, 1].map(|side| by_signature(&first[side], &then[side]));
@@ -281,8 +309,29 @@ impl Ring<'_> {
                 Answer::Other | Answer::NotAsked => report.unsettled.push(Change::of(what)),
             }
         }
-        Ok(())
+        for list in [&mut report.new, &mut report.cured, &mut report.common, &mut report.unsettled]
+        {
+            list.sort_by_key(Change::rank);
+        }
+        group(patched, &mut report.new, self.stop)
+            .map_err(|error| Lost { side: Side::Patched, error })
     }
+}
+
+/// Has each of `changes` that was not minimized name a minimal one that has probably the same cause, if there is one.
+fn group(target: &mut Target, changes: &mut [Change], stop: &AtomicBool) -> Result<(), RunError> {
+    let count = changes.iter().filter(|change| change.minimal == Some(true)).count();
+    // In their order these come first.
+    let (minimal, others) = changes.split_at_mut(count);
+    for long in others {
+        for short in minimal.iter() {
+            if has_the_cause_of(target, short, long, stop)? {
+                long.same_cause_as = Some(short.signature.clone());
+                break;
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What two runs on one kernel found: of each signature the shorter one.
@@ -303,7 +352,7 @@ fn by_signature(first: &Summary, then: &Summary) -> BTreeMap<Signature, FoundSig
 
 impl Timing {
     /// What took how long, in the order in which it was done.
-    pub fn steps(&self) -> [(&'static str, f64); 12] {
+    pub fn steps(&self) -> [(&'static str, f64); 13] {
         [
             ("apply", self.apply),
             ("prepare", self.prepare),
@@ -316,6 +365,7 @@ impl Timing {
             ("fuzz", self.fuzz),
             ("minimize, within these two", self.minimize),
             ("ask the other kernel", self.ask),
+            ("leaks", self.leaks),
             ("lines", self.reach),
         ]
     }
@@ -323,7 +373,50 @@ impl Timing {
 
 #[cfg(test)]
 mod tests {
+    use pinfold::oracle::Oracle;
+
     use super::*;
+    use crate::target::TargetOptions;
+
+    const SIGNATURE: &str = "accounting-dereg-registrar.vm_pin.more";
+
+    /// A divergence whose sequence (`.seq`) is `text`.
+    fn change(folder: &std::path::Path, name: &str, minimal: bool, text: &str) -> Change {
+        let dir = folder.join(name);
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("minimized.seq"), format!("# pinfold 1\n{text}")).unwrap();
+        let found = FoundSignature {
+            signature: SIGNATURE.parse().unwrap(),
+            oracle: Oracle::Accounting,
+            op_count: text.lines().count(),
+            dir,
+            count: 1,
+            reliability: None,
+            known: None,
+            presumed: None,
+        };
+        Change { minimal: Some(minimal), ..Change::of(&found) }
+    }
+
+    #[test]
+    fn what_is_gone_without_the_op_of_a_short_one_is_listed_below_it_and_what_stays_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let name = "model:6.12+vm_pin_kept".parse().unwrap();
+        let mut target = Target::open(&name, &TargetOptions::default()).unwrap();
+        let long = "map 0..4 anon private rw\nwrite 0 8 0x11\nreg mr1 0..4 remote_read\nread 0 8\ndereg mr1\n";
+        let short = "map 0..1 anon private rw\nreg mr0 0..1 remote_read\ndereg mr0\n";
+        let mut grouped = |short: &str| {
+            let mut changes = [
+                change(folder.path(), "short", true, short),
+                change(folder.path(), "long", false, long),
+            ];
+            group(&mut target, &mut changes, &AtomicBool::new(false)).unwrap();
+            changes.map(|change| change.same_cause_as.is_some())
+        };
+        assert_eq!(grouped(short), [false, true]);
+        assert_eq!(grouped("map 0..1 anon private rw\nread 0 8\n"), [false, false]);
+        assert_eq!(grouped("map 0..1 anon private rw\nfork p1\n"), [false, false]);
+    }
 
     #[test]
     fn each_kernel_has_cpus_of_its_own_if_there_are_enough() {

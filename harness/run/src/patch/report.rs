@@ -17,6 +17,7 @@ use super::lines::{Extent, Reach};
 use super::{folder, text};
 use crate::bundle::{Finding, Reliability, replace};
 use crate::error::RunError;
+use crate::leaks::FoundLeak;
 use crate::report::read_report;
 use crate::summary::{Conclusion, Coverage, FoundSignature, Summary};
 use crate::target::Target;
@@ -45,6 +46,10 @@ pub struct PatchReport {
     pub base_sequences: u64,
     /// Divergences of the patched kernel that the base does not have.
     pub new: Vec<Change>,
+    /// Kernel memory that the patched kernel never gives back, and the base does.
+    pub leaks: Vec<FoundLeak>,
+    /// Why nobody looked for such memory, if so.
+    pub leaks_unknown: Option<String>,
     /// Divergences of the base that the patched kernel does not have.
     pub cured: Vec<Change>,
     /// Divergences of both.
@@ -99,6 +104,10 @@ pub struct Change {
     pub seen: String,
     /// Ops of the shortest sequence that shows it.
     pub op_count: usize,
+    /// Whether that sequence is as short as can be; none if nobody minimized it.
+    pub minimal: Option<bool>,
+    /// A divergence in this list that has probably the same cause, and a shorter sequence.
+    pub same_cause_as: Option<Signature>,
     /// Its bundle.
     pub dir: PathBuf,
     /// Sequences that showed it.
@@ -147,6 +156,8 @@ pub struct Timing {
     pub minimize: f64,
     /// Asking each kernel for what the other one does.
     pub ask: f64,
+    /// Looking for kernel memory that is never given back, on both at once.
+    pub leaks: f64,
     /// Finding out which changed lines run.
     pub reach: f64,
     /// Everything.
@@ -168,10 +179,16 @@ impl Change {
         })
     }
 
+    /// Where it stands in a list: what was minimized first, the shortest of it first.
+    pub(super) fn rank(&self) -> (bool, usize) {
+        (self.minimal != Some(true), self.op_count)
+    }
+
     pub(super) fn of(found: &FoundSignature) -> Change {
         // A bundle that somebody removed meanwhile has nothing to say.
         let stored = fs::read(found.dir.join("finding.json")).ok();
         let finding: Option<Finding> = stored.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let minimal = finding.as_ref().and_then(|finding| finding.minimal);
         let (predicted, seen) =
             finding.map(|finding| (finding.predicted, finding.seen)).unwrap_or_default();
         Change {
@@ -180,6 +197,8 @@ impl Change {
             predicted,
             seen,
             op_count: found.op_count,
+            minimal,
+            same_cause_as: None,
             dir: found.dir.clone(),
             count: found.count,
             reliability: found.reliability,
@@ -223,6 +242,8 @@ impl PatchReport {
             stored: 0,
             base_sequences: 0,
             new: Vec::new(),
+            leaks: Vec::new(),
+            leaks_unknown: None,
             cured: Vec::new(),
             common: Vec::new(),
             unsettled: Vec::new(),
@@ -245,7 +266,7 @@ impl PatchReport {
                 Conclusion::MostlyInconclusive | Conclusion::Vacuous { .. } => true,
                 Conclusion::Clean | Conclusion::Diverged => false,
             });
-        self.verdict = match (self.new.is_empty(), is_unsure) {
+        self.verdict = match (self.new.is_empty() && self.leaks.is_empty(), is_unsure) {
             (false, _) => PatchVerdict::Diverges,
             (true, true) => PatchVerdict::Unsure,
             (true, false) => PatchVerdict::Agrees,

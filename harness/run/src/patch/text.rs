@@ -28,8 +28,12 @@ pub(super) fn text(report: &PatchReport) -> String {
     ] {
         if !changes.is_empty() {
             write!(text, "\n{heading}\n").expect("a string takes everything");
-            changes.iter().for_each(|change| text.push_str(&account(change)));
+            text.push_str(&accounts(changes));
         }
+    }
+    if !report.leaks.is_empty() {
+        text.push_str("\nleaks: the patched kernel never gives this memory back, the base does\n");
+        report.leaks.iter().for_each(|leak| text.push_str(&format!("  {leak}\n")));
     }
     text.push_str(&prices(&report.bill.prices));
     if let Some(boot) = &report.boot {
@@ -51,6 +55,8 @@ fn lines(report: &PatchReport) -> Vec<String> {
     lines.push(format!("patch      {}", what(report)));
     lines.push(format!("compared   {}", compared(report)));
     lines.push(format!("time       {}", time(report)));
+    let unknown = report.leaks_unknown.iter();
+    lines.extend(unknown.map(|why| format!("note       leaks of kernel memory: not known: {why}")));
     lines.extend(report.offsets.iter().map(|note| format!("note       {note}")));
     lines
 }
@@ -61,7 +67,7 @@ fn headline(report: &PatchReport) -> String {
             "AGREES     the patched kernel does nothing wrong that the base does not do".to_owned()
         }
         PatchVerdict::Diverges => {
-            let count = report.new.len();
+            let count = report.new.len() + report.leaks.len();
             let plural = if count == 1 { "" } else { "s" };
             format!("DIVERGES   {count} new divergence{plural}: do not apply this as it is")
         }
@@ -83,18 +89,26 @@ fn headline(report: &PatchReport) -> String {
 }
 
 fn answer(report: &PatchReport, question: Question) -> String {
+    let leak = report.leaks.first().filter(|_| question == Question::Accounted);
     let found: Vec<&Change> =
         report.new.iter().filter(|change| Question::of(change.oracle) == question).collect();
-    let Some(shortest) = found.iter().min_by_key(|change| change.op_count) else {
+    let Some(shortest) = found.iter().min_by_key(|change| change.rank()) else {
+        if let Some(leak) = leak {
+            return format!("{question:<10} NO: {leak}{}", and_more(report.leaks.len() - 1));
+        }
         let word = match report.verdict {
             PatchVerdict::Unsure | PatchVerdict::NotBuilt | PatchVerdict::NotReached => "not known",
             PatchVerdict::Agrees | PatchVerdict::Diverges | PatchVerdict::DoesNotBoot => "yes",
         };
         return format!("{question:<10} {word}");
     };
-    let more =
-        if found.len() > 1 { format!(", and {} more", found.len() - 1) } else { String::new() };
-    format!("{question:<10} NO: {} ({} ops){more}", shortest.signature, shortest.op_count)
+    let leaks = leak.map_or(0, |_| report.leaks.len());
+    let more = and_more(found.len() - 1 + leaks);
+    format!("{question:<10} NO: {} ({}){more}", shortest.signature, length(shortest))
+}
+
+fn and_more(count: usize) -> String {
+    if count == 0 { String::new() } else { format!(", and {count} more") }
 }
 
 /// Which of the changed lines ran, in a line.
@@ -232,14 +246,38 @@ fn unexplained(changes: &[Change]) -> Vec<Change> {
     changes.iter().filter(|change| change.known.is_none()).cloned().collect()
 }
 
+/// Divergences in their order, each followed by those of the same cause.
+fn accounts(changes: &[Change]) -> String {
+    let mut text = String::new();
+    for change in changes.iter().filter(|change| change.same_cause_as.is_none()) {
+        text.push_str(&account(change));
+        let is_its = |other: &&Change| other.same_cause_as.as_ref() == Some(&change.signature);
+        for other in changes.iter().filter(is_its) {
+            text.push_str("    also shows as, probably by the same cause, since it does not without the last op of these:\n");
+            text.push_str(&account(other));
+        }
+    }
+    text
+}
+
+/// `3 ops`, or that these are not all needed.
+fn length(change: &Change) -> String {
+    match change.minimal {
+        Some(true) => format!("{} ops", change.op_count),
+        Some(false) => format!("not minimized: out of time ({} ops)", change.op_count),
+        None => format!("not minimized ({} ops)", change.op_count),
+    }
+}
+
 /// A divergence in a few lines.
 fn account(change: &Change) -> String {
-    let Change { signature, oracle, predicted, seen, op_count, dir, count, .. } = change;
+    let Change { signature, oracle, predicted, seen, dir, count, .. } = change;
+    let length = length(change);
     let word = known_word(change.presumed.as_deref());
     let known = change.known.as_ref().map(|title| format!(" ({word}: {title})"));
     let again = change.reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
     format!(
-        "  {signature}{}\n      {oracle}: a right kernel {predicted}, this one {seen}\n      {op_count} ops, in {count} \
+        "  {signature}{}\n      {oracle}: a right kernel {predicted}, this one {seen}\n      {length}, in {count} \
          sequences{}: {}\n",
         known.unwrap_or_default(),
         again.unwrap_or_default(),
