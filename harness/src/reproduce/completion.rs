@@ -29,7 +29,7 @@ fn field(body: &mut Body, of: WorkRequest, fields: &WcFields, named: impl Fn(&st
     let last = ended(of);
     let number = |body: &mut Body, what: &str, got: &str, want: u32| {
         body.pieces.insert(Piece::Number);
-        let (got, want) = (format!("number({got})"), words::quoted(&want.to_string()));
+        let (got, want) = (format!("as_text({got})"), words::quoted(&want.to_string()));
         body.check(Proc::P0, IfNot::Wrong, &format!("{what} of the {of}"), &got, &want);
     };
     if named("opcode") {

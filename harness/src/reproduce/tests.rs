@@ -88,3 +88,38 @@ fn a_child_that_may_inherit_a_charge_has_one_to_inherit() {
     });
     assert!(text.contains("\tmake_landing();"), "{text}");
 }
+
+/// The name that a line of C at file scope declares, if it does.
+fn declared(line: &str) -> Option<&str> {
+    let end = line.strip_prefix("static ")?.find(['(', ';', '[', '=']).map(|end| end + 7)?;
+    line[..end].trim_end().rsplit([' ', '*']).next()
+}
+
+#[test]
+fn a_wrong_field_of_a_completion_is_compared_under_names_of_its_own() {
+    let text = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 local_write|remote_atomic\n\
+                cas mr0+0 0 1\n";
+    let sequence = pinfold_contract::parse(text).unwrap().sequence;
+    let divergence = Divergence {
+        op_index: 2,
+        oracle: Oracle::Completion,
+        predicted: "request opcode: comp_swap".to_owned(),
+        seen: "request opcode: fetch_add".to_owned(),
+        class: "request-opcode-comp_swap-fetch_add".to_owned(),
+        detail: String::new(),
+    };
+    let text = c_program(&Reproduction {
+        sequence: &sequence,
+        profile: Profile::newest(),
+        title: "a test",
+        seen_on: &[],
+        divergence: Some(&divergence),
+    });
+    assert!(text.contains("as_text(ended[1].opcode), \"3\""), "{text}");
+    let mut names: Vec<&str> = text.lines().filter_map(declared).collect();
+    assert!(names.contains(&"as_text") && names.contains(&"number"), "{names:?}");
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count, "a name is declared twice in\n{text}");
+}

@@ -1,4 +1,4 @@
-static const char *number(uint32_t value)
+static const char *as_text(uint32_t value)
 {
 	static char text[16];
 
