@@ -11,6 +11,7 @@ use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::{env, fs};
 
@@ -23,9 +24,9 @@ use pinfold::reproduce::{Reproduction, c_program};
 use pinfold::signature::Signature;
 use pinfold_contract::{Observe, ProgramEnd, Sequence, parse, print};
 use pinfold_run::{
-    Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, build_kernel, compile_c,
-    default_target, embedded_defects, find_kernel, prepare, read_patch, reproduce_c, reproduce_seq,
-    run_program,
+    Judgement, Linking, Prepared, RunEnd, TargetOptions, allowed_cpus, build_kernel,
+    check_and_judge, compile_c, default_target, embedded_defects, find_kernel, prepare, read_patch,
+    reproduce_c, reproduce_seq, run_program,
 };
 
 static SKIPPED: AtomicUsize = AtomicUsize::new(0);
@@ -405,19 +406,40 @@ fn with_its_fix_a_fork_that_fails_half_way_is_refused_and_6_12_goes_on() {
     assert!(output.contains("fork: Cannot allocate memory"), "{output}");
 }
 
+/// Whether `sequence` shows a known defect of the kernel of `target`: there its program ends as that defect has it.
+fn shows_a_known_defect(target: &Prepared, sequence: &Sequence) -> bool {
+    let known = embedded_defects().unwrap();
+    let mut target = target.open(None, Arc::default()).unwrap();
+    let judged = check_and_judge(&mut target, sequence, Observe::Each, &known);
+    matches!(judged.unwrap().1, Judgement::Known { .. })
+}
+
 /// Every planted fault's program runs to its end on a right kernel: no earlier op goes another way.
 #[test]
 fn a_right_kernel_is_right_by_the_program_for_every_planted_fault() {
     let usual = Profile::newest();
+    let (mut right, mut excused) = (0, Vec::new());
     for (fault, name) in Fault::ALL {
         let series = fault.shown_on(usual).series.to_string();
         let Some(target) = kernel(&series) else { continue };
         for (signature, (sequence, divergence)) in minimized(fault) {
             let text = program(&sequence, Profile::newest(), Some(&divergence));
             let (end, output) = run(&target, &text);
-            let is_right = end == RunEnd::Program(ProgramEnd::Exited(0))
-                || finds_a_refused_bind_told_as_flush(end, &output);
-            assert!(is_right, "{name}: {signature} {end:?}\n{output}\n{}", print(&sequence));
+            if end == RunEnd::Program(ProgramEnd::Exited(0)) {
+                right += 1;
+                continue;
+            }
+            let is_known = shows_a_known_defect(&target, &sequence);
+            assert!(is_known, "{name}: {signature} {end:?}\n{output}\n{}", print(&sequence));
+            excused.push(signature);
         }
     }
+    let (count, names) = (excused.len(), excused.iter().map(ToString::to_string));
+    let names = names.collect::<Vec<_>>().join(", ");
+    writeln!(
+        std::io::stderr(),
+        "{right} programs end with 0, {count} meet a known defect: {names}"
+    )
+    .unwrap();
+    assert!(count * 10 <= right, "{right} programs were right, and these meet a defect: {names}");
 }
