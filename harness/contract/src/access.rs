@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::bits;
+
 /// Access flags as `ibv_reg_mr()` takes them. Any bit may be set, also
 /// undefined ones: what the kernel says to them is part of what is tested.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -37,19 +39,19 @@ impl Access {
     /// gives away the lowest first), because it is a permission: who does not know it may ignore it.
     pub const NON_COHERENT: Access = Access(1 << 29);
 
-    const NAMES: [(Access, &'static str); 12] = [
-        (Access::LOCAL_WRITE, "local_write"),
-        (Access::REMOTE_WRITE, "remote_write"),
-        (Access::REMOTE_READ, "remote_read"),
-        (Access::REMOTE_ATOMIC, "remote_atomic"),
-        (Access::MW_BIND, "mw_bind"),
-        (Access::ZERO_BASED, "zero_based"),
-        (Access::ON_DEMAND, "on_demand"),
-        (Access::HUGETLB, "hugetlb"),
-        (Access::FLUSH_GLOBAL, "flush_global"),
-        (Access::FLUSH_PERSISTENT, "flush_persistent"),
-        (Access::RELAXED_ORDERING, "relaxed_ordering"),
-        (Access::NON_COHERENT, "non_coherent"),
+    const NAMES: [(u32, &'static str); 12] = [
+        (Access::LOCAL_WRITE.0, "local_write"),
+        (Access::REMOTE_WRITE.0, "remote_write"),
+        (Access::REMOTE_READ.0, "remote_read"),
+        (Access::REMOTE_ATOMIC.0, "remote_atomic"),
+        (Access::MW_BIND.0, "mw_bind"),
+        (Access::ZERO_BASED.0, "zero_based"),
+        (Access::ON_DEMAND.0, "on_demand"),
+        (Access::HUGETLB.0, "hugetlb"),
+        (Access::FLUSH_GLOBAL.0, "flush_global"),
+        (Access::FLUSH_PERSISTENT.0, "flush_persistent"),
+        (Access::RELAXED_ORDERING.0, "relaxed_ordering"),
+        (Access::NON_COHERENT.0, "non_coherent"),
     ];
 
     /// Whether every flag of `flags` is set.
@@ -77,35 +79,12 @@ impl Access {
     /// Reads flags as [`Display`](fmt::Display) writes them: names or `bitN`
     /// joined by `|`, or `none`.
     pub fn from_text(text: &str) -> Option<Access> {
-        if text == "none" {
-            return Some(Access(0));
-        }
-        text.split('|').try_fold(Access(0), |flags, word| Some(flags.with(Self::flag(word)?)))
-    }
-
-    fn flag(word: &str) -> Option<Access> {
-        if let Some(bit) = word.strip_prefix("bit") {
-            let bit: u32 = bit.parse().ok()?;
-            return (bit < 32).then(|| Access(1 << bit));
-        }
-        Self::NAMES.iter().find(|(_, name)| *name == word).map(|(flag, _)| *flag)
+        bits::read(text, &Self::NAMES).map(Access)
     }
 }
 
 impl fmt::Display for Access {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.0 == 0 {
-            return f.write_str("none");
-        }
-        let mut separator = "";
-        for bit in (0..32).filter(|bit| self.0 & (1 << bit) != 0) {
-            f.write_str(separator)?;
-            separator = "|";
-            match Self::NAMES.iter().find(|(flag, _)| flag.0 == 1 << bit) {
-                Some((_, name)) => f.write_str(name)?,
-                None => write!(f, "bit{bit}")?,
-            }
-        }
-        Ok(())
+        bits::write(f, self.0, &Self::NAMES)
     }
 }

@@ -7,7 +7,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::Handle;
+use crate::{Handle, bits};
 
 /// One work completion of an op, without its status: the outcome of the op has that.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -131,11 +131,11 @@ impl WcFlags {
     /// There is an invalidated key.
     pub const WITH_INV: WcFlags = WcFlags(1 << 3);
 
-    const NAMES: [(WcFlags, &'static str); 4] = [
-        (WcFlags::GRH, "grh"),
-        (WcFlags::WITH_IMM, "with_imm"),
-        (WcFlags::IP_CSUM_OK, "ip_csum_ok"),
-        (WcFlags::WITH_INV, "with_inv"),
+    const NAMES: [(u32, &'static str); 4] = [
+        (WcFlags::GRH.0, "grh"),
+        (WcFlags::WITH_IMM.0, "with_imm"),
+        (WcFlags::IP_CSUM_OK.0, "ip_csum_ok"),
+        (WcFlags::WITH_INV.0, "with_inv"),
     ];
 
     /// These flags without `flags`.
@@ -148,13 +148,7 @@ impl WcFlags {
 /// Names or `bitN`, joined by `|`; or `none`.
 impl fmt::Display for WcFlags {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = |bit: u32| {
-            let named = Self::NAMES.iter().find(|(name, _)| name.0 == 1 << bit);
-            named.map_or_else(|| format!("bit{bit}"), |(_, name)| (*name).to_owned())
-        };
-        let words: Vec<String> = (0..32).filter(|bit| self.0 & (1 << bit) != 0).map(word).collect();
-        f.write_str(if words.is_empty() { "none" } else { "" })?;
-        f.write_str(&words.join("|"))
+        bits::write(f, self.0, &Self::NAMES)
     }
 }
 

@@ -8,6 +8,7 @@
 mod access;
 mod arena;
 mod arg;
+mod bits;
 mod completion;
 mod decode;
 mod edge;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BadRange, Mr, Mw, Pd};
+use crate::{BadRange, Mr, Mw, Pd, bits};
 
 /// Something that has a key: an MR or a memory window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -187,8 +187,8 @@ impl Rereg {
     /// The rights (`IB_MR_REREG_ACCESS`).
     pub const ACCESS: Rereg = Rereg(4);
 
-    const NAMES: [(Rereg, &'static str); 3] =
-        [(Rereg::TRANS, "trans"), (Rereg::PD, "pd"), (Rereg::ACCESS, "access")];
+    const NAMES: [(u32, &'static str); 3] =
+        [(Rereg::TRANS.0, "trans"), (Rereg::PD.0, "pd"), (Rereg::ACCESS.0, "access")];
 
     /// Whether every bit of `bits` is set.
     pub fn has(self, bits: Rereg) -> bool {
@@ -203,29 +203,13 @@ impl Rereg {
 
     /// Reads bits as [`Display`](fmt::Display) writes them: names or `bitN` joined by `|`, or `none`.
     pub fn from_text(text: &str) -> Option<Rereg> {
-        if text == "none" {
-            return Some(Rereg(0));
-        }
-        text.split('|').try_fold(Rereg(0), |bits, word| {
-            let named = Self::NAMES.iter().find(|(_, name)| *name == word).map(|(bit, _)| *bit);
-            let numbered = || {
-                let bit: u32 = word.strip_prefix("bit")?.parse().ok()?;
-                (bit < 32).then(|| Rereg(1 << bit))
-            };
-            Some(Rereg(bits.0 | named.or_else(numbered)?.0))
-        })
+        bits::read(text, &Self::NAMES).map(Rereg)
     }
 }
 
 impl fmt::Display for Rereg {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let word = |bit: u32| {
-            let named = Self::NAMES.iter().find(|(name, _)| name.0 == 1 << bit);
-            named.map_or_else(|| format!("bit{bit}"), |(_, name)| (*name).to_owned())
-        };
-        let words: Vec<String> = (0..32).filter(|bit| self.0 & (1 << bit) != 0).map(word).collect();
-        f.write_str(if words.is_empty() { "none" } else { "" })?;
-        f.write_str(&words.join("|"))
+        bits::write(f, self.0, &Self::NAMES)
     }
 }
 

@@ -68,24 +68,31 @@ fn only_what_is_used_is_there() {
     }
 }
 
-#[test]
-fn a_child_that_may_inherit_a_charge_has_one_to_inherit() {
-    let sequence = pinfold_contract::parse("# pinfold 1\nfork p1\n").unwrap().sequence;
+/// The program for the last op of `text`, of which `divergence` was seen: oracle, predicted, seen and class.
+fn program_for(text: &str, divergence: (Oracle, &str, &str, &str)) -> String {
+    let sequence = pinfold_contract::parse(&format!("# pinfold 1\n{text}")).unwrap().sequence;
+    let (oracle, predicted, seen, class) = divergence;
     let divergence = Divergence {
-        op_index: 0,
-        oracle: Oracle::Accounting,
-        predicted: "p1 vm_pin 0".to_owned(),
-        seen: "p1 vm_pin 129".to_owned(),
-        class: "child.vm_pin.more".to_owned(),
+        op_index: sequence.ops.len() - 1,
+        oracle,
+        predicted: predicted.to_owned(),
+        seen: seen.to_owned(),
+        class: class.to_owned(),
         detail: String::new(),
     };
-    let text = c_program(&Reproduction {
+    c_program(&Reproduction {
         sequence: &sequence,
         profile: Profile::newest(),
         title: "a test",
         seen_on: &[],
         divergence: Some(&divergence),
-    });
+    })
+}
+
+#[test]
+fn a_child_that_may_inherit_a_charge_has_one_to_inherit() {
+    let charge = ("p1 vm_pin 0", "p1 vm_pin 129", "child.vm_pin.more");
+    let text = program_for("fork p1\n", (Oracle::Accounting, charge.0, charge.1, charge.2));
     assert!(text.contains("\tmake_landing();"), "{text}");
 }
 
@@ -97,24 +104,10 @@ fn declared(line: &str) -> Option<&str> {
 
 #[test]
 fn a_wrong_field_of_a_completion_is_compared_under_names_of_its_own() {
-    let text = "# pinfold 1\nmap 0..1 anon private rw\nreg mr0 0..1 local_write|remote_atomic\n\
-                cas mr0+0 0 1\n";
-    let sequence = pinfold_contract::parse(text).unwrap().sequence;
-    let divergence = Divergence {
-        op_index: 2,
-        oracle: Oracle::Completion,
-        predicted: "request opcode: comp_swap".to_owned(),
-        seen: "request opcode: fetch_add".to_owned(),
-        class: "request-opcode-comp_swap-fetch_add".to_owned(),
-        detail: String::new(),
-    };
-    let text = c_program(&Reproduction {
-        sequence: &sequence,
-        profile: Profile::newest(),
-        title: "a test",
-        seen_on: &[],
-        divergence: Some(&divergence),
-    });
+    let ops = "map 0..1 anon private rw\nreg mr0 0..1 local_write|remote_atomic\ncas mr0+0 0 1\n";
+    let (predicted, seen) = ("request opcode: comp_swap", "request opcode: fetch_add");
+    let class = "request-opcode-comp_swap-fetch_add";
+    let text = program_for(ops, (Oracle::Completion, predicted, seen, class));
     assert!(text.contains("as_text(ended[1].opcode), \"3\""), "{text}");
     let mut names: Vec<&str> = text.lines().filter_map(declared).collect();
     assert!(names.contains(&"as_text") && names.contains(&"number"), "{names:?}");
