@@ -27,7 +27,7 @@ pub struct Profile {
     /// What pages can be swapped to. The executor brings it, so it is no rule of a kernel.
     pub swap_space: SwapSpace,
 
-    /// How rxe reports a request that fails at the sender. A defect (`corpus/defects/error-told-as-flush/README.md`), by which no
+    /// How rxe reports a request that fails at the sender. A defect (`corpus/defects/error-reported-as-flush/README.md`), by which no
     /// prediction goes: it decides which refusals a run can be expected to see.
     ///
     /// Source: `rxe_requester()` and `rxe_sender()`, drivers/infiniband/sw/rxe/rxe_req.c, 6.1 and 6.12.

@@ -12,7 +12,7 @@ use pinfold_contract::{Observe, Sequence};
 use pinfold_run::{Target, TargetOptions};
 use targets::is_here;
 
-/// rxe of 6.12 tells each request that fails locally as flushed (`corpus/defects/error-told-as-flush`), and so hides this field.
+/// rxe of 6.12 tells each request that fails locally as flushed (`corpus/defects/error-reported-as-flush`), and so hides this field.
 const HIDDEN: &str = "local_range_status";
 
 #[test]

@@ -296,7 +296,7 @@ fn tells_each_test_once(output: &str) -> bool {
 }
 
 /// Whether the first thing that a program finds wrong is what 6.12 is known for: a bind that it rightly refuses is told as
-/// flushed (`corpus/defects/error-told-as-flush/README.md`).
+/// flushed (`corpus/defects/error-reported-as-flush/README.md`).
 fn finds_a_refused_bind_told_as_flush(end: RunEnd, output: &str) -> bool {
     let mut lines = output.lines().skip_while(|line| !line.starts_with("not ok "));
     let is_bind = lines.next().is_some_and(|line| line.contains(" bind "));
