@@ -15,21 +15,27 @@ FUZZ_WIRE=(--no-default-features)
 # A step that ends with this status was skipped. It says why on its last line. As `pinfold` and kselftest have it.
 SKIPPED=4
 
+# The last lines of each failed step are repeated at the end. The table names the step and not the test, and some machines
+# keep only the end of a log.
+REPEATED=30
+
 rows=()
+failures=()
 passed=0 failed=0 skipped=0
 
 # step NAME COMMAND...
 step() {
-    local name=$1 begin=$SECONDS status verdict
+    local name=$1 begin=$SECONDS status verdict log
     shift
+    log=$(mktemp)
     say ""
     say "== $name"
     set +e
     (
         set -e
         "$@"
-    )
-    status=$?
+    ) 2>&1 | tee "$log"
+    status=${PIPESTATUS[0]}
     set -e
     case $status in
         0) verdict=ok passed=$((passed + 1)) ;;
@@ -41,6 +47,10 @@ step() {
             ;;
         *) verdict="FAILED with $status" failed=$((failed + 1)) ;;
     esac
+    if [[ $verdict == *FAILED* ]]; then
+        failures+=("== the end of $name:"$'\n'"$(tail -n "$REPEATED" "$log")")
+    fi
+    rm -f "$log"
     say "== $name: $verdict, $((SECONDS - begin)) s"
     rows+=("$(printf '%6d s  %-34s %s' $((SECONDS - begin)) "$name" "$verdict")")
 }
@@ -54,9 +64,10 @@ pinfold() {
     "$TARGET_DIR/release/pinfold" "$@"
 }
 
-# What became of each step; on the last line, how many of them there were.
+# The end of each step that failed, then a row for each step; the last line counts them.
 tell_steps() {
     printf '\n'
+    ((failed == 0)) || printf '%s\n\n' "${failures[@]}"
     printf '%s\n' "${rows[@]}"
     printf '%6d s  in all\n\n' "$SECONDS"
     printf '%d passed, %d failed, %d skipped\n' "$passed" "$failed" "$skipped"
