@@ -9,7 +9,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
-use pinfold_contract::{KernelMemory, Observe, OpKind, PAGE_BYTES, Sequence};
+use pinfold_contract::{Errno, KernelMemory, Observe, OpKind, Outcome, PAGE_BYTES, Sequence};
 use serde::{Deserialize, Serialize};
 
 use crate::model::predict;
@@ -54,6 +54,14 @@ const FREED_LATE: [&str; 1] = ["vmap_area"];
 pub fn says_nothing(sequence: &Sequence) -> Option<&'static str> {
     let swaps = sequence.ops.iter().any(|op| op.kind() == OpKind::Swap);
     swaps.then_some("it swaps to a RAM disk, whose pages no counter of the kernel knows")
+}
+
+/// Whether the kernel waits in `sequence` until nobody pins a file's pages, and in vain: for a fifth of a second each time
+/// (`memfd_wait_for_pins()`, mm/memfd.c, 6.1, 6.12 and 7.3).
+pub fn waits_for_pins(profile: &Profile, sequence: &Sequence) -> bool {
+    let waited = Outcome::Errno(Errno::EBUSY);
+    let ops = sequence.ops.iter().zip(predict(profile, sequence, Observe::End));
+    { ops }.any(|(op, step)| op.kind() == OpKind::Seal && step.prediction.allows(&waited))
 }
 
 /// What grew in both of two blocks of `repetitions`, the most bytes first. The kernel's memory was counted before the

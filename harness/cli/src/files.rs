@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use pinfold::capability::lacking;
 use pinfold_contract::SeqFile;
-use pinfold_run::{TargetName, profile_of, read_seq};
+use pinfold_run::{TargetName, left_out_lines, profile_of, read_seq};
 
 use crate::exit;
 use crate::output::say;
@@ -15,11 +15,23 @@ pub(crate) fn read_all(paths: &[PathBuf]) -> Vec<(&Path, SeqFile)> {
     let mut read = Vec::new();
     for path in paths {
         match read_seq(path) {
-            Ok(file) => read.push((path.as_path(), file)),
+            Ok(file) => {
+                say_what_is_left_out(path);
+                read.push((path.as_path(), file));
+            }
             Err(error) => say(&exit::message(&error.into())),
         }
     }
     read
+}
+
+/// Says how many lines of what libFuzzer left are no op: its fuzz targets left them out as well.
+fn say_what_is_left_out(path: &Path) {
+    let count = left_out_lines(path);
+    if count > 0 {
+        let lines = if count == 1 { "line is" } else { "lines are" };
+        say(&format!("{}: {count} {lines} no op, and left out", path.display()));
+    }
 }
 
 /// Says what `file` asks for and the target called `name` lacks, as far as its name tells; and whether that is anything.

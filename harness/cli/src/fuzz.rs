@@ -208,23 +208,36 @@ fn describe(summary: &Summary, given: &Given) -> String {
     if let Some(count) = &summary.coverage.kernel {
         writeln!(text, "kernel: {count}").expect("a string takes everything");
     }
-    for found in &summary.findings {
-        let FoundSignature {
-            signature, op_count, dir, count, reliability, known, presumed, ..
-        } = found;
-        let again = reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
-        let word = known_word(presumed.as_deref());
-        let known = known.as_ref().map(|title| format!(", {word}: {title}"));
-        writeln!(
-            text,
-            "\n{signature}{}\n    seen {count} times{}, {op_count} ops: {}",
-            known.unwrap_or_default(),
-            again.unwrap_or_default(),
-            dir.display()
-        )
-        .expect("a string takes everything");
+    for found in summary.findings.iter().filter(|found| found.same_cause_as.is_none()) {
+        text.push_str(&account(found));
+        let is_its =
+            |other: &&FoundSignature| other.same_cause_as.as_ref() == Some(&found.signature);
+        for other in summary.findings.iter().filter(is_its) {
+            text.push_str("\n    probably by the same cause:");
+            text.push_str(&account(other));
+        }
     }
     text
+}
+
+fn account(found: &FoundSignature) -> String {
+    let FoundSignature { signature, op_count, dir, count, reliability, known, presumed, .. } =
+        found;
+    let again = reliability.map(|r| format!(", again in {} of {}", r.again, r.of));
+    let word = known_word(presumed.as_deref());
+    // Of what is known the list has a minimal sequence.
+    let length = match (found.minimal, known) {
+        (Some(false), None) => "not minimized, out of time, ",
+        (None, None) => "not minimized, ",
+        (Some(true), _) | (_, Some(_)) => "",
+    };
+    let known = known.as_ref().map(|title| format!(", {word}: {title}"));
+    format!(
+        "\n{signature}{}\n    seen {count} times{}, {length}{op_count} ops: {}\n",
+        known.unwrap_or_default(),
+        again.unwrap_or_default(),
+        dir.display()
+    )
 }
 
 #[cfg(test)]

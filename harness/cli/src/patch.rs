@@ -6,8 +6,8 @@ use std::time::Duration;
 use clap::Args;
 use pinfold::patch::Side;
 use pinfold_run::{
-    Blame, Budget, Duel, Event, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions,
-    PatchReport, PatchVerdict, RunError, patch, patch_on_the_newest, read_patch,
+    Blame, Budget, Duel, Event, LeakUse, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions,
+    PatchReport, PatchVerdict, RunError, StoredUse, patch, patch_on_the_newest, read_patch,
 };
 
 use crate::args::{DefectsArgs, TargetArgs};
@@ -39,7 +39,7 @@ pub(crate) struct Patch {
     #[command(flatten)]
     target: TargetArgs,
     /// How long random sequences are run, without build, boot and stored sequences
-    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "30s", conflicts_with = "sequences")]
+    #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration, default_value = "15s", conflicts_with = "sequences")]
     time: Duration,
     /// How many random sequences on each kernel, instead of a time
     #[arg(long, value_name = "N")]
@@ -108,6 +108,8 @@ impl Patch {
                 out: self.out.clone(),
                 known: self.known.read()?,
                 pursue_for: PURSUE_FOR_DEFAULT,
+                stored: StoredUse::All,
+                leaks: LeakUse::Look,
             },
         })
     }

@@ -93,6 +93,22 @@ fn what_cannot_be_read_is_named_and_the_rest_is_shown() {
 }
 
 #[test]
+fn a_trace_that_does_not_show_its_finding_is_named() {
+    let folder = a_run();
+    for bundle in bundles(folder.path()) {
+        let place = bundle.join("trace.json");
+        let mut stored: serde_json::Value =
+            serde_json::from_slice(&fs::read(&place).unwrap()).unwrap();
+        stored["sequence"] = "# pinfold 1\n".into();
+        stored["trace"]["steps"] = serde_json::json!([]);
+        fs::write(&place, stored.to_string()).unwrap();
+    }
+    let output = pinfold(folder.path(), &["report", "out"], 0);
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("trace.json: by the rules of today it does not show "), "{text}");
+}
+
+#[test]
 fn one_bundle_has_a_report_of_its_own() {
     let folder = a_run();
     let bundle = bundles(folder.path()).remove(0);
@@ -107,7 +123,10 @@ fn a_folder_that_is_no_run_is_refused_with_status_2() {
     for name in ["nowhere", "."] {
         let output = pinfold(folder.path(), &["report", name], 2);
         let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.contains("it is no folder that `pinfold fuzz` made"), "{text}");
+        let is_named = text.contains("it is no folder that `pinfold fuzz` made");
+        let is_missing =
+            name == "nowhere" && text.contains("nowhere") && text.contains("No such file");
+        assert!(is_named || is_missing, "{text}");
     }
     assert!(!folder.path().join("report.html").exists());
 }

@@ -5,7 +5,7 @@ mod pursue;
 
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier, OnceLock};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -98,8 +98,23 @@ pub struct Special {
     pub cpus: Option<Vec<usize>>,
     /// Whether the summary says what each registration cost of whose sequence the state was looked at after each op.
     pub ledger: LedgerUse,
+    /// From when on a run is long enough that has found something unexplained, and that takes a second or more for each
+    /// sequence: its kernel hangs or dies. `None` is never.
+    pub enough_after: Option<Duration>,
+    /// Whether what was not minimized in time is asked for its cause at the end.
+    pub causes: Causes,
     /// How long findings are repeated and minimized, all together. `None` is as long as each takes.
     pub pursue_for: Option<Duration>,
+}
+
+/// Whether findings that were not minimized are listed by their cause.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Causes {
+    /// Yes.
+    #[default]
+    Told,
+    /// No: whoever runs it does so later.
+    Untold,
 }
 
 /// Whether what registrations cost is kept.
@@ -199,6 +214,7 @@ pub fn fuzz(
         stop,
         halt: AtomicBool::new(false),
         next_index: AtomicU64::new(0),
+        working: AtomicUsize::new(options.jobs.get()),
         gate: Barrier::new(options.jobs.get()),
         started: OnceLock::new(),
         board: Board::default(),
@@ -238,6 +254,8 @@ struct Run<'a> {
     /// Set when a job failed for good.
     halt: AtomicBool,
     next_index: AtomicU64,
+    /// Jobs that have not ended their work.
+    working: AtomicUsize,
     gate: Barrier,
     started: OnceLock<Instant>,
     board: Board,
@@ -255,7 +273,11 @@ impl Run<'_> {
         // A job that failed comes to the gate as well, or the others would wait for ever.
         self.gate.wait();
         self.started.get_or_init(Instant::now);
-        let result = opened.and_then(|mut target| self.work(&mut target));
+        let result = opened.and_then(|mut target| {
+            let worked = self.work(&mut target);
+            let is_last = self.working.fetch_sub(1, Ordering::Relaxed) == 1;
+            worked.and_then(|()| if is_last { self.tell_causes(&mut target) } else { Ok(()) })
+        });
         match result {
             Ok(()) | Err(RunError::Interrupted) => {}
             Err(error) => {
@@ -342,7 +364,16 @@ impl Run<'_> {
             Budget::Time(_) => self.deadline().is_some_and(|deadline| Instant::now() >= deadline),
             Budget::Sequences(_) => false,
         };
-        is_late || self.stop.load(Ordering::Relaxed) || self.halt.load(Ordering::Relaxed)
+        let has_enough = || {
+            let after = self.options.special.enough_after;
+            let elapsed = self.started.get().map(Instant::elapsed);
+            let is_after = |elapsed: &Duration| after.is_some_and(|time| *elapsed >= time);
+            elapsed.filter(is_after).is_some_and(|elapsed| self.board.has_diverged_slowly(elapsed))
+        };
+        is_late
+            || has_enough()
+            || self.stop.load(Ordering::Relaxed)
+            || self.halt.load(Ordering::Relaxed)
     }
 
     /// When the time is up, of a run that has one.

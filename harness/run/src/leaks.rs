@@ -1,8 +1,10 @@
 //! Repeats sequences on one machine and says which kernel memory they never give back: `pinfold leaks`.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Instant;
 
-use pinfold::leaks::{Leak, covering, leaks, says_nothing};
+use pinfold::leaks::{Leak, covering, leaks, says_nothing, waits_for_pins};
 use pinfold::oracle::Verdict;
 use pinfold::profile::Profile;
 use pinfold_contract::{KernelMemory, Observe, Sequence};
@@ -16,6 +18,12 @@ use crate::target::Target;
 
 /// Repetitions after which a leak of one object each is told from what the kernel keeps for later.
 pub const LEAK_REPETITIONS_DEFAULT: u32 = 200;
+
+/// Repetitions that say what may leak: a leak of one object each is there, and so is what comes by chance.
+const QUICK_REPETITIONS: u32 = 12;
+
+/// Repetitions that tell the two apart.
+const CERTAIN_REPETITIONS: u32 = 40;
 
 /// A sequence and its name.
 pub type Named = (String, Sequence);
@@ -71,19 +79,18 @@ impl std::fmt::Display for FoundLeak {
     }
 }
 
-impl LeakReport {
-    /// The leaks that `other` does not have.
-    pub(crate) fn not_in(self, other: &LeakReport) -> Vec<FoundLeak> {
-        self.leaks.into_iter().filter(|found| !is_among(&other.leaks, &found.leak)).collect()
-    }
-}
-
 /// The stored sequences that show most leaks for their time, on a kernel of `profile`.
 pub fn leak_sequences(profile: &Profile) -> Vec<Named> {
+    chosen(profile, |_| true)
+}
+
+/// Few seeds with all that those have which `is_wanted`.
+fn chosen(profile: &Profile, is_wanted: impl Fn(&Sequence) -> bool) -> Vec<Named> {
     let seeds: Vec<_> = stored()
         .into_iter()
         .filter(|(name, sequence)| {
-            name.starts_with("corpus/seeds/") && says_nothing(sequence).is_none()
+            let is_seed = name.starts_with("corpus/seeds/") && says_nothing(sequence).is_none();
+            is_seed && is_wanted(sequence)
         })
         .collect();
     let sequences: Vec<Sequence> = seeds.iter().map(|(_, sequence)| sequence.clone()).collect();
@@ -103,40 +110,10 @@ pub fn find_leaks(
     repetitions: u32,
     stop: &AtomicBool,
 ) -> Result<LeakReport, RunError> {
-    if target.kernel_memory()?.is_none() {
-        return Err(RunError::CountsNoMemory { target: target.name().to_string() });
-    }
-    let mut left_out = Vec::new();
-    let mut repeated = Vec::new();
-    for (name, sequence) in sequences {
-        match why_not(target, &sequence)? {
-            None => repeated.push((name, sequence)),
-            Some(why) => left_out.push(LeftOut { sequence: name, why }),
-        }
-    }
-    repeated.sort_by_key(|(_, sequence)| sequence.ops.len());
-    let mut search = Search { target, repetitions, stop };
-    let all: Vec<&Sequence> = repeated.iter().map(|(_, sequence)| sequence).collect();
-    let together = search.leaks(&all)?;
-    let mut found: Vec<FoundLeak> = Vec::new();
-    for (name, sequence) in &repeated {
-        if together.iter().all(|leak| is_among(&found, leak)) {
-            break;
-        }
-        for leak in search.leaks(&[sequence])? {
-            if !is_among(&found, &leak) {
-                let (sequence, op_count) = (Some(name.clone()), sequence.ops.len());
-                found.push(FoundLeak { leak, sequence, op_count });
-            }
-        }
-    }
-    let op_count = all.iter().map(|sequence| sequence.ops.len()).sum();
-    for leak in together {
-        if !is_among(&found, &leak) {
-            found.push(FoundLeak { leak, sequence: None, op_count });
-        }
-    }
-    found.sort_by(|one, other| other.leak.bytes().total_cmp(&one.leak.bytes()));
+    let (repeated, left_out) = repeatable(target, sequences, None)?;
+    let mut search = Search { target, repetitions, stop, deadline: None };
+    let together = search.leaks(&ops_of(&repeated))?;
+    let found = search.by_sequence(&repeated, together)?;
     Ok(LeakReport {
         schema: 1,
         target: target.name().to_string(),
@@ -146,6 +123,99 @@ pub fn find_leaks(
         left_out,
         leaks: found,
     })
+}
+
+/// Kernel memory that `patched` never gives back, and `base` does: in seconds, on both at once. A few repetitions of all
+/// sequences say what may leak. Only what does so on `patched` alone is looked for again, with [`CERTAIN_REPETITIONS`],
+/// on both. The leaks of one sequence are enough to refuse a patch, and no others are looked for then.
+///
+/// # Errors
+///
+/// As [`find_leaks`], of either; [`RunError::Interrupted`] at the deadline.
+pub(crate) fn leaks_of_patched(
+    base: &mut Target,
+    patched: &mut Target,
+    stop: &AtomicBool,
+    deadline: Option<Instant>,
+) -> Result<Vec<FoundLeak>, RunError> {
+    let profile = base.profile();
+    let sequences = chosen(profile, |sequence| !waits_for_pins(profile, sequence));
+    let suspects = |target: &mut Target| {
+        let (repeated, _) = repeatable(target, sequences.clone(), deadline)?;
+        let mut search = Search { target, repetitions: QUICK_REPETITIONS, stop, deadline };
+        let together = search.leaks(&ops_of(&repeated))?;
+        Ok((repeated, together))
+    };
+    let ((_, of_base), (repeated, mut together)) = both(base, patched, &suspects)?;
+    together.retain(|leak| of_base.iter().all(|other| other.what != leak.what));
+    if together.is_empty() {
+        return Ok(Vec::new());
+    }
+    let repetitions = QUICK_REPETITIONS;
+    let mut search = Search { target: patched, repetitions, stop, deadline };
+    let one = search.one_that_leaks(&repeated, &together)?;
+    for shown in [one, &repeated] {
+        let sequences = ops_of(shown);
+        let certain = |target: &mut Target| {
+            let repetitions = CERTAIN_REPETITIONS;
+            Search { target, repetitions, stop, deadline }.leaks(&sequences)
+        };
+        let (of_base, mut leaks) = both(base, patched, &certain)?;
+        leaks.retain(|leak| {
+            let is_among = |leaks: &[Leak]| leaks.iter().any(|other| other.what == leak.what);
+            is_among(&together) && !is_among(&of_base)
+        });
+        if !leaks.is_empty() {
+            let sequence = (shown.len() == 1).then(|| shown[0].0.clone());
+            let op_count = sequences.iter().map(|sequence| sequence.ops.len()).sum();
+            let found = |leak| FoundLeak { leak, sequence: sequence.clone(), op_count };
+            return Ok(leaks.into_iter().map(found).collect());
+        }
+    }
+    // It came by chance.
+    Ok(Vec::new())
+}
+
+/// Asks `base` and `patched` the same at once.
+fn both<T: Send>(
+    base: &mut Target,
+    patched: &mut Target,
+    ask: &(impl Fn(&mut Target) -> Result<T, RunError> + Sync),
+) -> Result<(T, T), RunError> {
+    let (base, patched) = thread::scope(|scope| {
+        let base = scope.spawn(|| ask(base));
+        let patched = ask(patched);
+        (base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), patched)
+    });
+    Ok((base?, patched?))
+}
+
+/// Those of `sequences` that are repeated, the shortest first, and the others.
+fn repeatable(
+    target: &mut Target,
+    sequences: Vec<Named>,
+    deadline: Option<Instant>,
+) -> Result<(Vec<Named>, Vec<LeftOut>), RunError> {
+    if target.kernel_memory()?.is_none() {
+        return Err(RunError::CountsNoMemory { target: target.name().to_string() });
+    }
+    let mut left_out = Vec::new();
+    let mut repeated = Vec::new();
+    for (name, sequence) in sequences {
+        if is_late(deadline) {
+            return Err(RunError::Interrupted);
+        }
+        match why_not(target, &sequence)? {
+            None => repeated.push((name, sequence)),
+            Some(why) => left_out.push(LeftOut { sequence: name, why }),
+        }
+    }
+    repeated.sort_by_key(|(_, sequence)| sequence.ops.len());
+    Ok((repeated, left_out))
+}
+
+fn ops_of(named: &[Named]) -> Vec<&Sequence> {
+    named.iter().map(|(_, sequence)| sequence).collect()
 }
 
 /// Whether the same kind of memory was found to leak.
@@ -176,9 +246,59 @@ struct Search<'a> {
     target: &'a mut Target,
     repetitions: u32,
     stop: &'a AtomicBool,
+    /// When it is given up, if ever.
+    deadline: Option<Instant>,
+}
+
+fn is_late(deadline: Option<Instant>) -> bool {
+    deadline.is_some_and(|deadline| Instant::now() >= deadline)
 }
 
 impl Search<'_> {
+    /// The leaks that were found `together`, each with the first of `repeated` that shows it alone.
+    fn by_sequence(
+        &mut self,
+        repeated: &[Named],
+        together: Vec<Leak>,
+    ) -> Result<Vec<FoundLeak>, RunError> {
+        let mut found: Vec<FoundLeak> = Vec::new();
+        for (name, sequence) in repeated {
+            if together.iter().all(|leak| is_among(&found, leak)) {
+                break;
+            }
+            for leak in self.leaks(&[sequence])? {
+                if !is_among(&found, &leak) {
+                    let (sequence, op_count) = (Some(name.clone()), sequence.ops.len());
+                    found.push(FoundLeak { leak, sequence, op_count });
+                }
+            }
+        }
+        let op_count = repeated.iter().map(|(_, sequence)| sequence.ops.len()).sum();
+        for leak in together {
+            if !is_among(&found, &leak) {
+                found.push(FoundLeak { leak, sequence: None, op_count });
+            }
+        }
+        found.sort_by(|one, other| other.leak.bytes().total_cmp(&one.leak.bytes()));
+        Ok(found)
+    }
+
+    /// One of `repeated` that shows some of `suspects`, if one does so alone: by halves, so that few are repeated often.
+    fn one_that_leaks<'s>(
+        &mut self,
+        repeated: &'s [Named],
+        suspects: &[Leak],
+    ) -> Result<&'s [Named], RunError> {
+        let mut left = repeated;
+        while left.len() > 1 {
+            let (first, then) = left.split_at(left.len() / 2);
+            let shown = self.leaks(&ops_of(first))?;
+            let is_suspect = |leak: &Leak| suspects.iter().any(|other| other.what == leak.what);
+            left = if shown.iter().any(is_suspect) { first } else { then };
+        }
+        Ok(left)
+    }
+
     /// What grows in each of two halves of the repetitions. A few come before, for what is allocated once.
     fn leaks(&mut self, sequences: &[&Sequence]) -> Result<Vec<Leak>, RunError> {
         let half = self.repetitions.div_ceil(2);
@@ -198,7 +318,7 @@ impl Search<'_> {
     fn repeat(&mut self, sequences: &[&Sequence], count: u32) -> Result<(), RunError> {
         for _ in 0..count {
             for sequence in sequences {
-                if self.stop.load(Ordering::Relaxed) {
+                if self.stop.load(Ordering::Relaxed) || is_late(self.deadline) {
                     return Err(RunError::Interrupted);
                 }
                 self.target.run(sequence, Observe::End)?;

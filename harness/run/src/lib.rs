@@ -60,8 +60,8 @@ pub use defects::{embedded_defects, read_defects};
 pub use doctor::examine_host;
 pub use error::{Blame, Reach, RunError};
 pub use fuzz::{
-    BUNDLES_MAX_DEFAULT, Budget, Event, Found, FuzzOptions, LedgerUse, Looks, Progress, Special,
-    fuzz,
+    BUNDLES_MAX_DEFAULT, Budget, Causes, Event, Found, FuzzOptions, LedgerUse, Looks, Progress,
+    Special, fuzz,
 };
 pub use kernel::{build_kernel, built_kernels, find_kernel};
 pub use leaks::{
@@ -76,14 +76,15 @@ pub use name::{
 };
 pub use parts::PartsError;
 pub use patch::{
-    Change, Duel, NotBuilt, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions, PatchReport,
-    PatchVerdict, Reach as PatchReach, Timing, duel, patch, patch_on_the_newest, read_patch,
+    Change, Duel, LeakUse, NotBuilt, PURSUE_FOR_DEFAULT, PatchEvent, PatchInput, PatchOptions,
+    PatchReport, PatchVerdict, Reach as PatchReach, StoredUse, Timing, duel, patch,
+    patch_on_the_newest, read_patch,
 };
 pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayCounts, ReplayOptions, Replayed, SeqError, Side,
-    Unmet, read_seq, replay,
+    Unmet, left_out_lines, read_seq, replay,
 };
 pub use report::read_report;
 pub use reproduce::{profile_of, reproduce_c, reproduce_seq};

@@ -68,7 +68,7 @@ pub fn minimize_sequence(
     };
     let observe = first.observe;
     let left = options.repeat.saturating_sub(missed + 1);
-    let later = reliability(target, sequence, observe, signature, left)?;
+    let later = reliability(target, sequence, observe, signature, (left, None))?;
     let reliability = Reliability { again: later.again + 1, of: later.of + missed + 1 };
     let wanted = Wanted { signature, observe, tries: reliability.tries(), memory: options.memory };
     let shrunk = shrink(target, sequence.clone(), wanted, options.limits, stop)?;

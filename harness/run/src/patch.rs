@@ -24,9 +24,11 @@ use crate::fuzz::{Budget, Event};
 use crate::name::TargetName;
 use crate::target::{Prepared, Target, TargetOptions, on_the_newest};
 
-pub use duel::{Duel, PURSUE_FOR_DEFAULT, duel};
+pub(crate) use ask::has_the_cause_of;
+pub use duel::{Duel, LeakUse, PURSUE_FOR_DEFAULT, StoredUse, duel};
 pub use input::{PatchInput, read_patch};
 pub(crate) use kernels::{build_modules, build_patched, read_all};
+use lines::Extent;
 pub use lines::{NotBuilt, Reach};
 pub use report::{Change, PatchReport, PatchVerdict, Timing};
 
@@ -74,8 +76,21 @@ pub fn patch(
     let since = Instant::now();
     let mut timing = Timing::default();
     let pair = kernels::build(options, &mut timing, observer)?;
-    let mut report = duel(&pair.base, &pair.patched, &options.duel, stop, observer)?;
-    find_out(&mut report, &pair.traced, &options.duel, stop);
+    let mut report = match not_in_kernel(&pair) {
+        Some(reach) => {
+            // The two are one kernel.
+            duel::clear(&options.duel)?;
+            let names = [options.target.to_string(), pair.release.clone()];
+            let mut report = PatchReport::begin(&options.duel, names, "");
+            report.is_not_built(reach);
+            report
+        }
+        None => {
+            let mut report = duel(&pair.base, &pair.patched, &options.duel, stop, observer)?;
+            find_out(&mut report, &pair.traced, &options.duel, stop);
+            report
+        }
+    };
     report.patches = pair.patches;
     report.base_patches = options.base.iter().map(|input| input.name.clone()).collect();
     report.files = pair.files;
@@ -109,6 +124,14 @@ pub fn patch_on_the_newest(
         let options = PatchOptions { target: name.clone(), ..options.clone() };
         patch(&options, stop, observer)
     })
+}
+
+/// What is known of the changed lines, where nothing of the patches is in the kernel for certain: all lines hold code that is
+/// not built, or all files are sources that are not compiled. A line without code may still be data.
+fn not_in_kernel(pair: &kernels::Kernels) -> Option<Reach> {
+    let reach = pair.traced.as_ref().ok()?.built();
+    let is_whole = reach.no_code == 0 || reach.has_compiled_none_of(&pair.files);
+    (reach.extent() == Extent::NotBuilt && is_whole).then_some(reach)
 }
 
 /// Which of the changed lines run, where the comparison leaves that open.

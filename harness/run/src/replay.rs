@@ -97,6 +97,13 @@ pub fn read_seq(path: &Path) -> Result<SeqFile, ReadError> {
     })
 }
 
+/// How many lines of `path`, which libFuzzer left, are no op, and so are not in the sequence that [`read_seq`] gives.
+pub fn left_out_lines(path: &Path) -> usize {
+    let Ok(bytes) = fs::read(path) else { return 0 };
+    let is_lenient = is_artifact(path) && parse(&readable(&bytes)).is_err();
+    if is_lenient { decode(&bytes).skipped_line_count } else { 0 }
+}
+
 /// Whether an op-by-op account of the first run is wanted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Account {

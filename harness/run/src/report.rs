@@ -23,8 +23,10 @@ use crate::target::nearest;
 ///
 /// # Errors
 ///
-/// If `folder` is neither: it has no `summary.json`, no `findings` and no `finding.json`.
+/// If `folder` cannot be read, or is neither: it has no `summary.json`, no `findings` and no `finding.json`.
 pub fn read_report(folder: &Path) -> Result<RunReport, RunError> {
+    // A folder that is not there, or may not be read, is not one without findings.
+    fs::read_dir(folder).map_err(|source| RunError::Read { path: folder.to_owned(), source })?;
     let found = |name: &str| folder.join(name).exists();
     if !found("summary.json") && !found("findings") && !found("finding.json") {
         let why = "it has no summary.json, no findings and no finding.json: it is no folder that `pinfold fuzz` made";
@@ -163,8 +165,13 @@ impl Reader {
         let stored: StoredTrace = self.json(&path)?;
         match parse(&stored.sequence) {
             Ok(text) => {
-                let profile = profile_of(finding);
-                Some(Evidence::of(profile, text.sequence, stored.trace, &finding.signature))
+                let (profile, signature) = (profile_of(finding), &finding.signature);
+                let evidence = Evidence::of(profile, text.sequence, stored.trace, signature);
+                if evidence.divergence.is_none() {
+                    let why = format!("by the rules of today it does not show {signature}");
+                    self.unreadable.push(format!("{}: {why}", path.display()));
+                }
+                Some(evidence)
             }
             Err(error) => {
                 self.unreadable.push(format!("{}: {error}", path.display()));

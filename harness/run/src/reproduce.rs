@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::path::Path;
+use std::process::{Command, Stdio};
 
 use pinfold::model;
 use pinfold::oracle::{Divergence, Verdict};
@@ -110,12 +111,22 @@ fn beside<T: serde::de::DeserializeOwned>(path: &Path, name: &str) -> Option<T> 
     serde_json::from_slice(&bytes).ok()
 }
 
-/// The rules that a target is held to, as far as its name tells.
+/// What the kernel in `image`, a program for User Mode Linux, calls its version.
+fn version_of(image: &Path) -> Option<String> {
+    let output = Command::new(image).arg("--version").stdin(Stdio::null()).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    text.lines().next().map(str::to_owned)
+}
+
+/// The rules that a target is held to, as far as its name tells, and the program that it names. Of a name that is no such program
+/// they are those of the newest series.
 pub fn profile_of(target: &TargetName) -> &'static Profile {
     match target {
         TargetName::Model { profile, .. } => profile,
         TargetName::Uml { series, .. } => Profile::nearest(*series, Platform::Uml),
-        TargetName::UmlImage { .. } => Profile::newest(),
+        TargetName::UmlImage { image } => {
+            version_of(image).map_or(Profile::newest(), |it| nearest(&it))
+        }
         TargetName::Qemu { series, .. } => Profile::nearest(*series, Platform::X86),
         TargetName::QemuImage { .. } => Profile::newest().on(Platform::X86),
         TargetName::Local { .. } => without_swap(Profile::newest().on(Platform::X86)),

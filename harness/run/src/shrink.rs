@@ -177,7 +177,7 @@ pub(crate) fn diverging_once(
     Ok(None)
 }
 
-/// How often `sequence` diverges with `signature` in `count` runs.
+/// How often `sequence` diverges with `signature` in `count` runs; in fewer, but one, where `deadline` comes first.
 ///
 /// # Errors
 ///
@@ -187,13 +187,14 @@ pub(crate) fn reliability(
     sequence: &Sequence,
     observe: Observe,
     signature: &Signature,
-    count: u32,
+    (count, deadline): (u32, Option<Instant>),
 ) -> Result<Reliability, RunError> {
-    let mut again = 0;
-    for _ in 0..count {
+    let (mut again, mut of) = (0, 0);
+    while of < count && (of == 0 || deadline.is_none_or(|deadline| Instant::now() < deadline)) {
         again += u32::from(diverging_as(target, sequence, observe, signature)?.is_some());
+        of += 1;
     }
-    Ok(Reliability { again, of: count })
+    Ok(Reliability { again, of })
 }
 
 /// What `sequence` does on `target` this time, if it diverges with `signature`, by the verdict that any other command gives

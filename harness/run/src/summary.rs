@@ -153,6 +153,19 @@ pub struct FoundSignature {
     /// Why that entry is only presumed to hold for this kernel; none if it was verified.
     #[serde(default)]
     pub presumed: Option<String>,
+    /// Whether the sequence is as short as can be; none if nobody minimized it.
+    #[serde(default)]
+    pub minimal: Option<bool>,
+    /// A finding that has probably the same cause, and a minimal sequence.
+    #[serde(default)]
+    pub same_cause_as: Option<Signature>,
+}
+
+impl FoundSignature {
+    /// Where it stands in a list: what has a minimal sequence first, the shortest of it first.
+    pub fn rank(&self) -> (bool, usize) {
+        (self.minimal != Some(true), self.op_count)
+    }
 }
 
 /// What follows from a summary.

@@ -154,6 +154,12 @@ impl Board {
         self.lock().pursued += time;
     }
 
+    /// Whether something diverged that nothing explains, and fewer sequences were run in `elapsed` than it has seconds.
+    pub(super) fn has_diverged_slowly(&self, elapsed: Duration) -> bool {
+        let state = self.lock();
+        state.tally.diverges > 0 && state.tally.sequences < elapsed.as_secs()
+    }
+
     /// Time spent on findings so far.
     pub(super) fn pursued(&self) -> Duration {
         self.lock().pursued
@@ -185,6 +191,23 @@ impl Board {
             summary.op_count = finding.op_count;
             summary.dir = bundle.folder().to_owned();
             summary.reliability = finding.reliability;
+            summary.minimal = finding.minimal;
+        }
+    }
+
+    /// What was found that nothing explains: what has a minimal sequence first, and of it the shortest.
+    pub(super) fn unexplained(&self) -> Vec<FoundSignature> {
+        let state = self.lock();
+        let all = state.signatures.values().map(|record| &record.summary);
+        let mut found: Vec<_> = all.filter(|found| found.known.is_none()).cloned().collect();
+        found.sort_by_key(FoundSignature::rank);
+        found
+    }
+
+    /// Notes that `signature` has probably the cause of `other`.
+    pub(super) fn has_cause_of(&self, signature: &Signature, other: &Signature) {
+        if let Some(record) = self.lock().signatures.get_mut(signature) {
+            record.summary.same_cause_as = Some(other.clone());
         }
     }
 
@@ -287,5 +310,7 @@ pub(super) fn first_of(
         reliability: None,
         known: lead.known.clone(),
         presumed: lead.presumed.clone(),
+        minimal: None,
+        same_cause_as: None,
     }
 }

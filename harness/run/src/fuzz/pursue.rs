@@ -9,10 +9,11 @@ use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
 
 use super::board::first_of;
-use super::{Found, Run};
+use super::{Causes, Found, Run};
 use crate::bundle::{Bundle, Circumstances, Pursued};
 use crate::check::Checked;
 use crate::error::RunError;
+use crate::patch::has_the_cause_of;
 use crate::shrink::{Memory, ShrinkLimits, Shrunk, Wanted, diverging_once, reliability, shrink};
 use crate::target::Target;
 
@@ -96,7 +97,7 @@ impl Run<'_> {
             Bundle::create((&options.out, bundles_max), sequence, checked, what, &circumstances)?;
         let Some(mut bundle) = bundle else { return Ok(()) };
         self.board.note(&bundle);
-        if lead.known.is_some() {
+        if lead.known.is_some() || self.is_out_of_time() {
             return Ok(());
         }
         let since = Instant::now();
@@ -141,18 +142,58 @@ impl Run<'_> {
         signature: &Signature,
     ) -> Result<Pursued, RunError> {
         let observe = checked.observe;
-        let reliability = reliability(target, sequence, observe, signature, REPEAT_COUNT)?;
+        let repeats = (REPEAT_COUNT, self.shrink_deadline());
+        let reliability = reliability(target, sequence, observe, signature, repeats)?;
         let tries = reliability.tries();
         let wanted = Wanted { signature, observe, tries, memory: Memory::Cached };
         let limits = ShrinkLimits { runs_max: SHRINK_RUNS_MAX, deadline: self.shrink_deadline() };
         let Shrunk { sequence: shorter, ended, .. } =
             shrink(target, sequence.clone(), wanted, limits, self.stop)?;
         // Once more, for what it looks like; where it does not come again, the first time must do.
-        let (sequence, checked) = match diverging_once(target, &shorter, wanted)? {
+        let again = match shorter == *sequence {
+            true => None,
+            false => diverging_once(target, &shorter, wanted)?,
+        };
+        let (sequence, checked) = match again {
             Some(checked) => (shorter, checked),
             None => (sequence.clone(), checked.clone()),
         };
         Ok(Pursued { reliability, sequence, ended, checked })
+    }
+
+    /// Has each finding that was not minimized name a minimal one that has probably the same cause, if there is one: all in the
+    /// time that the last findings have.
+    ///
+    /// # Errors
+    ///
+    /// If the target fails for good.
+    pub(super) fn tell_causes(&self, target: &mut Target) -> Result<(), RunError> {
+        if self.options.special.causes == Causes::Untold {
+            return Ok(());
+        }
+        let end = Instant::now() + OVERTIME;
+        let found = self.board.unexplained();
+        let count = found.iter().filter(|found| found.minimal == Some(true)).count();
+        // In their order these come first.
+        let (minimal, others) = found.split_at(count);
+        for long in others {
+            for short in minimal {
+                if self.stop.load(Ordering::Relaxed) || Instant::now() >= end {
+                    return Ok(());
+                }
+                let of_long = (&*long.dir, &long.signature);
+                if has_the_cause_of(target, &short.dir, of_long, self.stop)? {
+                    self.board.has_cause_of(&long.signature, &short.signature);
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether all the time that findings have together is used.
+    fn is_out_of_time(&self) -> bool {
+        self.options.special.pursue_for.is_some_and(|time| self.board.pursued() >= time)
     }
 
     fn shrink_deadline(&self) -> Option<Instant> {

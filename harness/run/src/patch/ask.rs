@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::AtomicBool;
+use std::time::Instant;
 
 use pinfold::oracle::Verdict;
 use pinfold::patch::without_cause;
@@ -9,7 +10,6 @@ use pinfold::signature::Signature;
 use pinfold_contract::{Observe, Sequence};
 
 use super::is_stopped;
-use super::report::Change;
 use crate::check::check_closely;
 use crate::error::{Reach, RunError};
 use crate::fuzz::SHORT_OPS_MAX;
@@ -29,11 +29,11 @@ pub(super) enum Answer {
     Agrees,
     /// Neither: it diverges in another way, or cannot be judged.
     Other,
-    /// It was not asked, because the user wants to end.
+    /// It was not asked, because the user wants to end, or it takes too long.
     NotAsked,
 }
 
-/// Runs the sequence of `found`, which diverges on the other kernel, on `target`.
+/// Runs the sequence of `found`, which diverges on the other kernel, on `target`, until `deadline` at most.
 ///
 /// # Errors
 ///
@@ -42,11 +42,12 @@ pub(super) fn ask(
     target: &mut Target,
     found: &FoundSignature,
     stop: &AtomicBool,
+    deadline: Option<Instant>,
 ) -> Result<Answer, RunError> {
     let Some(sequence) = sequence_of(found) else { return Ok(Answer::Other) };
     let mut agrees = true;
     for _ in 0..TRIES {
-        if is_stopped(stop) {
+        if is_stopped(stop) || deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return Ok(Answer::NotAsked);
         }
         match once(target, &sequence, &found.signature) {
@@ -63,19 +64,20 @@ pub(super) fn ask(
     Ok(if agrees { Answer::Agrees } else { Answer::Other })
 }
 
-/// Whether `long`, which was not minimized, diverges on `target` by the cause of `short`, which was: as it is it diverges,
+/// Whether the sequence in the bundle `long`, which was not minimized, diverges on `target` by the cause of that in `short`,
+/// which was: as it is it diverges with `signature`,
 /// and without the op that makes `short` diverge it does not, each time.
 ///
 /// # Errors
 ///
 /// If the target fails for good.
-pub(super) fn has_the_cause_of(
+pub(crate) fn has_the_cause_of(
     target: &mut Target,
-    short: &Change,
-    long: &Change,
+    short: &Path,
+    (long, signature): (&Path, &Signature),
     stop: &AtomicBool,
 ) -> Result<bool, RunError> {
-    let sequences = (stored_in(&short.dir), stored_in(&long.dir));
+    let sequences = (stored_in(short), stored_in(long));
     let (Some(shorter), Some(sequence)) = sequences else { return Ok(false) };
     let Some(without) = without_cause(&sequence, &shorter) else { return Ok(false) };
     let mut shows = |sequence: &Sequence| -> Result<bool, RunError> {
@@ -83,7 +85,7 @@ pub(super) fn has_the_cause_of(
             if is_stopped(stop) {
                 return Err(RunError::Interrupted);
             }
-            if once(target, sequence, &long.signature)? == Answer::Same {
+            if once(target, sequence, signature)? == Answer::Same {
                 return Ok(true);
             }
         }

@@ -21,9 +21,9 @@ use super::report::{Bill, Change, PatchReport, Timing, seconds};
 use super::{PatchEvent, folder, is_stopped, open};
 use crate::cpu;
 use crate::error::RunError;
-use crate::fuzz::{Budget, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
+use crate::fuzz::{Budget, Causes, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
 use crate::guest::in_full;
-use crate::leaks::{find_leaks, leak_sequences};
+use crate::leaks::leaks_of_patched;
 use crate::stored::stored;
 use crate::summary::{FoundSignature, Summary};
 use crate::target::{Prepared, Target};
@@ -42,6 +42,30 @@ pub struct Duel {
     /// How long findings of stored sequences are repeated and minimized, all together on one kernel, and as long again
     /// those of random ones where they have no time of their own: [`PURSUE_FOR_DEFAULT`].
     pub pursue_for: Duration,
+    /// Which stored sequences are run before the random ones.
+    pub stored: StoredUse,
+    /// Whether kernel memory that is never given back is looked for.
+    pub leaks: LeakUse,
+}
+
+/// Which stored sequences are run.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum StoredUse {
+    /// All of them.
+    #[default]
+    All,
+    /// Those whose name, as `corpus/seeds/wrong_key.seq`, begins so.
+    Below(String),
+}
+
+/// Whether kernel memory that is never given back is looked for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LeakUse {
+    /// Yes.
+    #[default]
+    Look,
+    /// No.
+    Skip,
 }
 
 /// A time for findings that is usually enough: most stored sequences are short as they are.
@@ -50,11 +74,29 @@ pub const PURSUE_FOR_DEFAULT: Duration = Duration::from_secs(6);
 /// Bundles of one signature: with more, nothing is understood better.
 const BUNDLES_MAX: u32 = 3;
 
-/// Repetitions of each sequence that are to show leaks: they take some seconds, on both kernels at once.
-const LEAK_REPETITIONS: u32 = 40;
+/// From when on no more stored sequences are run on a kernel that has shown something new and hangs again and again.
+const ENOUGH_AFTER: Duration = Duration::from_secs(12);
+
+/// The longest that random sequences are run on such a kernel.
+const RANDOM_OF_SLOW: Duration = Duration::from_secs(5);
+
+/// How long a patched kernel is asked for what only the base has shown.
+const CURED_WITHIN: Duration = Duration::from_secs(10);
+
+/// How long leaks are looked for where the patch is refused without them.
+const LEAKS_BESIDE_OTHERS: Duration = Duration::from_secs(20);
 
 /// The marker of a folder that is ours.
 pub(super) const MARKER: &str = "patch.json";
+
+impl StoredUse {
+    fn has(&self, name: &str) -> bool {
+        match self {
+            StoredUse::All => true,
+            StoredUse::Below(prefix) => name.starts_with(prefix),
+        }
+    }
+}
 
 /// Compares `patched` with `base`, and gives a report in which nothing is said of patches.
 ///
@@ -72,7 +114,8 @@ pub fn duel(
     let cpus = Cpus::share(&cpu::allowed());
     let since = Instant::now();
     let (base_target, base_boot) = open(base, cpus.base.first().copied(), stop)?;
-    let mut report = PatchReport::begin(options, &base_target);
+    let names = [base_target.name().to_string(), base_target.kernel_release().to_owned()];
+    let mut report = PatchReport::begin(options, names, base_target.rules());
     let patched = &patched.clone().held_as(&base_target, boot_deadline(base_boot));
     let opened = open(patched, cpus.patched.first().copied(), stop);
     report.timing.boot = seconds(since.elapsed());
@@ -98,7 +141,7 @@ pub fn duel(
 }
 
 /// Removes what an earlier comparison left in OUT: its findings are not those of this one.
-fn clear(options: &Duel) -> Result<(), RunError> {
+pub(super) fn clear(options: &Duel) -> Result<(), RunError> {
     let marker = options.out.join(MARKER);
     let wrong = |source| RunError::Write { path: options.out.clone(), source };
     fs::create_dir_all(&options.out).map_err(wrong)?;
@@ -154,6 +197,14 @@ struct Ring<'a> {
     targets: [Target; 2],
 }
 
+/// Which sequences are run.
+enum Run {
+    /// These.
+    Given(Arc<[Sequence]>),
+    /// Random ones.
+    Random(Budget),
+}
+
 /// A run on both: base and patched.
 type Both = [Summary; 2];
 
@@ -164,16 +215,21 @@ impl Ring<'_> {
         observer: &mut dyn FnMut(PatchEvent),
     ) -> Result<(), Lost> {
         let prices = price_list().into_iter().map(|price| price.sequence);
-        let given: Arc<[Sequence]> =
-            prices.chain(stored().into_iter().map(|(_, sequence)| sequence)).collect();
+        let wanted = stored().into_iter().filter(|(name, _)| self.options.stored.has(name));
+        let given: Arc<[Sequence]> = prices.chain(wanted.map(|(_, sequence)| sequence)).collect();
         let since = Instant::now();
         let count = u64::try_from(given.len()).unwrap_or(u64::MAX);
         observer(PatchEvent::Begin("stored sequences", Budget::Sequences(count)));
-        let first = self.run(Some(Arc::clone(&given)), observer)?;
+        let first = self.run(Run::Given(given), observer)?;
         report.timing.corpus = seconds(since.elapsed());
         let since = Instant::now();
-        observer(PatchEvent::Begin("random sequences", self.options.budget));
-        let then = self.run(None, observer)?;
+        // A kernel that was cut short hangs or dies again and again: each time takes seconds.
+        let budget = match (self.options.budget, first[1].sequences < count) {
+            (Budget::Time(time), true) => Budget::Time(time.min(RANDOM_OF_SLOW)),
+            (budget, _) => budget,
+        };
+        observer(PatchEvent::Begin("random sequences", budget));
+        let then = self.run(Run::Random(budget), observer)?;
         report.timing.fuzz = seconds(since.elapsed());
         report.timing.minimize = seconds(first[1].pursued.max(first[0].pursued))
             + seconds(then[1].pursued.max(then[0].pursued));
@@ -195,16 +251,12 @@ impl Ring<'_> {
         Ok(())
     }
 
-    /// Runs `given`, else random sequences, on both kernels at once.
-    fn run(
-        &self,
-        given: Option<Arc<[Sequence]>>,
-        observer: &mut dyn FnMut(PatchEvent),
-    ) -> Result<Both, Lost> {
+    /// Runs sequences on both kernels at once.
+    fn run(&self, run: Run, observer: &mut dyn FnMut(PatchEvent)) -> Result<Both, Lost> {
         let (sender, receiver) = mpsc::channel();
         thread::scope(|scope| {
             let start = |side: Side, prepared, sender: mpsc::Sender<(Side, Event)>| {
-                let options = self.fuzz_options(side, given.clone());
+                let options = self.fuzz_options(side, &run);
                 let stop = self.stop;
                 scope.spawn(move || {
                     fuzz(prepared, &options, stop, &mut |event| {
@@ -226,10 +278,10 @@ impl Ring<'_> {
         })
     }
 
-    fn fuzz_options(&self, side: Side, given: Option<Arc<[Sequence]>>) -> FuzzOptions {
+    fn fuzz_options(&self, side: Side, run: &Run) -> FuzzOptions {
         let cpus = self.cpus.of(side).to_vec();
-        let (budget, jobs, observe, pursue_for) = match &given {
-            Some(given) => {
+        let (budget, jobs, observe, pursue_for) = match run {
+            Run::Given(given) => {
                 let count = u64::try_from(given.len()).unwrap_or(u64::MAX);
                 (
                     Budget::Sequences(count),
@@ -238,15 +290,20 @@ impl Ring<'_> {
                     Some(self.options.pursue_for),
                 )
             }
-            None => {
+            Run::Random(budget) => {
                 let jobs = NonZeroUsize::new(cpus.len()).unwrap_or(NonZeroUsize::MIN);
-                let pursue_for = match self.options.budget {
+                let pursue_for = match budget {
                     Budget::Sequences(_) => Some(self.options.pursue_for),
                     Budget::Time(_) => None,
                 };
-                (self.options.budget, jobs, Looks::Sampled, pursue_for)
+                (*budget, jobs, Looks::Sampled, pursue_for)
             }
         };
+        let given = match run {
+            Run::Given(given) => Some(Arc::clone(given)),
+            Run::Random(_) => None,
+        };
+        let enough_after = given.is_some().then_some(ENOUGH_AFTER);
         FuzzOptions {
             budget,
             rng_seed: self.options.rng_seed,
@@ -255,7 +312,14 @@ impl Ring<'_> {
             observe,
             bundles_max: BUNDLES_MAX,
             known: self.options.known.clone(),
-            special: Special { given, cpus: Some(cpus), ledger: LedgerUse::Keep, pursue_for },
+            special: Special {
+                given,
+                cpus: Some(cpus),
+                ledger: LedgerUse::Keep,
+                pursue_for,
+                enough_after,
+                causes: Causes::Untold,
+            },
         }
     }
 
@@ -263,19 +327,19 @@ impl Ring<'_> {
     /// said of such memory: what a kernel does wrong is found by the runs before.
     fn look_for_leaks(&mut self, report: &mut PatchReport) {
         let [base, patched] = &mut self.targets;
-        let stop = self.stop;
-        let look = |target: &mut Target| {
-            let sequences = leak_sequences(target.profile());
-            find_leaks(target, sequences, LEAK_REPETITIONS, stop)
-        };
-        let (base, patched) = thread::scope(|scope| {
-            let base = scope.spawn(|| look(base));
-            let patched = look(patched);
-            (base.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)), patched)
-        });
-        match (base, patched) {
-            (Ok(base), Ok(patched)) => report.leaks = patched.not_in(&base),
-            (Err(error), _) | (_, Err(error)) => report.leaks_unknown = Some(in_full(&error)),
+        let has_others = !report.new.is_empty();
+        let deadline = has_others.then(|| Instant::now() + LEAKS_BESIDE_OTHERS);
+        match self.options.leaks {
+            LeakUse::Skip => report.leaks_unknown = Some("nobody looked for them".to_owned()),
+            LeakUse::Look => match leaks_of_patched(base, patched, self.stop, deadline) {
+                Ok(leaks) => report.leaks = leaks,
+                Err(RunError::Interrupted) if !is_stopped(self.stop) => {
+                    let seconds = LEAKS_BESIDE_OTHERS.as_secs();
+                    let why = format!("not decided in {seconds} s, beside new divergences");
+                    report.leaks_unknown = Some(why);
+                }
+                Err(error) => report.leaks_unknown = Some(in_full(&error)),
+            },
         }
     }
 
@@ -288,17 +352,19 @@ impl Ring<'_> {
         let [base, patched] = &mut self.targets;
         for name in &sorted.patched_only {
             let what = &found[1][name];
-            let answer =
-                ask(base, what, self.stop).map_err(|error| Lost { side: Side::Base, error })?;
+            let answer = ask(base, what, self.stop, None)
+                .map_err(|error| Lost { side: Side::Base, error })?;
             match answer {
                 Answer::Same => report.common.push(Change::of(what)),
                 Answer::Agrees | Answer::Other => report.new.push(Change::of(what)),
                 Answer::NotAsked => report.unsettled.push(Change::of(what)),
             }
         }
+        // A kernel that hangs does so each time it is asked.
+        let end = Instant::now() + CURED_WITHIN;
         for name in &sorted.base_only {
             let what = &found[0][name];
-            let answer = match ask(patched, what, self.stop) {
+            let answer = match ask(patched, what, self.stop, Some(end)) {
                 Ok(answer) => answer,
                 Err(_) if is_stopped(self.stop) => Answer::NotAsked,
                 Err(error) => return Err(Lost { side: Side::Patched, error }),
@@ -325,7 +391,8 @@ fn group(target: &mut Target, changes: &mut [Change], stop: &AtomicBool) -> Resu
     let (minimal, others) = changes.split_at_mut(count);
     for long in others {
         for short in minimal.iter() {
-            if has_the_cause_of(target, short, long, stop)? {
+            let of_long = (&*long.dir, &long.signature);
+            if has_the_cause_of(target, &short.dir, of_long, stop)? {
                 long.same_cause_as = Some(short.signature.clone());
                 break;
             }
@@ -394,6 +461,8 @@ mod tests {
             reliability: None,
             known: None,
             presumed: None,
+            minimal: None,
+            same_cause_as: None,
         };
         Change { minimal: Some(minimal), ..Change::of(&found) }
     }

@@ -31,6 +31,8 @@ pub(super) struct Kernels {
     pub(super) files: Vec<String>,
     /// Hunks that were found at another line.
     pub(super) offsets: Vec<String>,
+    /// The release of the kernel.
+    pub(super) release: String,
     /// The patched kernel once more, so that its changed code says what of it ran; or why there is none.
     pub(super) traced: Result<TracedKernel, String>,
 }

@@ -91,6 +91,17 @@ impl Reach {
         Reach { unknown: Some(why), ..Reach::default() }
     }
 
+    /// Whether each of `files` has a changed line and is not compiled.
+    pub(super) fn has_compiled_none_of(&self, files: &[String]) -> bool {
+        let is_left_out = |file: &String| {
+            let of_file = |line: &&NotBuilt| {
+                line.place.rsplit_once(':').is_some_and(|(name, _)| name == file)
+            };
+            self.not_built.iter().filter(of_file).any(|line| line.why == NOT_COMPILED)
+        };
+        files.iter().all(is_left_out)
+    }
+
     pub(super) fn extent(&self) -> Extent {
         let [ran, not_run, not_built] =
             [self.ran.is_empty(), self.not_run.is_empty(), self.not_built.is_empty()];

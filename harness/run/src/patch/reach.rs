@@ -41,6 +41,13 @@ pub(super) struct TracedKernel {
     pub(super) _folder: Option<TempDir>,
 }
 
+impl TracedKernel {
+    /// Which of the changed lines are in the kernel, of which none ran yet.
+    pub(super) fn built(&self) -> Reach {
+        self.lines.reach(&self.table, &BTreeSet::new())
+    }
+}
+
 /// Which sequences are run on it.
 pub(super) struct Search<'a> {
     pub(super) budget: Budget,
@@ -54,7 +61,7 @@ pub(super) fn reach(kernel: &TracedKernel, search: &Search<'_>) -> Reach {
     let table = &kernel.table;
     let blocks = kernel.lines.blocks(table);
     if blocks.is_empty() {
-        return kernel.lines.reach(table, &BTreeSet::new());
+        return kernel.built();
     }
     let target = match kernel.prepared.open(search.cpu, Arc::clone(search.stop)) {
         Ok(target) => target,
@@ -94,9 +101,13 @@ struct Pass<'a> {
 impl Pass<'_> {
     /// How many sequences were run that were made of those that came near.
     fn run(&mut self) -> u64 {
+        let since = Instant::now();
         for (_, sequence) in stored() {
             if self.is_done() {
                 return 0;
+            }
+            if since.elapsed() >= SEARCH_FOR_MOST {
+                break;
             }
             self.note(sequence);
         }

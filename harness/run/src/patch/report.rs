@@ -20,7 +20,6 @@ use crate::error::RunError;
 use crate::leaks::FoundLeak;
 use crate::report::read_report;
 use crate::summary::{Conclusion, Coverage, FoundSignature, Summary};
-use crate::target::Target;
 
 /// What is said of a patch. As JSON it is the object of a run of the patched kernel, and more.
 #[derive(Clone, Debug, Serialize)]
@@ -210,14 +209,14 @@ impl Change {
 
 impl PatchReport {
     /// A report in which nothing was run yet.
-    pub(super) fn begin(options: &Duel, base: &Target) -> PatchReport {
+    pub(super) fn begin(options: &Duel, [target, kernel]: [String; 2], rules: &str) -> PatchReport {
         let tally = Tally::default();
         PatchReport {
             run: Summary {
                 schema: 1,
-                target: base.name().to_string(),
-                kernel: base.kernel_release().to_owned(),
-                rules: base.rules().to_owned(),
+                target,
+                kernel,
+                rules: rules.to_owned(),
                 sequences: 0,
                 ops: 0,
                 agrees: 0,
@@ -273,6 +272,17 @@ impl PatchReport {
         };
         // The kernel that the user named, not the image that was made of it.
         self.run = Summary { target: base.target, ..patched };
+    }
+
+    /// Nothing of the patches is in the kernel: there is nothing to compare.
+    pub(super) fn is_not_built(&mut self, reach: Reach) {
+        self.verdict = PatchVerdict::NotBuilt;
+        self.reach = Some(reach);
+    }
+
+    /// Whether both kernels ran.
+    pub(super) fn is_compared(&self) -> bool {
+        self.stored > 0
     }
 
     /// Takes in which of the changed lines ran: a kernel that agrees says nothing of what did not.

@@ -7,6 +7,7 @@ use pinfold::defects::{known_counts, known_word};
 use pinfold::patch::{Priced, Question, Sum, Sums};
 use pinfold::report::Preface;
 
+use super::PURSUE_FOR_DEFAULT;
 use super::lines::Reach;
 use super::report::{Change, PatchReport, PatchVerdict};
 
@@ -49,6 +50,8 @@ fn lines(report: &PatchReport) -> Vec<String> {
     if report.boot.is_none() {
         lines.extend(Question::ALL.map(|question| answer(report, question)));
         lines.extend(report.reach.as_ref().map(|reach| format!("reached    {}", reached(reach))));
+    }
+    if report.boot.is_none() && report.is_compared() {
         lines.push(format!("cured      {}", cured(report)));
         lines.push(format!("memory     {}", memory(report)));
     }
@@ -222,6 +225,12 @@ fn what(report: &PatchReport) -> String {
 
 fn compared(report: &PatchReport) -> String {
     let run = &report.run;
+    if report.verdict == PatchVerdict::NotBuilt && !report.is_compared() {
+        return format!(
+            "linux {} ({}): nothing was run, both are the same",
+            run.kernel, run.target
+        );
+    }
     let known = report.common.iter().filter(|change| change.known.is_some()).count();
     let presumed = report.common.iter().filter(|change| change.presumed.is_some()).count() as u64;
     format!(
@@ -265,7 +274,10 @@ fn length(change: &Change) -> String {
     match change.minimal {
         Some(true) => format!("{} ops", change.op_count),
         Some(false) => format!("not minimized: out of time ({} ops)", change.op_count),
-        None => format!("not minimized ({} ops)", change.op_count),
+        None => {
+            let used = PURSUE_FOR_DEFAULT.as_secs();
+            format!("not minimized: the {used} s for that were used ({} ops)", change.op_count)
+        }
     }
 }
 

@@ -64,6 +64,7 @@ pub(super) fn build(
         patches: patches.iter().map(|patch| patch.input.clone()).collect(),
         files: file_names(patches),
         offsets: over.offsets.iter().map(ToString::to_string).collect(),
+        release: shop.stock().release.clone(),
         traced,
     })
 }
