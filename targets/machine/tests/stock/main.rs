@@ -103,15 +103,12 @@ fn a_patch_is_seen_in_the_stock_kernel_and_built_once() {
         let again = workshop.patched(&overlay, &mut |_| {}).unwrap();
         assert_eq!((again.kernel, again.time.as_secs()), (all.kernel.clone(), 0));
 
-        for (kernel, words) in
-            [(&rxe.kernel, &["the rxe of"][..]), (&all.kernel, &["the rxe of", "the uverbs of"])]
-        {
-            let console = guest::boot(&kernel.image, &kernel.modules);
-            guest::assert_all_loaded(&kernel.modules, &console);
-            assert!(console.contains("device rxe0: ok"), "{console}");
-            for word in words {
-                assert!(console.contains(&format!("{word} a test")), "no {word}: {console}");
-            }
+        // What is in the first kernel is in the second one as well: it is booted alone.
+        let console = guest::boot(&all.kernel.image, &all.kernel.modules);
+        guest::assert_all_loaded(&all.kernel.modules, &console);
+        assert!(console.contains("device rxe0: ok"), "{console}");
+        for word in ["the rxe of", "the uverbs of"] {
+            assert!(console.contains(&format!("{word} a test")), "no {word}: {console}");
         }
     });
 }
