@@ -88,12 +88,15 @@ pub fn leaks(counted: [&KernelMemory; 3], repetitions: u32) -> Vec<Leak> {
 
 /// How many there are of each kind of memory, and their size in bytes.
 fn amounts(memory: &KernelMemory) -> BTreeMap<String, (i64, u32)> {
-    let slabs = memory.slabs.iter().map(|(name, cache)| {
-        let objects = i64::try_from(cache.objects).unwrap_or(i64::MAX);
-        (name.clone(), (objects, cache.object_bytes))
-    });
+    let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
+    let slabs = { memory.slabs.iter() }
+        .map(|(name, cache)| (name.clone(), (signed(cache.objects), cache.object_bytes)));
     let pages = memory.pages.iter().map(|(name, count)| (name.clone(), (*count, PAGE_BYTES)));
-    slabs.chain(pages).collect()
+    let unreferenced = memory.unreferenced.iter().map(|((function, bytes), count)| {
+        let what = format!("unreferenced objects of {bytes} bytes from {function}()");
+        (what, (signed(*count), *bytes))
+    });
+    slabs.chain(pages).chain(unreferenced).collect()
 }
 
 /// Indices of few of `sequences` that together have every kind of op with every outcome that any of them has by the
@@ -135,6 +138,7 @@ mod tests {
         KernelMemory {
             slabs: [("kmalloc-192".to_owned(), cache)].into(),
             pages: [("page tables".to_owned(), tables)].into(),
+            ..KernelMemory::default()
         }
     }
 
@@ -166,6 +170,17 @@ mod tests {
         let count =
             |name| leaks([&named(name, 0), &named(name, 100), &named(name, 200)], 100).len();
         assert_eq!((count("vmap_area"), count("vma")), (0, 1));
+    }
+
+    #[test]
+    fn an_object_that_nothing_refers_to_is_named_by_who_allocated_it() {
+        let counted = [3, 103, 203].map(|count| KernelMemory {
+            unreferenced: [(("rxe_reg_user_mr".to_owned(), 512), count)].into(),
+            ..KernelMemory::default()
+        });
+        let found = leaks([&counted[0], &counted[1], &counted[2]], 100);
+        let wanted = "512 bytes in unreferenced objects of 512 bytes from rxe_reg_user_mr() (1 of 512 bytes)";
+        assert_eq!(found.iter().map(ToString::to_string).collect::<Vec<_>>(), [wanted]);
     }
 
     #[test]

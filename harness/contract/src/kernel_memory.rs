@@ -12,6 +12,9 @@ pub struct KernelMemory {
     pub slabs: BTreeMap<String, SlabCache>,
     /// Pages of each other kind, by what they are for. Source: `/proc/vmstat`, `/proc/meminfo` and `/proc/zoneinfo`.
     pub pages: BTreeMap<String, i64>,
+    /// Objects that no pointer leads to any more, by the function that allocated them and their size in bytes: how many.
+    /// Source: `/sys/kernel/debug/kmemleak`, of a kernel with `CONFIG_DEBUG_KMEMLEAK`. A kernel without it has none here.
+    pub unreferenced: BTreeMap<(String, u32), u64>,
 }
 
 /// One slab cache.

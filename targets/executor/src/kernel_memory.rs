@@ -11,7 +11,7 @@ use pinfold_contract::{KernelMemory, PAGE_BYTES, SlabCache};
 
 use crate::counters::{self, number};
 use crate::failure::{Doing, Failure};
-use crate::sys;
+use crate::{kmemleak, sys};
 
 const CACHES: &str = "/sys/kernel/slab";
 
@@ -34,7 +34,9 @@ pub(crate) fn count() -> Result<KernelMemory, Failure> {
     let slabs = slabs(&slabinfo);
     let missing = || Failure::State("/proc/vmstat or /proc/meminfo lacks a counter".to_owned());
     let pages = pages(&vmstat, meminfo.as_bytes(), &zoneinfo, slabs.pages).ok_or_else(missing)?;
-    Ok(KernelMemory { slabs: slabs.caches, pages })
+    // Last: what a scan allocates is not counted.
+    let unreferenced = kmemleak::unreferenced()?;
+    Ok(KernelMemory { slabs: slabs.caches, pages, unreferenced })
 }
 
 /// Has the kernel free what it frees late.

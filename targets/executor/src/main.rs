@@ -21,6 +21,7 @@ mod failure;
 mod files;
 mod init;
 mod kernel_memory;
+mod kmemleak;
 mod local;
 mod memory;
 mod memory_stat;
