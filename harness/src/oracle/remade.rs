@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use pinfold_contract::{LockScope, Op, Outcome, PageRange, Position, Proc};
+use pinfold_contract::{LockScope, Op, Outcome, PAGE_BYTES, PageRange, Position, Proc};
 
 use super::Case;
 use crate::model::PredictedStep;
@@ -12,19 +12,24 @@ use crate::model::PredictedStep;
 struct Pages {
     /// Pages that some mapping covers.
     mapped: BTreeSet<u8>,
-    /// Pages that were mapped, and that such an op has mapped again since.
+    /// Pages that were mapped, that such an op has mapped again since, and that have not been brought in again.
     lost: BTreeSet<u8>,
     /// Whether `mlockall` locks what is mapped from now on, and so brings it in.
     locks_future: bool,
 }
 
-/// `remade` if an access was to fault on such a page.
+/// `remade` if an access touched such a page, where it was to fault or anywhere.
 pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static str> {
-    let (Op::Read { proc, at, .. } | Op::Write { proc, at, .. }) = case.op() else { return None };
-    let Outcome::Fault { done_bytes, .. } = *case.predicted.prediction.expected() else {
+    let (Op::Read { proc, at, len_bytes } | Op::Write { proc, at, len_bytes, .. }) = case.op()
+    else {
         return None;
     };
-    let page = Position(at.0.saturating_add(done_bytes)).arena_page()?;
+    let pages: Vec<u8> = match *case.predicted.prediction.expected() {
+        Outcome::Fault { done_bytes, .. } => {
+            Position(at.0.saturating_add(done_bytes)).arena_page().into_iter().collect()
+        }
+        _ => touched(at, len_bytes).collect(),
+    };
     let mut procs = BTreeMap::new();
     let earlier = case.sequence.ops.iter().zip(steps).take(case.op_index);
     for (op, step) in earlier {
@@ -32,7 +37,15 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
             apply(*op, &mut procs);
         }
     }
-    procs.get(&proc)?.lost.contains(&page).then_some("remade")
+    let lost = &procs.get(&proc)?.lost;
+    pages.iter().any(|page| lost.contains(page)).then_some("remade")
+}
+
+/// The pages of the arena that an access touches.
+fn touched(at: Position, len_bytes: u32) -> impl Iterator<Item = u8> {
+    let last = at.0.saturating_add(len_bytes.saturating_sub(1));
+    (at.0 / PAGE_BYTES..=last / PAGE_BYTES)
+        .filter_map(|page| Position(page.saturating_mul(PAGE_BYTES)).arena_page())
 }
 
 /// What an op that worked changes.
@@ -50,6 +63,9 @@ fn apply(op: Op, procs: &mut BTreeMap<Proc, Pages>) {
     } else if let Op::Fork { proc, child } = op {
         let mapped = procs.entry(proc).or_default().mapped.clone();
         procs.insert(child, Pages { mapped, ..Pages::default() });
+    } else if let Op::Read { proc, at, len_bytes } | Op::Write { proc, at, len_bytes, .. } = op {
+        let of = procs.entry(proc).or_default();
+        touched(at, len_bytes).for_each(|page| _ = of.lost.remove(&page));
     }
 }
 
@@ -57,15 +73,22 @@ impl Pages {
     /// The page table goes when the last mapping over it does. The arena has one.
     fn map(&mut self, pages: PageRange, populate: bool) {
         let covers_all = self.mapped.iter().all(|page| pages.pages().contains(page));
-        self.lost.retain(|page| !pages.pages().contains(page));
-        if covers_all && (populate || self.locks_future) {
-            self.lost.append(&mut self.mapped);
+        match (covers_all, populate || self.locks_future) {
+            (true, true) => self.lost.append(&mut self.mapped),
+            // The table goes, and no new one hides that from the host.
+            (true, false) => self.lost.clear(),
+            (false, true) => self.lost.retain(|page| !pages.pages().contains(page)),
+            // Entries that are empty already are not looked at again.
+            (false, false) => {}
         }
         self.mapped.extend(pages.pages());
     }
 
     fn unmap(&mut self, pages: PageRange) {
         self.mapped.retain(|page| !pages.pages().contains(page));
+        if self.mapped.is_empty() {
+            self.lost.clear();
+        }
     }
 }
 
@@ -105,6 +128,31 @@ mod tests {
         ] {
             let ops = format!("{before}{op}read 1 8\n");
             assert_eq!(signature(&ops), "outcome-read-sigbus-passed-remade", "{ops}");
+        }
+    }
+
+    #[test]
+    fn a_page_that_is_mapped_once_more_is_still_lost_until_it_is_brought_in() {
+        let lost = "map 0..1 anon private rw populate\nmap 0..2 memfd0+16 private rw populate\n";
+        let word_of = |ops: &str| {
+            let text = format!("# pinfold 1\n{lost}{ops}");
+            let sequence = parse(&text).unwrap().sequence;
+            let steps = predict(linux("6.12"), &sequence, Observe::End);
+            let trace = perform(linux("6.12"), None, &sequence, Observe::End);
+            let op_index = sequence.ops.len() - 1;
+            let (predicted, step) = (&steps[op_index], &trace.steps[op_index]);
+            let case = Case { sequence: &sequence, op_index, predicted, step, trace: &trace };
+            word(&case, &steps)
+        };
+        let again = "map 0..1 anon private rw\n";
+        for (ops, wanted) in [
+            (format!("{again}write 0 8 0x11\n"), Some("remade")),
+            (format!("{again}write 1 8 0x11\n"), None),
+            (format!("{again}write 0 8 0x11\nread 0 8\n"), None),
+            ("map 0..1 anon private rw populate\nwrite 0 8 0x11\n".to_owned(), None),
+            (format!("unmap 0..2\n{again}write 0 8 0x11\n"), None),
+        ] {
+            assert_eq!(word_of(&ops), wanted, "{ops}");
         }
     }
 

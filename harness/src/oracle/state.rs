@@ -60,7 +60,7 @@ pub(super) fn that_matters(
         Oracle::Frames => match registers(case.op()) {
             Some(_) if case.predicted.limit_reached => vec!["charged"],
             Some((_, access)) => vec![intent(access)],
-            None => Vec::new(),
+            None => remade::word(case, steps).into_iter().collect(),
         },
         Oracle::Coherence => {
             if let Some(word) = uninherited::word_of_bytes(case, steps) {
@@ -421,7 +421,9 @@ pub(super) fn class(oracle: Oracle, op: Op, class: String, words: &[&str]) -> St
     let reads = matches!(op.kind(), OpKind::RemoteRead | OpKind::Scatter);
     let class = if oracle == Oracle::Coherence && reads && words.contains(&"around") {
         "bytes".to_owned()
-    } else if words.contains(&"dontfork") || words.contains(&"remade") {
+    } else if words.contains(&"dontfork")
+        || (oracle == Oracle::Outcome && words.contains(&"remade"))
+    {
         let signal = class.split('-').next().unwrap_or_default();
         format!("{signal}-passed")
     } else {
