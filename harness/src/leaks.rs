@@ -50,6 +50,9 @@ const OBJECTS_MIN: f64 = 0.5;
 /// vmalloc gave up (`purge_vmap_area_lazy()`, mm/vmalloc.c, 6.1, 6.12 and 7.3). Its pages are freed at once, and counted.
 const FREED_LATE: [&str; 1] = ["vmap_area"];
 
+/// Caches of kmemleak itself: what it keeps of the objects of others (`create_object()`, mm/kmemleak.c, 6.1, 6.12 and 7.3).
+const OF_KMEMLEAK: [&str; 2] = ["kmemleak_object", "kmemleak_scan_area"];
+
 /// Why the kernel's memory says nothing of `sequence`, if there is a reason.
 pub fn says_nothing(sequence: &Sequence) -> Option<&'static str> {
     let swaps = sequence.ops.iter().any(|op| op.kind() == OpKind::Swap);
@@ -70,7 +73,7 @@ pub fn leaks(counted: [&KernelMemory; 3], repetitions: u32) -> Vec<Leak> {
     let mut leaks: Vec<Leak> = Vec::new();
     let tables = counted.map(amounts);
     for (what, (last, object_bytes)) in &tables[2] {
-        if FREED_LATE.contains(&what.as_str()) {
+        if FREED_LATE.iter().chain(&OF_KMEMLEAK).any(|cache| cache == what) {
             continue;
         }
         // A cache that was not there before had nothing.
@@ -170,6 +173,7 @@ mod tests {
         let count =
             |name| leaks([&named(name, 0), &named(name, 100), &named(name, 200)], 100).len();
         assert_eq!((count("vmap_area"), count("vma")), (0, 1));
+        assert_eq!(count("kmemleak_object"), 0, "it belongs to an object that is counted itself");
     }
 
     #[test]

@@ -24,11 +24,11 @@ pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static 
     else {
         return None;
     };
-    let pages: Vec<u8> = match *case.predicted.prediction.expected() {
-        Outcome::Fault { done_bytes, .. } => {
-            Position(at.0.saturating_add(done_bytes)).arena_page().into_iter().collect()
-        }
-        _ => touched(at, len_bytes).collect(),
+    let expected = case.predicted.prediction.expected();
+    let pages: Vec<u8> = if let Outcome::Fault { done_bytes, .. } = *expected {
+        Position(at.0.saturating_add(done_bytes)).arena_page().into_iter().collect()
+    } else {
+        touched(at, len_bytes).collect()
     };
     let mut procs = BTreeMap::new();
     let earlier = case.sequence.ops.iter().zip(steps).take(case.op_index);
