@@ -1,6 +1,6 @@
 //! Which way the kernel went, block by block: the table of a kernel of the variant `+kcov` (`targets/kernel/kcov.patch`).
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io;
 use std::os::fd::AsRawFd;
 use std::ptr::NonNull;
@@ -10,7 +10,6 @@ use pinfold_contract::Edge;
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
-const DEBUGFS: &str = "/sys/kernel/debug";
 const KCOV: &str = "/sys/kernel/debug/kcov";
 
 /// Slots of the table: a sequence fills a tenth of them. The first one counts what found none.
@@ -31,12 +30,7 @@ pub(crate) struct Edges {
 impl Edges {
     /// That of this kernel, if it has one. The kernel fills it from now on.
     pub(crate) fn open() -> Result<Option<Edges>, Failure> {
-        if !fs::exists(DEBUGFS).unwrap_or(false) {
-            return Ok(None);
-        }
-        // Mounted already, or a kernel without it: what counts is whether the file is there.
-        let _ = sys::mount(c"debugfs", None, c"/sys/kernel/debug");
-        if !fs::exists(KCOV).unwrap_or(false) {
+        if !sys::has_debug_file(KCOV) {
             return Ok(None);
         }
         let file = File::options().read(true).write(true).open(KCOV);

@@ -1,13 +1,13 @@
 //! Kernel objects that no pointer leads to any more, as kmemleak finds them, on a kernel with `CONFIG_DEBUG_KMEMLEAK`.
 
 use std::collections::BTreeMap;
-use std::fs;
+use std::fs::{self, File};
+use std::io::{self, BufRead, BufReader};
 use std::time::Duration;
 
 use crate::failure::{Doing, Failure};
 use crate::sys;
 
-const DEBUGFS: &str = "/sys/kernel/debug";
 const KMEMLEAK: &str = "/sys/kernel/debug/kmemleak";
 
 /// Younger objects are not reported: their pointers may still be in registers (`MSECS_MIN_AGE`, mm/kmemleak.c, 6.1, 6.12 and
@@ -18,14 +18,19 @@ const AGE_MIN: Duration = Duration::from_millis(5000);
 /// (`kmemleak_scan()`, mm/kmemleak.c, 6.1, 6.12 and 7.3).
 const SCANS: u32 = 2;
 
-/// Functions that allocate for others: the one that called them says what leaks.
-const ALLOCATORS: [&str; 16] = [
+/// In the place of a function, where a backtrace has none.
+const UNKNOWN: &str = "unknown";
+
+/// Functions that allocate for others, or that note who does: the one that called them says what leaks.
+const ALLOCATORS: [&str; 21] = [
     "__alloc",
     "__kmalloc",
     "__kmem_cache",
     "__kvmalloc",
     "__vmalloc",
+    "__create_object",
     "alloc_pages",
+    "create_object",
     "kasan_",
     "kmalloc",
     "kmem_cache_alloc",
@@ -34,7 +39,10 @@ const ALLOCATORS: [&str; 16] = [
     "krealloc",
     "kvmalloc",
     "pcpu_alloc",
+    "save_stack_trace",
+    "set_track",
     "slab_",
+    "stack_trace_",
     "vmalloc",
 ];
 
@@ -45,37 +53,61 @@ const ALLOCATORS: [&str; 16] = [
 ///
 /// # Errors
 ///
-/// If the kernel refuses a scan.
+/// If the kernel refuses a scan, or its report cannot be read.
 pub(crate) fn unreferenced() -> Result<BTreeMap<(String, u32), u64>, Failure> {
-    if fs::exists(DEBUGFS).unwrap_or(false) {
-        // It may be mounted already; the file tells.
-        let _ = sys::mount(c"debugfs", None, c"/sys/kernel/debug");
-    }
-    if !fs::exists(KMEMLEAK).unwrap_or(false) {
+    if !sys::has_debug_file(KMEMLEAK) {
         return Ok(BTreeMap::new());
     }
     std::thread::sleep(AGE_MIN);
     for _ in 0..SCANS {
         fs::write(KMEMLEAK, "scan").doing(&format!("write `scan` to {KMEMLEAK}"))?;
     }
-    let report = fs::read(KMEMLEAK).doing(&format!("read {KMEMLEAK}"))?;
-    Ok(parsed(&String::from_utf8_lossy(&report)))
+    let report = File::open(KMEMLEAK).map(BufReader::new);
+    report.and_then(counted).doing(&format!("read {KMEMLEAK}"))
 }
 
-/// Reads reports that begin with `unreferenced object 0x… (size 64):` and have a backtrace.
+/// Counts the objects of a report, line by line: one of thousands of objects would make the executor grow, and the heap of
+/// each process after it.
+///
+/// An object begins with `unreferenced object 0x… (size 64):`, and its backtrace comes last.
 ///
 /// Source: `__print_unreferenced()`, mm/kmemleak.c (7.3; `print_unreferenced()` in 6.1 and 6.12).
-fn parsed(report: &str) -> BTreeMap<(String, u32), u64> {
+fn counted(report: impl BufRead) -> io::Result<BTreeMap<(String, u32), u64>> {
     let mut found = BTreeMap::new();
-    for object in report.split("unreferenced object").skip(1) {
-        let size = object.split_once("(size ").and_then(|(_, rest)| rest.split_once(')'));
-        let Some(bytes) = size.and_then(|(bytes, _)| bytes.parse().ok()) else { continue };
-        let trace = object.split_once("backtrace").map_or("", |(_, trace)| trace);
-        let function = trace.lines().filter_map(function).find(|name| !is_allocator(name));
-        *found.entry((function.unwrap_or("an unknown function").to_owned(), bytes)).or_insert(0) +=
-            1;
+    let mut object = Object::default();
+    for line in report.split(b'\n') {
+        let line = line?;
+        let line = String::from_utf8_lossy(&line);
+        if line.starts_with("unreferenced object") {
+            std::mem::take(&mut object).count_into(&mut found);
+            let size = line.split_once("(size ").and_then(|(_, rest)| rest.split_once(')'));
+            object.bytes = size.and_then(|(bytes, _)| bytes.parse().ok());
+        } else if line.trim_start().starts_with("backtrace") {
+            object.is_in_trace = true;
+        } else if object.is_in_trace && object.function.is_none() {
+            object.function = function(&line).filter(|name| !is_allocator(name)).map(str::to_owned);
+        }
     }
-    found
+    object.count_into(&mut found);
+    Ok(found)
+}
+
+/// What was read of one object.
+#[derive(Default)]
+struct Object {
+    /// Its size. `None` before the first object.
+    bytes: Option<u32>,
+    is_in_trace: bool,
+    function: Option<String>,
+}
+
+impl Object {
+    fn count_into(self, found: &mut BTreeMap<(String, u32), u64>) {
+        if let Some(bytes) = self.bytes {
+            let function = self.function.unwrap_or_else(|| UNKNOWN.to_owned());
+            *found.entry((function, bytes)).or_insert(0) += 1;
+        }
+    }
 }
 
 /// The function of a line of a backtrace: `    [<00000000f3>] rxe_reg_user_mr+0x52/0x1c0` or without the address.
@@ -107,6 +139,8 @@ unreferenced object 0x0000000062a51a00 (size 512):
 unreferenced object 0x0000000062a51c00 (size 512):
   comm \"p0\", pid 42, jiffies 4294938310
   backtrace (crc 1c9d8a1f):
+    save_stack_trace+0x2a/0x40
+    stack_trace_save+0x4b/0x60
     __kmalloc_cache_noprof+0x1a/0x20
     rxe_reg_user_mr.isra.0+0x52/0x1c0
 unreferenced object (percpu) 0x0000000000000708 (size 8):
@@ -114,8 +148,7 @@ unreferenced object (percpu) 0x0000000000000708 (size 8):
   backtrace (crc 0):
     pcpu_alloc_noprof+0x1a/0x20
 ";
-        let wanted =
-            [(("an unknown function".to_owned(), 8), 1), (("rxe_reg_user_mr".to_owned(), 512), 2)];
-        assert_eq!(parsed(report), wanted.into());
+        let wanted = [((UNKNOWN.to_owned(), 8), 1), (("rxe_reg_user_mr".to_owned(), 512), 2)];
+        assert_eq!(counted(report.as_bytes()).unwrap(), wanted.into());
     }
 }

@@ -246,6 +246,13 @@ pub(crate) fn mount(kind: &CStr, device: Option<&CStr>, place: &CStr) -> io::Res
     check(unsafe { libc::mount(source, place.as_ptr(), kind, flags, std::ptr::null()) }).map(drop)
 }
 
+/// Whether the kernel has `path`, a file of debugfs. Mounts that first, where the kernel has it.
+pub(crate) fn has_debug_file(path: &str) -> bool {
+    // It may be mounted already, or not be there at all: the file tells.
+    let _ = mount(c"debugfs", None, c"/sys/kernel/debug");
+    std::fs::exists(path).unwrap_or(false)
+}
+
 /// Loads the kernel module in `file`, which is told `parameters`.
 pub(crate) fn load_module(file: &std::fs::File, parameters: &CStr) -> io::Result<()> {
     // SAFETY: `parameters` ends with a zero byte and outlives the call.
