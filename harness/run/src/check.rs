@@ -13,6 +13,9 @@ use crate::error::{Reach, RunError};
 use crate::guest::in_full;
 use crate::target::Target;
 
+/// Most ops of a sequence whose state is compared after each op where a run has hundreds of sequences.
+pub(crate) const SHORT_OPS_MAX: usize = 64;
+
 /// What became of one sequence.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked {

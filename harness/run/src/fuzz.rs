@@ -20,7 +20,7 @@ use pinfold::spare::spared;
 use pinfold_contract::{Observe, Sequence};
 
 use crate::bundle::replace;
-use crate::check::{Judgement, check_and_judge};
+use crate::check::{Judgement, SHORT_OPS_MAX, check_and_judge};
 use crate::cpu;
 use crate::error::{Reach, RunError};
 use crate::guest::in_full;
@@ -51,9 +51,6 @@ pub enum Looks {
     /// of regions take longer than all else.
     EachIfShort,
 }
-
-/// See [`Looks::EachIfShort`].
-pub(crate) const SHORT_OPS_MAX: usize = 64;
 
 impl Looks {
     /// When the state is looked at in sequence `index`, which has so many ops.
@@ -101,20 +98,20 @@ pub struct Special {
     /// From when on a run is long enough that has found something unexplained, and that takes a second or more for each
     /// sequence: its kernel hangs or dies. `None` is never.
     pub enough_after: Option<Duration>,
-    /// Whether what was not minimized in time is asked for its cause at the end.
+    /// Whether findings without a minimal sequence are grouped by their cause at the end.
     pub causes: Causes,
     /// How long findings are repeated and minimized, all together. `None` is as long as each takes.
     pub pursue_for: Option<Duration>,
 }
 
-/// Whether findings that were not minimized are listed by their cause.
+/// Whether findings without a minimal sequence are listed below one with a minimal sequence and probably the same cause.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Causes {
     /// Yes.
     #[default]
-    Told,
-    /// No: whoever runs it does so later.
-    Untold,
+    Grouped,
+    /// No: the caller groups them.
+    Apart,
 }
 
 /// Whether what registrations cost is kept.
@@ -276,7 +273,7 @@ impl Run<'_> {
         let result = opened.and_then(|mut target| {
             let worked = self.work(&mut target);
             let is_last = self.working.fetch_sub(1, Ordering::Relaxed) == 1;
-            worked.and_then(|()| if is_last { self.tell_causes(&mut target) } else { Ok(()) })
+            worked.and_then(|()| if is_last { self.group_by_cause(&mut target) } else { Ok(()) })
         });
         match result {
             Ok(()) | Err(RunError::Interrupted) => {}

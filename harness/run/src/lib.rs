@@ -13,6 +13,7 @@ mod check;
 mod compile;
 mod console;
 mod cpu;
+mod cross_check;
 mod defects;
 mod doctor;
 mod error;

@@ -1,6 +1,5 @@
 //! A verdict on a kernel patch: the kernel with it beside the kernel without it, on the same sequences.
 
-mod ask;
 mod changed;
 mod duel;
 mod input;
@@ -24,7 +23,6 @@ use crate::fuzz::{Budget, Event};
 use crate::name::TargetName;
 use crate::target::{Prepared, Target, TargetOptions, on_the_newest};
 
-pub(crate) use ask::has_the_cause_of;
 pub use duel::{Duel, LeakUse, PURSUE_FOR_DEFAULT, StoredUse, duel};
 pub use input::{PatchInput, read_patch};
 pub(crate) use kernels::{build_modules, build_patched, read_all};

@@ -12,8 +12,8 @@ use super::board::first_of;
 use super::{Causes, Found, Run};
 use crate::bundle::{Bundle, Circumstances, Pursued};
 use crate::check::Checked;
+use crate::cross_check::cause_among;
 use crate::error::RunError;
-use crate::patch::has_the_cause_of;
 use crate::shrink::{Memory, ShrinkLimits, Shrunk, Wanted, diverging_once, reliability, shrink};
 use crate::target::Target;
 
@@ -167,8 +167,8 @@ impl Run<'_> {
     /// # Errors
     ///
     /// If the target fails for good.
-    pub(super) fn tell_causes(&self, target: &mut Target) -> Result<(), RunError> {
-        if self.options.special.causes == Causes::Untold {
+    pub(super) fn group_by_cause(&self, target: &mut Target) -> Result<(), RunError> {
+        if self.options.special.causes == Causes::Apart {
             return Ok(());
         }
         let end = Instant::now() + OVERTIME;
@@ -177,15 +177,11 @@ impl Run<'_> {
         // In their order these come first.
         let (minimal, others) = found.split_at(count);
         for long in others {
-            for short in minimal {
-                if self.stop.load(Ordering::Relaxed) || Instant::now() >= end {
-                    return Ok(());
-                }
-                let of_long = (&*long.dir, &long.signature);
-                if has_the_cause_of(target, &short.dir, of_long, self.stop)? {
-                    self.board.has_cause_of(&long.signature, &short.signature);
-                    break;
-                }
+            let shorter = minimal.iter().map(|short| (&*short.dir, &short.signature));
+            let is_over = || self.stop.load(Ordering::Relaxed) || Instant::now() >= end;
+            let of_long = (&*long.dir, &long.signature);
+            if let Some(cause) = cause_among(target, shorter, of_long, self.stop, is_over)? {
+                self.board.has_cause_of(&long.signature, &cause);
             }
         }
         Ok(())

@@ -15,11 +15,11 @@ use pinfold::patch::{Side, price_list, priced, sort, sums};
 use pinfold::signature::Signature;
 use pinfold_contract::Sequence;
 
-use super::ask::{Answer, ask, has_the_cause_of};
 use super::kernels::boot_deadline;
 use super::report::{Bill, Change, PatchReport, Timing, seconds};
 use super::{PatchEvent, folder, is_stopped, open};
 use crate::cpu;
+use crate::cross_check::{CrossCheck, cause_among, cross_check};
 use crate::error::RunError;
 use crate::fuzz::{Budget, Causes, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
 use crate::guest::in_full;
@@ -318,7 +318,7 @@ impl Ring<'_> {
                 ledger: LedgerUse::Keep,
                 pursue_for,
                 enough_after,
-                causes: Causes::Untold,
+                causes: Causes::Apart,
             },
         }
     }
@@ -352,27 +352,27 @@ impl Ring<'_> {
         let [base, patched] = &mut self.targets;
         for name in &sorted.patched_only {
             let what = &found[1][name];
-            let answer = ask(base, what, self.stop, None)
+            let answer = cross_check(base, what, self.stop, None)
                 .map_err(|error| Lost { side: Side::Base, error })?;
             match answer {
-                Answer::Same => report.common.push(Change::of(what)),
-                Answer::Agrees | Answer::Other => report.new.push(Change::of(what)),
-                Answer::NotAsked => report.unsettled.push(Change::of(what)),
+                CrossCheck::Reproduces => report.common.push(Change::of(what)),
+                CrossCheck::Agrees | CrossCheck::Other => report.new.push(Change::of(what)),
+                CrossCheck::NotAsked => report.unsettled.push(Change::of(what)),
             }
         }
         // A kernel that hangs does so each time it is asked.
         let end = Instant::now() + CURED_WITHIN;
         for name in &sorted.base_only {
             let what = &found[0][name];
-            let answer = match ask(patched, what, self.stop, Some(end)) {
+            let answer = match cross_check(patched, what, self.stop, Some(end)) {
                 Ok(answer) => answer,
-                Err(_) if is_stopped(self.stop) => Answer::NotAsked,
+                Err(_) if is_stopped(self.stop) => CrossCheck::NotAsked,
                 Err(error) => return Err(Lost { side: Side::Patched, error }),
             };
             match answer {
-                Answer::Agrees => report.cured.push(Change::of(what)),
-                Answer::Same => report.common.push(Change::of(what)),
-                Answer::Other | Answer::NotAsked => report.unsettled.push(Change::of(what)),
+                CrossCheck::Agrees => report.cured.push(Change::of(what)),
+                CrossCheck::Reproduces => report.common.push(Change::of(what)),
+                CrossCheck::Other | CrossCheck::NotAsked => report.unsettled.push(Change::of(what)),
             }
         }
         for list in [&mut report.new, &mut report.cured, &mut report.common, &mut report.unsettled]
@@ -390,13 +390,9 @@ fn group(target: &mut Target, changes: &mut [Change], stop: &AtomicBool) -> Resu
     // In their order these come first.
     let (minimal, others) = changes.split_at_mut(count);
     for long in others {
-        for short in minimal.iter() {
-            let of_long = (&*long.dir, &long.signature);
-            if has_the_cause_of(target, &short.dir, of_long, stop)? {
-                long.same_cause_as = Some(short.signature.clone());
-                break;
-            }
-        }
+        let shorter = minimal.iter().map(|short| (&*short.dir, &short.signature));
+        long.same_cause_as =
+            cause_among(target, shorter, (&long.dir, &long.signature), stop, || false)?;
     }
     Ok(())
 }
