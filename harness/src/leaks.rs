@@ -89,6 +89,16 @@ pub fn leaks(counted: [&KernelMemory; 3], repetitions: u32) -> Vec<Leak> {
     leaks
 }
 
+/// Those of `leaks` that leave more with each repetition than the leak of the same memory in `base` does. What comes by chance
+/// on the base hides no leak of the other kernel.
+pub fn beyond(mut leaks: Vec<Leak>, base: &[Leak]) -> Vec<Leak> {
+    leaks.retain(|leak| {
+        let of_base = base.iter().find(|other| other.what == leak.what);
+        leak.objects - of_base.map_or(0.0, |other| other.objects) >= OBJECTS_MIN
+    });
+    leaks
+}
+
 /// How many there are of each kind of memory, and their size in bytes.
 fn amounts(memory: &KernelMemory) -> BTreeMap<String, (i64, u32)> {
     let signed = |count: u64| i64::try_from(count).unwrap_or(i64::MAX);
@@ -192,6 +202,15 @@ mod tests {
         let [then, last] = [memory(150, 0), memory(300, 0)];
         let found = leaks([&KernelMemory::default(), &then, &last], 100);
         assert_eq!(found[0].to_string(), "288 bytes in kmalloc-192 (1.5 of 192 bytes)");
+    }
+
+    #[test]
+    fn chance_on_the_base_hides_no_leak_of_the_same_size() {
+        let of = |what: &str, objects| Leak { what: what.to_owned(), objects, object_bytes: 64 };
+        let base = [of("kmalloc-64", 0.6)];
+        assert_eq!(beyond(vec![of("kmalloc-64", 1.6)], &base), [of("kmalloc-64", 1.6)]);
+        assert_eq!(beyond(vec![of("kmalloc-96", 1.0)], &base), [of("kmalloc-96", 1.0)]);
+        assert_eq!(beyond(vec![of("kmalloc-64", 1.0)], &base), []);
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use pinfold::leaks::{Leak, covering, leaks, says_nothing, waits_for_pins};
+use pinfold::leaks::{Leak, beyond, covering, leaks, says_nothing, waits_for_pins};
 use pinfold::oracle::Verdict;
 use pinfold::profile::Profile;
 use pinfold_contract::{KernelMemory, Observe, Sequence};
@@ -125,6 +125,14 @@ pub fn find_leaks(
     })
 }
 
+/// What a patch does to the kernel's memory.
+pub(crate) struct PatchedLeaks {
+    /// What only the patched kernel never gives back.
+    pub(crate) leaks: Vec<FoundLeak>,
+    /// Sequences that were not repeated on one of the kernels.
+    pub(crate) left_out: usize,
+}
+
 /// Kernel memory that `patched` never gives back, and `base` does: in seconds, on both at once. A few repetitions of all
 /// sequences say what may leak. Only what does so on `patched` alone is looked for again, with [`CERTAIN_REPETITIONS`],
 /// on both. The leaks of one sequence are enough to refuse a patch, and no others are looked for then.
@@ -137,19 +145,21 @@ pub(crate) fn leaks_of_patched(
     patched: &mut Target,
     stop: &AtomicBool,
     deadline: Option<Instant>,
-) -> Result<Vec<FoundLeak>, RunError> {
+) -> Result<PatchedLeaks, RunError> {
     let profile = base.profile();
     let sequences = chosen(profile, |sequence| !waits_for_pins(profile, sequence));
     let suspects = |target: &mut Target| {
-        let (repeated, _) = repeatable(target, sequences.clone(), deadline)?;
+        let (repeated, left_out) = repeatable(target, sequences.clone(), deadline)?;
         let mut search = Search { target, repetitions: QUICK_REPETITIONS, stop, deadline };
         let together = search.leaks(&ops_of(&repeated))?;
-        Ok((repeated, together))
+        Ok((repeated, left_out.len(), together))
     };
-    let ((_, of_base), (repeated, mut together)) = both(base, patched, &suspects)?;
-    together.retain(|leak| of_base.iter().all(|other| other.what != leak.what));
+    let ((_, of_base, base_together), (repeated, of_patched, together)) =
+        both(base, patched, &suspects)?;
+    let mut found = PatchedLeaks { leaks: Vec::new(), left_out: of_base.max(of_patched) };
+    let together = beyond(together, &base_together);
     if together.is_empty() {
-        return Ok(Vec::new());
+        return Ok(found);
     }
     let repetitions = QUICK_REPETITIONS;
     let mut search = Search { target: patched, repetitions, stop, deadline };
@@ -160,20 +170,19 @@ pub(crate) fn leaks_of_patched(
             let repetitions = CERTAIN_REPETITIONS;
             Search { target, repetitions, stop, deadline }.leaks(&sequences)
         };
-        let (of_base, mut leaks) = both(base, patched, &certain)?;
-        leaks.retain(|leak| {
-            let is_among = |leaks: &[Leak]| leaks.iter().any(|other| other.what == leak.what);
-            is_among(&together) && !is_among(&of_base)
-        });
+        let (of_base, leaks) = both(base, patched, &certain)?;
+        let mut leaks = beyond(leaks, &of_base);
+        leaks.retain(|leak| together.iter().any(|other| other.what == leak.what));
         if !leaks.is_empty() {
             let sequence = (shown.len() == 1).then(|| shown[0].0.clone());
             let op_count = sequences.iter().map(|sequence| sequence.ops.len()).sum();
-            let found = |leak| FoundLeak { leak, sequence: sequence.clone(), op_count };
-            return Ok(leaks.into_iter().map(found).collect());
+            let of_sequence = |leak| FoundLeak { leak, sequence: sequence.clone(), op_count };
+            found.leaks = leaks.into_iter().map(of_sequence).collect();
+            break;
         }
     }
-    // It came by chance.
-    Ok(Vec::new())
+    // Where none is left it came by chance.
+    Ok(found)
 }
 
 /// Asks `base` and `patched` the same at once.

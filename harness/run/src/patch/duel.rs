@@ -23,7 +23,7 @@ use crate::cross_check::{CrossCheck, cause_among, cross_check};
 use crate::error::RunError;
 use crate::fuzz::{Budget, Causes, Event, FuzzOptions, LedgerUse, Looks, Special, fuzz};
 use crate::guest::in_full;
-use crate::leaks::leaks_of_patched;
+use crate::leaks::{PatchedLeaks, leaks_of_patched};
 use crate::stored::stored;
 use crate::summary::{FoundSignature, Summary};
 use crate::target::{Prepared, Target};
@@ -223,9 +223,11 @@ impl Ring<'_> {
         let first = self.run(Run::Given(given), observer)?;
         report.timing.corpus = seconds(since.elapsed());
         let since = Instant::now();
-        // A kernel that was cut short hangs or dies again and again: each time takes seconds.
-        let budget = match (self.options.budget, first[1].sequences < count) {
-            (Budget::Time(time), true) => Budget::Time(time.min(RANDOM_OF_SLOW)),
+        let run = [first[0].sequences, first[1].sequences];
+        report.cut_short =
+            cut_short(run, count, self.options.budget).filter(|_| !is_stopped(self.stop));
+        let budget = match (self.options.budget, &report.cut_short) {
+            (Budget::Time(time), Some(_)) => Budget::Time(time.min(RANDOM_OF_SLOW)),
             (budget, _) => budget,
         };
         observer(PatchEvent::Begin("random sequences", budget));
@@ -332,7 +334,9 @@ impl Ring<'_> {
         match self.options.leaks {
             LeakUse::Skip => report.leaks_unknown = Some("nobody looked for them".to_owned()),
             LeakUse::Look => match leaks_of_patched(base, patched, self.stop, deadline) {
-                Ok(leaks) => report.leaks = leaks,
+                Ok(PatchedLeaks { leaks, left_out }) => {
+                    (report.leaks, report.leaks_left_out) = (leaks, left_out);
+                }
                 Err(RunError::Interrupted) if !is_stopped(self.stop) => {
                     let seconds = LEAKS_BESIDE_OTHERS.as_secs();
                     let why = format!("not decided in {seconds} s, beside new divergences");
@@ -382,6 +386,20 @@ impl Ring<'_> {
         group(patched, &mut report.new, self.stop)
             .map_err(|error| Lost { side: Side::Patched, error })
     }
+}
+
+/// What a person is told where fewer than `count` stored sequences were run on one of the kernels. Each time that a kernel hangs
+/// or dies takes seconds.
+fn cut_short(run: [u64; 2], count: u64, budget: Budget) -> Option<String> {
+    let left =
+        run.into_iter().map(|run| count.saturating_sub(run)).max().filter(|left| *left > 0)?;
+    let random = match budget {
+        Budget::Time(_) => format!(", and random ones had {} s at most", RANDOM_OF_SLOW.as_secs()),
+        Budget::Sequences(_) => String::new(),
+    };
+    Some(format!(
+        "{left} of {count} stored sequences were not run{random}: something diverged, and each took a second or more"
+    ))
 }
 
 /// Has each of `changes` that was not minimized name a minimal one that has probably the same cause, if there is one.
@@ -461,6 +479,19 @@ mod tests {
             same_cause_as: None,
         };
         Change { minimal: Some(minimal), ..Change::of(&found) }
+    }
+
+    #[test]
+    fn stored_sequences_that_were_not_run_are_counted() {
+        let time = Budget::Time(Duration::from_secs(15));
+        assert_eq!(cut_short([278, 278], 278, time), None);
+        let text = cut_short([278, 20], 278, time).unwrap();
+        assert!(
+            text.starts_with("258 of 278 stored sequences were not run, and random ones"),
+            "{text}"
+        );
+        let text = cut_short([20, 278], 278, Budget::Sequences(40)).unwrap();
+        assert!(text.starts_with("258 of 278 stored sequences were not run: "), "{text}");
     }
 
     #[test]

@@ -49,6 +49,10 @@ pub struct PatchReport {
     pub leaks: Vec<FoundLeak>,
     /// Why nobody looked for such memory, if so.
     pub leaks_unknown: Option<String>,
+    /// Sequences that show leaks elsewhere and were not repeated on one of the kernels: they diverge or cannot be judged there.
+    pub leaks_left_out: usize,
+    /// How much less was run than was wanted, if so, and why.
+    pub cut_short: Option<String>,
     /// Divergences of the base that the patched kernel does not have.
     pub cured: Vec<Change>,
     /// Divergences of both.
@@ -243,6 +247,8 @@ impl PatchReport {
             new: Vec::new(),
             leaks: Vec::new(),
             leaks_unknown: None,
+            leaks_left_out: 0,
+            cut_short: None,
             cured: Vec::new(),
             common: Vec::new(),
             unsettled: Vec::new(),

@@ -7,7 +7,6 @@ use pinfold::defects::{known_counts, known_word};
 use pinfold::patch::{Priced, Question, Sum, Sums};
 use pinfold::report::Preface;
 
-use super::PURSUE_FOR_DEFAULT;
 use super::lines::Reach;
 use super::report::{Change, PatchReport, PatchVerdict};
 
@@ -60,6 +59,13 @@ fn lines(report: &PatchReport) -> Vec<String> {
     lines.push(format!("time       {}", time(report)));
     let unknown = report.leaks_unknown.iter();
     lines.extend(unknown.map(|why| format!("note       leaks of kernel memory: not known: {why}")));
+    if report.leaks_left_out > 0 {
+        let count = report.leaks_left_out;
+        lines.push(format!(
+            "note       leaks of kernel memory: {count} sequences were not repeated, since they diverge or cannot be judged"
+        ));
+    }
+    lines.extend(report.cut_short.iter().map(|note| format!("note       {note}")));
     lines.extend(report.offsets.iter().map(|note| format!("note       {note}")));
     lines
 }
@@ -275,8 +281,7 @@ fn length(change: &Change) -> String {
         Some(true) => format!("{} ops", change.op_count),
         Some(false) => format!("not minimized: out of time ({} ops)", change.op_count),
         None => {
-            let used = PURSUE_FOR_DEFAULT.as_secs();
-            format!("not minimized: the {used} s for that were used ({} ops)", change.op_count)
+            format!("not minimized: others took the time for that ({} ops)", change.op_count)
         }
     }
 }
