@@ -50,7 +50,7 @@ const OBJECTS_MIN: f64 = 0.5;
 /// vmalloc gave up (`purge_vmap_area_lazy()`, mm/vmalloc.c, 6.1, 6.12 and 7.3). Its pages are freed at once, and counted.
 const FREED_LATE: [&str; 1] = ["vmap_area"];
 
-/// Caches of kmemleak itself: what it keeps of the objects of others (`create_object()`, mm/kmemleak.c, 6.1, 6.12 and 7.3).
+/// Caches of kmemleak itself: its notes of the objects of others (`create_object()`, mm/kmemleak.c, 6.1, 6.12 and 7.3).
 const OF_KMEMLEAK: [&str; 2] = ["kmemleak_object", "kmemleak_scan_area"];
 
 /// Why the kernel's memory says nothing of `sequence`, if there is a reason.
@@ -89,8 +89,8 @@ pub fn leaks(counted: [&KernelMemory; 3], repetitions: u32) -> Vec<Leak> {
     leaks
 }
 
-/// Those of `leaks` that leave more with each repetition than the leak of the same memory in `base` does. What comes by chance
-/// on the base hides no leak of the other kernel.
+/// Those of `leaks` that leave more with each repetition than the leak of the same memory in `base` does: growth by chance on the
+/// base hides no leak of the other kernel.
 pub fn beyond(mut leaks: Vec<Leak>, base: &[Leak]) -> Vec<Leak> {
     leaks.retain(|leak| {
         let of_base = base.iter().find(|other| other.what == leak.what);

@@ -7,12 +7,11 @@ use anyhow::Context as _;
 use clap::Args;
 use pinfold_run::{
     Memory, MinimizeOptions, Minimized, Reliability, ShrinkLimits, allowed_cpus, minimize_sequence,
-    read_seq,
 };
 
 use crate::args::{DefectsArgs, ObserveArg, TargetArgs};
 use crate::exit::Status;
-use crate::files::say_what_is_lacking;
+use crate::files::{read, say_what_is_lacking};
 use crate::output::{self, say};
 use crate::signals::Signals;
 
@@ -55,7 +54,7 @@ pub(crate) struct Minimize {
 impl Minimize {
     /// Ends well when there is a shorter sequence or none can be had; that it diverges is no news.
     pub(crate) fn run(&self, signals: &Signals) -> anyhow::Result<Status> {
-        let file = read_seq(&self.file)?;
+        let file = read(&self.file)?;
         let known = self.known.read()?;
         let prepared = self.target.prepare(self.known.folder())?;
         say_what_is_lacking(&self.file, &file, prepared.name());

@@ -443,6 +443,8 @@ fn lines_of_an_artifact_that_are_no_op_are_counted_aloud() {
     write(folder.path(), "crash-0a1b2c", &format!("{LEAKS}no op\nnor this\n"));
     let (_, err) = check(folder.path(), &["replay", "crash-0a1b2c", "--target", PIN_STAYS], 1);
     assert!(err.contains("crash-0a1b2c: 2 lines are no op, and left out"), "{err}");
+    let (_, err) = check(folder.path(), &["minimize", "crash-0a1b2c", "--target", PIN_STAYS], 0);
+    assert!(err.contains("crash-0a1b2c: 2 lines are no op, and left out"), "{err}");
 }
 
 const PIN_STAYS: &str = "model:6.12+vm_pin_kept";

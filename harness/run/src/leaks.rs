@@ -125,9 +125,9 @@ pub fn find_leaks(
     })
 }
 
-/// What a patch does to the kernel's memory.
+/// The leaks of a patched kernel that its base has not.
 pub(crate) struct PatchedLeaks {
-    /// What only the patched kernel never gives back.
+    /// The kernel memory that only the patched one never gives back.
     pub(crate) leaks: Vec<FoundLeak>,
     /// Sequences that were not repeated on one of the kernels.
     pub(crate) left_out: usize,

@@ -85,7 +85,7 @@ pub use program::{ProgramRun, RunEnd, run_program};
 pub use regress::Entry;
 pub use replay::{
     Account, ReadError, ReplayConclusion, ReplayCounts, ReplayOptions, Replayed, SeqError, Side,
-    Unmet, left_out_lines, read_seq, replay,
+    Unmet, read_counted, read_seq, replay,
 };
 pub use report::read_report;
 pub use reproduce::{profile_of, reproduce_c, reproduce_seq};

@@ -124,7 +124,7 @@ pub fn patch_on_the_newest(
     })
 }
 
-/// What is known of the changed lines, where nothing of the patches is in the kernel for certain: all lines hold code that is
+/// The account of the changed lines, where nothing of the patches is in the kernel for certain: all lines hold code that is
 /// not built, or all files are sources that are not compiled. A line without code may still be data.
 fn not_in_kernel(pair: &kernels::Kernels) -> Option<Reach> {
     let reach = pair.traced.as_ref().ok()?.built();

@@ -81,27 +81,30 @@ pub enum ReadError {
 ///
 /// If it cannot be read, or a line of it is no op or expects nothing of some kernel.
 pub fn read_seq(path: &Path) -> Result<SeqFile, ReadError> {
+    read_counted(path).map(|(file, _)| file)
+}
+
+/// The same, and how many lines of what libFuzzer left are no op, and so are left out.
+///
+/// # Errors
+///
+/// As [`read_seq`].
+pub fn read_counted(path: &Path) -> Result<(SeqFile, usize), ReadError> {
     let bytes =
         fs::read(path).map_err(|source| RunError::Read { path: path.to_owned(), source })?;
     // What is no UTF-8 is no op either: the parser says where.
     let text = readable(&bytes);
     let parsed = parse(&text);
     if parsed.is_err() && is_artifact(path) {
-        let sequence = decode(&bytes).sequence;
-        let expectations = vec![None; sequence.ops.len()];
-        return Ok(SeqFile { sequence, expectations });
+        let decoded = decode(&bytes);
+        let expectations = vec![None; decoded.sequence.ops.len()];
+        let file = SeqFile { sequence: decoded.sequence, expectations };
+        return Ok((file, decoded.skipped_line_count));
     }
-    parsed.map_err(|error| {
+    parsed.map(|file| (file, 0)).map_err(|error| {
         let line = text.lines().nth(error.line.saturating_sub(1)).unwrap_or_default().to_owned();
         SeqError { path: path.to_owned(), error, line }.into()
     })
-}
-
-/// How many lines of `path`, which libFuzzer left, are no op, and so are not in the sequence that [`read_seq`] gives.
-pub fn left_out_lines(path: &Path) -> usize {
-    let Ok(bytes) = fs::read(path) else { return 0 };
-    let is_lenient = is_artifact(path) && parse(&readable(&bytes)).is_err();
-    if is_lenient { decode(&bytes).skipped_line_count } else { 0 }
 }
 
 /// Whether an op-by-op account of the first run is wanted.

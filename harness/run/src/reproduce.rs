@@ -111,7 +111,7 @@ fn beside<T: serde::de::DeserializeOwned>(path: &Path, name: &str) -> Option<T> 
     serde_json::from_slice(&bytes).ok()
 }
 
-/// What the kernel in `image`, a program for User Mode Linux, calls its version.
+/// The version of the kernel in `image`, a program for User Mode Linux. None if it gives none.
 fn version_of(image: &Path) -> Option<String> {
     let output = Command::new(image).arg("--version").stdin(Stdio::null()).output().ok()?;
     let text = String::from_utf8(output.stdout).ok()?;

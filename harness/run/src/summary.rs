@@ -162,7 +162,7 @@ pub struct FoundSignature {
 }
 
 impl FoundSignature {
-    /// Where it stands in a list: what has a minimal sequence first, the shortest of it first.
+    /// Its place in a list: minimal sequences come first, and of these the shortest.
     pub fn rank(&self) -> (bool, usize) {
         (self.minimal != Some(true), self.op_count)
     }

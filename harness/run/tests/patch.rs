@@ -35,7 +35,7 @@ fn model(fault: &str) -> Prepared {
 /// Compares the model with `base` planted and the model with `patched` planted.
 fn compare(base: &str, patched: &str) -> PatchReport {
     let out = tempfile::tempdir().unwrap();
-    // What is planted in the model is found by what was found so before.
+    // The regressions were found in models with planted faults, and find those again.
     let stored = StoredUse::Below("corpus/regress/".to_owned());
     let options = Duel { stored, ..duel_options(out.path(), 300) };
     duel(&model(base), &model(patched), &options, &Arc::default(), &mut |_| {}).unwrap()

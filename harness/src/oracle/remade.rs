@@ -18,7 +18,7 @@ struct Pages {
     locks_future: bool,
 }
 
-/// `remade` if an access touched such a page, where it was to fault or anywhere.
+/// `remade` if an access touched such a page: the one where it was to fault, or any where it was to work.
 pub(super) fn word(case: &Case<'_>, steps: &[PredictedStep]) -> Option<&'static str> {
     let (Op::Read { proc, at, len_bytes } | Op::Write { proc, at, len_bytes, .. }) = case.op()
     else {
@@ -71,6 +71,8 @@ fn apply(op: Op, procs: &mut BTreeMap<Proc, Pages>) {
 
 impl Pages {
     /// The page table goes when the last mapping over it does. The arena has one.
+    ///
+    /// Source: `um_tlb_sync()`, arch/um/kernel/tlb.c; `pmd_populate()`, arch/um/include/asm/pgalloc.h, 6.12, 7.2 and 7.3.
     fn map(&mut self, pages: PageRange, populate: bool) {
         let covers_all = self.mapped.iter().all(|page| pages.pages().contains(page));
         match (covers_all, populate || self.locks_future) {

@@ -14,7 +14,8 @@
 //! * a registration that memory was refused for, or should have been, and that only reads: whether the first mapping
 //!   below it that cannot be both read and written is `private` or `shared`;
 //! * an access that was to fault: whether the process was born without the page (`dontfork`), or lost it to an op that
-//!   made its page table anew (`remade`), or it is a `huge` one, whose entries are made by code of their own;
+//!   made its page table anew (`remade`), or it is a `huge` one, whose entries are made by code of their own. An access
+//!   that brought in no page has `remade` as well;
 //! * a registration for which the memory cgroup reached its limit, for its outcome and its frames: `charged`. That is no
 //!   limit on what is locked, and it depends on which pages have to be allocated, not on what the MR may do.
 //!

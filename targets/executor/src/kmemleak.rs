@@ -92,7 +92,7 @@ fn counted(report: impl BufRead) -> io::Result<BTreeMap<(String, u32), u64>> {
     Ok(found)
 }
 
-/// What was read of one object.
+/// One object, as far as it was read.
 #[derive(Default)]
 struct Object {
     /// Its size. `None` before the first object.

@@ -195,7 +195,7 @@ impl Board {
         }
     }
 
-    /// What was found that nothing explains: what has a minimal sequence first, and of it the shortest.
+    /// The unexplained findings, by [`FoundSignature::rank`].
     pub(super) fn unexplained(&self) -> Vec<FoundSignature> {
         let state = self.lock();
         let all = state.signatures.values().map(|record| &record.summary);

@@ -388,7 +388,7 @@ impl Ring<'_> {
     }
 }
 
-/// What a person is told where fewer than `count` stored sequences were run on one of the kernels. Each time that a kernel hangs
+/// The note where fewer than `count` stored sequences were run on one of the kernels. Each time that a kernel hangs
 /// or dies takes seconds.
 fn cut_short(run: [u64; 2], count: u64, budget: Budget) -> Option<String> {
     let left =

@@ -103,7 +103,7 @@ fn a_patch_is_seen_in_the_stock_kernel_and_built_once() {
         let again = workshop.patched(&overlay, &mut |_| {}).unwrap();
         assert_eq!((again.kernel, again.time.as_secs()), (all.kernel.clone(), 0));
 
-        // What is in the first kernel is in the second one as well: it is booted alone.
+        // The second kernel has the patch of the first as well, so it is booted alone.
         let console = guest::boot(&all.kernel.image, &all.kernel.modules);
         guest::assert_all_loaded(&all.kernel.modules, &console);
         assert!(console.contains("device rxe0: ok"), "{console}");
